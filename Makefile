@@ -1,0 +1,63 @@
+# Each target is one line that the README shows too.
+SCALE ?= quick
+PYTHON ?= python3
+bin := .venv/bin
+config := scale=$(SCALE) $(if $(SEEDS),seeds=$(SEEDS))
+figure := $(if $(FIGURE),results/$(SCALE)/$(dir $(FIGURE))figures/$(notdir $(FIGURE)).pdf)
+targets := $(or $(figure),$(PAPER))
+
+.PHONY: all setup test accuracy bench list report explain plan doctor verify unlock cache-prune lint clean
+.DEFAULT_GOAL := all
+
+all: setup
+	@$(bin)/python -m dalib.workflow run $(targets) --config $(config)
+
+setup: .venv/.ok
+
+.venv/.ok: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "dalib needs Python 3.11 or newer, $(PYTHON) is " + sys.version.split()[0] + "; give another: make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	$(bin)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch $@
+
+test: setup
+	$(bin)/pytest
+
+accuracy: setup
+	$(bin)/python benchmarks/accuracy.py
+
+bench: setup
+	$(bin)/python benchmarks/lorenz96_enkf.py
+	$(bin)/python benchmarks/particle.py
+
+list: setup
+	@$(bin)/python -m dalib.workflow list --config $(config)
+
+report: setup
+	$(bin)/snakemake --report results/$(SCALE)/report.html --config $(config)
+
+explain: setup
+	@$(bin)/python -m dalib.workflow explain $(STAGE) --config $(config)
+
+plan: setup
+	@$(bin)/python -m dalib.workflow plan --config $(config)
+
+doctor: setup
+	@$(bin)/python -m dalib.workflow doctor --config $(config)
+
+verify: setup
+	@$(bin)/python -m dalib.workflow verify --config $(config)
+
+unlock: setup
+	@$(bin)/python -m dalib.workflow unlock
+
+cache-prune: setup
+	@$(bin)/python -m dalib.workflow prune --config $(config)
+
+lint: setup
+	$(bin)/ruff check
+	$(bin)/ruff format --check
+	$(bin)/snakefmt --check Snakefile rules
+
+clean:
+	rm -rf results/$(SCALE)

@@ -1,0 +1,1 @@
+"""Learning, forecasting and filtering of dynamical systems."""

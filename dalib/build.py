@@ -1,0 +1,119 @@
+"""From names and numbers of the configuration to objects.
+
+A section with `kind:` names a class; its other keys are settings of that class. What a class needs
+beside settings (a step, an operator, a network) is supplied here, by the names of its fields.
+"""
+
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dalib.registry import REGISTRIES
+
+CLIMATOLOGY_SEEDS, CLIMATOLOGY_SAMPLES, CLIMATOLOGY_SPINUP = 50, 400, 100
+
+
+def resolve(role: str, kind: str) -> type:
+    """The class that `kind` stands for: a registry's short name, or the user's `module:Class`."""
+    table = REGISTRIES[role]
+    if ":" not in kind and kind not in table:
+        raise ValueError(f"unknown {role} {kind!r}; known: {', '.join(sorted(table))}")
+    module, name = table.get(kind, kind).split(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"{role} {kind!r}: no module {error.name!r}; "
+            "put it beside the Snakefile or install it"
+        ) from error
+    except AttributeError as error:
+        raise ValueError(f"{role} {kind!r}: module {module!r} has no class {name!r}") from error
+
+
+def make(role: str, section: Mapping, supplies: Mapping[str, Callable[[], Any]] = {}) -> Any:  # noqa: B006
+    """An object of the class that `section["kind"]` names.
+
+    Args:
+        section: `kind` and settings of that class.
+        supplies: makers of what may stand in fields beside settings; only those needed are called.
+    """
+    cls = resolve(role, section["kind"])
+    settings = {key: value for key, value in section.items() if key not in ("kind", "model")}
+    fields = inspect.signature(cls).parameters
+    supplied = {
+        name: supply()
+        for name, supply in supplies.items()
+        if name in fields and name not in settings
+    }
+    return cls(**settings, **supplied)
+
+
+def system(case: Mapping) -> Any:
+    """The equations of a case."""
+    return make("system", case["system"])
+
+
+def step(case: Mapping) -> Callable[[Tensor], Tensor]:
+    """The map of a case over one sampling interval, (..., state) -> (..., state)."""
+    return make("integrator", case["integrator"]).flow(system(case))
+
+
+def interval(case: Mapping) -> float:
+    """The sampling interval of a case, in model time."""
+    return make("integrator", case["integrator"]).interval
+
+
+def operator(case: Mapping, size: int) -> Any:
+    """The observation operator of a case, for states of `size` components."""
+    return make("operator", case["observations"]["operator"], {"size": lambda: size})
+
+
+def filter(case: Mapping, method: Mapping, *, obs_std: Tensor, network=None) -> Any:
+    """A filter for a case.
+
+    Args:
+        case: system, integrator and observations.
+        method: `kind` and settings of the filter.
+        obs_std: (obs,), standard deviations of the observation errors.
+        network: the trained network of a learned filter.
+    """
+    supplies = {
+        "network": lambda: network,
+        "obs_std": lambda: obs_std,
+        "step": lambda: step(case),
+        "tangent": lambda: make("integrator", case["integrator"]).tangent(system(case)),
+        "observe": lambda: operator(case, system(case).size),
+        "background": lambda: climatology(case),
+        "taper": partial(taper, case, method),
+    }
+    return make("filter", without(method, "localisation"), supplies)
+
+
+def taper(case: Mapping, method: Mapping) -> Tensor:
+    """(state, obs), weights of observations at state components; (state, state) for covariances."""
+    places = torch.arange(system(case).size)
+    seen = operator(case, len(places))(places.double()).round().long()
+    return make("localisation", method["localisation"])(places, seen, len(places))
+
+
+def climatology(case: Mapping):
+    """Mean and covariance of a long free run of the model itself (a `Gaussian`)."""
+    from dalib.filters.base import Gaussian
+    from dalib.integrate import trajectory
+    from dalib.streams import normal, stream
+
+    advance, size = step(case), system(case).size
+    start = normal((CLIMATOLOGY_SEEDS, size), stream("climatology", case["system"]["kind"]))
+    start = trajectory(advance, start, CLIMATOLOGY_SPINUP)[:, -1]
+    states = trajectory(advance, start, CLIMATOLOGY_SAMPLES).reshape(-1, size)
+    return Gaussian(states.mean(0), states.T.cov())
+
+
+def without(section: Mapping, *keys: str) -> dict:
+    """`section` less some keys."""
+    return {key: value for key, value in section.items() if key not in keys}

@@ -1,0 +1,324 @@
+"""The only module that opens or writes files.
+
+NetCDF written here is reproducible: equal contents give equal bytes, whatever the process, the
+time, the path and the hash seed; and a file is either complete or not there. Importing this
+module costs nothing: xarray and netCDF4 are imported by the functions that need them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import netCDF4
+    import numpy as np
+    import xarray as xr
+
+MAGIC = (b"\x89HDF\r\n\x1a\n", b"CDF\x01", b"CDF\x02", b"CDF\x05")  # NetCDF-4, then classic
+CHUNK_BYTES = 4 * 2**20
+SLAB_BYTES = 64 * 2**20
+
+
+class DataError(ValueError):
+    """A file that cannot be used as asked; the message says what was expected and found."""
+
+    def __init__(self, path: str | Path, message: str):
+        super().__init__(f"{path}: {message}")
+        self.path = Path(path)
+
+
+# --- reading -----------------------------------------------------------------------------------
+
+
+def read(path: str | Path, *, needs: Mapping[str, tuple] | None = None) -> xr.Dataset:
+    """The dataset in `path`, in memory.
+
+    Args:
+        needs: the variables that must be there, each with its dimensions in order;
+            `...` in front stands for any leading ones: `{"mean": (..., "time", "state")}`.
+
+    Raises:
+        DataError: no such file, no NetCDF, truncated, or lacking something in `needs`.
+    """
+    import xarray as xr
+
+    path = Path(path)
+    check_readable(path)
+    try:
+        ds = xr.load_dataset(path, engine="netcdf4", decode_timedelta=False).drop_encoding()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise damaged(path, error) from error
+    for name, dims in (needs or {}).items():
+        check_variable(path, ds, name, tuple(dims))
+    return ds
+
+
+def check_readable(path: Path) -> None:
+    """Refuse what is not there or does not begin like NetCDF."""
+    if not path.is_file():
+        raise DataError(path, "no such file; it is written by an earlier stage or must be given")
+    with path.open("rb") as file:
+        start = file.read(16)
+    if not start.startswith(MAGIC):
+        raise DataError(path, f"expected NetCDF, found a file that begins with {start!r}")
+
+
+def damaged(path: Path, error: Exception) -> DataError:
+    size = path.stat().st_size
+    return DataError(
+        path, f"expected complete NetCDF, found {size} bytes, truncated or damaged ({error})"
+    )
+
+
+def check_variable(path: Path, ds: xr.Dataset, name: str, dims: tuple) -> None:
+    """Refuse a missing or empty variable, other dimensions, and one that holds only NaN."""
+    if name not in ds.variables:
+        there = ", ".join(sorted(map(str, ds.variables))) or "none"
+        raise DataError(path, f"expected a variable {name!r}, found {there}")
+    variable = ds[name]
+    tail = dims[1:] if dims[:1] == (...,) else dims
+    found = variable.dims[-len(tail) :] if tail is not dims and tail else variable.dims
+    if tail and found != tail:
+        raise DataError(
+            path,
+            f"variable {name!r}: expected dimensions ({_listed(dims)}), "
+            f"found ({_listed(variable.dims)})",
+        )
+    if variable.size == 0:
+        raise DataError(path, f"variable {name!r}: expected values, found shape {variable.shape}")
+    if variable.dtype.kind == "f" and bool(variable.isnull().all()):
+        raise DataError(
+            path, f"variable {name!r}: expected at least one value, found NaN everywhere"
+        )
+
+
+def _listed(dims: tuple) -> str:
+    return ", ".join("..." if d is ... else str(d) for d in dims)
+
+
+# --- writing -----------------------------------------------------------------------------------
+
+
+def write(
+    ds: xr.Dataset, path: str | Path, *, title: str, missing: tuple[str, ...] | list[str] = ()
+) -> None:
+    """Write `ds` as NetCDF with its units; equal contents give equal bytes.
+
+    Every variable and every coordinate that is a quantity (floating point) states `units` and
+    `long_name`; integer and text coordinates are labels. No clock, host, version or parameter
+    enters the file: they stand in its `.prov.json`.
+
+    Args:
+        missing: variables in which NaN means a missing value; elsewhere NaN is refused, and
+            infinity everywhere.
+    """
+    import xarray as xr
+
+    for name, variable in ds.variables.items():
+        check_described(name, variable, title, label=name in ds.coords)
+        check_finite(Path(path), str(name), variable, nan_allowed=name in missing)
+    attrs = {**ds.attrs, "Conventions": "CF-1.11", "title": title}
+    ordered = xr.Dataset(
+        {name: canonical(ds.variables[name]) for name in sorted(ds.data_vars)},
+        {name: canonical(ds.variables[name]) for name in sorted(ds.coords)},
+        {name: attrs[name] for name in sorted(attrs)},
+    )
+    encoding = {name: storage(variable) for name, variable in ordered.variables.items()}
+    with replacing(path) as part:
+        ordered.to_netcdf(part, engine="netcdf4", format="NETCDF4", encoding=encoding)
+
+
+def check_described(name: str, variable: xr.Variable, title: str, *, label: bool) -> None:
+    if label and variable.dtype.kind != "f":
+        return
+    lacking = {"units", "long_name"} - variable.attrs.keys()
+    if lacking:
+        what = "coordinate" if label else "variable"
+        raise ValueError(
+            f"{title}: {what} {name!r} has no {' or '.join(sorted(lacking))}; "
+            f'a dimensionless {what} has units "1"'
+        )
+
+
+def check_finite(path: Path, name: str, variable: xr.Variable, *, nan_allowed: bool) -> None:
+    """Refuse infinity, and NaN where it is not said to mean a missing value."""
+    import numpy as np
+
+    if variable.dtype.kind not in "fc":
+        return
+    values = np.asarray(variable.values)
+    bad = np.isinf(values) if nan_allowed else ~np.isfinite(values)
+    if not bad.any():
+        return
+    first = np.unravel_index(int(bad.argmax()), bad.shape)
+    where = ", ".join(f"{d}={i}" for d, i in zip(variable.dims, first, strict=True)) or "scalar"
+    raise DataError(
+        path,
+        f"variable {name!r} is {values[first]} at index {where} "
+        f"({int(bad.sum())} of {bad.size} values are not finite); nothing is written",
+    )
+
+
+def canonical(variable: xr.Variable) -> xr.Variable:
+    """The same values with one bit pattern for NaN, sorted attributes and no storage hints."""
+    import numpy as np
+    import xarray as xr
+
+    values = np.asarray(variable.values)
+    if values.dtype.kind == "f" and np.isnan(values).any():
+        values = np.where(np.isnan(values), values.dtype.type(np.nan), values)
+    if values.dtype.kind in "UT":
+        values = values.astype(object)
+    attrs = {name: variable.attrs[name] for name in sorted(variable.attrs)}
+    return xr.Variable(variable.dims, values, attrs)
+
+
+def storage(variable: xr.Variable) -> dict[str, Any]:
+    """How netCDF-4 keeps a variable: everything said, nothing left to a library's default."""
+    kind = variable.dtype.kind
+    if kind == "O" or variable.ndim == 0:
+        return {"_FillValue": None} if kind == "f" else {}
+    packed = {"zlib": True, "complevel": 4, "shuffle": True, "_FillValue": None}
+    if kind == "M":
+        packed |= {"units": "seconds since 1970-01-01", "calendar": "standard", "dtype": "int64"}
+    return packed | {"chunksizes": chunks(variable.shape, variable.dtype.itemsize)}
+
+
+def chunks(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
+    """The shape itself, its leading axes halved until a chunk holds at most 4 MiB."""
+    sizes = [max(1, n) for n in shape]
+    for axis in range(len(sizes)):
+        while _product(sizes) * itemsize > CHUNK_BYTES and sizes[axis] > 1:
+            sizes[axis] = -(-sizes[axis] // 2)
+    return tuple(sizes)
+
+
+def _product(sizes: list[int]) -> int:
+    total = 1
+    for n in sizes:
+        total *= n
+    return total
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """A name beside `path` to write to; it takes the place of `path` when complete.
+
+    Nobody ever sees half a file: after an error the part is removed, after a kill its name tells
+    process and host (`part_owner`), by which the next run knows that it can go.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.part-{os.getpid()}.{socket.gethostname()}")
+    try:
+        yield part
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def part_owner(part: Path) -> tuple[int, str]:
+    """Process number and host in the name of a part file."""
+    pid, _, host = part.name.rpartition(".part-")[2].partition(".")
+    return int(pid), host
+
+
+def write_text(path: str | Path, text: str) -> None:
+    with replacing(path) as part:
+        part.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Plain values as readable JSON; NaN is an error, since JSON has none."""
+    write_text(path, json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+# --- content -----------------------------------------------------------------------------------
+
+
+def content_hash(path: str | Path) -> str:
+    """sha256 of what `path` holds.
+
+    Of NetCDF the dimensions, attributes and values count, not the bytes, which also depend on
+    compression and on the versions of the libraries; of any other file its bytes.
+    """
+    path = Path(path)
+    return netcdf_hash(path) if path.suffix == ".nc" else bytes_hash(path)
+
+
+def bytes_hash(path: str | Path) -> str:
+    """sha256 of the bytes of `path`."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def netcdf_hash(path: Path) -> str:
+    import netCDF4
+
+    check_readable(path)
+    digest = hashlib.sha256()
+    try:
+        with netCDF4.Dataset(path) as ds:
+            ds.set_auto_maskandscale(False)
+            _hash_group(ds, digest)
+    except (OSError, RuntimeError) as error:
+        raise damaged(path, error) from error
+    return digest.hexdigest()
+
+
+def _hash_group(group: netCDF4.Dataset, digest: hashlib._Hash) -> None:
+    _hash_plain(digest, sorted((name, len(dim)) for name, dim in group.dimensions.items()))
+    _hash_plain(digest, _attributes(group))
+    for name, variable in sorted(group.variables.items()):
+        dtype = "str" if variable.dtype is str else variable.dtype.newbyteorder("<").str
+        _hash_plain(digest, [name, dtype, variable.dimensions, _attributes(variable)])
+        for slab in _slabs(variable):
+            _hash_values(digest, slab)
+    for name, child in sorted(group.groups.items()):
+        _hash_plain(digest, name)
+        _hash_group(child, digest)
+
+
+def _attributes(item: netCDF4.Dataset | netCDF4.Variable) -> list[tuple[str, str, Any]]:
+    """Sorted (name, type, values)."""
+    import numpy as np
+
+    values = {name: np.asarray(item.getncattr(name)) for name in item.ncattrs()}
+    return sorted((name, v.dtype.kind, v.tolist()) for name, v in values.items())
+
+
+def _slabs(variable: netCDF4.Variable) -> Iterator[np.ndarray]:
+    """The values in order, so many rows at a time that memory stays small."""
+    if variable.ndim == 0:
+        yield variable[...]
+        return
+    itemsize = 64 if variable.dtype is str else variable.dtype.itemsize
+    row = max(1, _product(list(variable.shape[1:])) * itemsize)
+    step = max(1, SLAB_BYTES // row)
+    for start in range(0, variable.shape[0], step):
+        yield variable[start : start + step]
+
+
+def _hash_values(digest: hashlib._Hash, values: np.ndarray) -> None:
+    import numpy as np
+
+    values = np.asarray(values)
+    if values.dtype.kind in "OUT":
+        for text in values.ravel().tolist():
+            _hash_plain(digest, text)
+    else:
+        little = values.astype(values.dtype.newbyteorder("<"), copy=False)
+        digest.update(np.ascontiguousarray(little).tobytes())
+
+
+def _hash_plain(digest: hashlib._Hash, value: Any) -> None:
+    digest.update(json.dumps(value).encode())

@@ -1,0 +1,54 @@
+"""Means and standard deviations of the training data, kept with the network that was fed them."""
+
+import torch
+from torch import Tensor, nn
+
+from dalib.nets.batched import per_repeat
+
+
+class Scaling(nn.Module):
+    """Standardisation (x - mean) / std, one mean and std per repeat and component.
+
+    Both are buffers, (repeat, size) in float64, and are stored with the weights.
+    """
+
+    def __init__(self, mean: Tensor, std: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean.double())
+        self.register_buffer("std", std.double())
+
+    @classmethod
+    def fit(cls, training: Tensor, repeats: int = 1) -> "Scaling":
+        """Moments of *training* data (..., size), the same for every repeat.
+
+        Observations for a filter, states for a generative model: never data held out.
+        """
+        values = training.reshape(-1, training.shape[-1])
+        values = values[values.isfinite().all(-1)]
+        if len(values) < 2:
+            raise ValueError(
+                f"scaling needs at least 2 complete training values, got {len(values)} in an array "
+                f"of shape {tuple(training.shape)}"
+            )
+        mean, std = values.mean(0), values.std(0)
+        return cls(mean.expand(repeats, -1).clone(), std.expand(repeats, -1).clone())
+
+    @property
+    def repeats(self) -> int:
+        return self.mean.shape[0]
+
+    @property
+    def size(self) -> int:
+        return self.mean.shape[1]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(repeat, ..., size), data units -> standardised, float32."""
+        return ((x - per_repeat(self.mean, x)) / per_repeat(self.std, x)).to(torch.float32)
+
+    def invert(self, x: Tensor) -> Tensor:
+        """(repeat, ..., size), standardised -> data units, float64."""
+        return per_repeat(self.mean, x) + per_repeat(self.std, x) * x
+
+    def spread(self, std: Tensor) -> Tensor:
+        """(repeat, ..., size), a standardised standard deviation -> data units, float64."""
+        return per_repeat(self.std, std) * std

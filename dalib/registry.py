@@ -1,0 +1,84 @@
+"""Short names of the configuration and the classes they stand for: strings only.
+
+A mapping with `kind:` in the configuration chooses a class; the key above it says from which table.
+A new method is one line here. `build.py` imports what a job really names.
+"""
+
+SYSTEMS = {
+    "lorenz63": "dalib.systems.lorenz:Lorenz63",
+    "lorenz96": "dalib.systems.lorenz:Lorenz96",
+    "rossler": "dalib.systems.rossler:Rossler",
+    "henon": "dalib.systems.henon:Henon",
+    "constant_velocity": "dalib.systems.linear:ConstantVelocity",
+    "shifted_ring": "dalib.systems.linear:ShiftedRing",
+    "clohessy_wiltshire": "dalib.systems.clohessy_wiltshire:ClohessyWiltshire",
+}
+
+INTEGRATORS = {
+    "rk4": "dalib.integrate:RK4",
+    "euler_maruyama": "dalib.integrate:EulerMaruyama",
+    "iterate": "dalib.integrate:Iterate",
+    "exact": "dalib.integrate:Exact",
+}
+
+OPERATORS = {
+    "identity": "dalib.observe:Identity",
+    "linear": "dalib.observe:Linear",
+    "subset": "dalib.observe:Subset",
+    "moving_subset": "dalib.observe:MovingSubset",
+    "arctan": "dalib.observe:Arctan",
+}
+
+FILTERS = {
+    "climatology": "dalib.filters.variational:Climatology",
+    "oi": "dalib.filters.variational:OptimalInterpolation",
+    "var3d": "dalib.filters.variational:Var3D",
+    "kalman": "dalib.filters.kalman:Kalman",
+    "ekf": "dalib.filters.ekf:EKF",
+    "enkf": "dalib.filters.enkf:EnKF",
+    "denkf": "dalib.filters.enkf:DEnKF",
+    "etkf": "dalib.filters.etkf:ETKF",
+    "letkf": "dalib.filters.letkf:LETKF",
+    "ens3dvar": "dalib.filters.hybrid:Ens3DVar",
+    "particle": "dalib.filters.particle:BootstrapParticle",
+    "deep_kalman": "dalib.filters.deep_kalman:DeepKalmanFilter",
+}
+
+LOCALISATIONS = {
+    "ring": "dalib.localise:Ring",
+}
+
+NETWORKS = {
+    "deep_kalman": "dalib.nets.dkf:DeepKalman",
+    "score": "dalib.nets.score:Score",
+}
+
+SAMPLERS = {
+    "annealed_langevin": "dalib.diffusion:AnnealedLangevin",
+    "reverse_sde": "dalib.diffusion:ReverseSDE",
+    "probability_flow": "dalib.diffusion:ProbabilityFlow",
+}
+
+FORECASTERS = {
+    "equations": "dalib.forecasters.equations:Equations",
+    "deep_kalman": "dalib.forecasters.deep_kalman:DeepKalmanForecaster",
+}
+
+MEASURES = {
+    "median": "dalib.metrics.measures:Median",
+    "ratio": "dalib.metrics.measures:Ratio",
+    "difference": "dalib.metrics.measures:Difference",
+    "largest": "dalib.metrics.measures:Largest",
+}
+
+REGISTRIES = {
+    "system": SYSTEMS,
+    "integrator": INTEGRATORS,
+    "operator": OPERATORS,
+    "filter": FILTERS,
+    "localisation": LOCALISATIONS,
+    "network": NETWORKS,
+    "sampler": SAMPLERS,
+    "forecaster": FORECASTERS,
+    "measure": MEASURES,
+}

@@ -1,0 +1,275 @@
+"""The one training loop: batches, learning rate, loss, history. It knows no architecture.
+
+A model is a `torch.nn.Module` whose parameters all have a leading `repeat` axis, with
+
+    loss(batch, fraction, generator) -> (repeat,)      fraction of the training that is done
+    report(batch, generator) -> {name: (repeat, ...)}   what to watch on data held fixed
+
+Repeats are trained at once but never meet: their losses are added, their gradients clipped apart.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from dalib.streams import Generator, Streams, integers, normal
+
+Batch = Callable[[Generator | None], Tensor]
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Batches of windows of successive samples, case and start uniform, with replacement.
+
+    Args:
+        series: (case, time, size), complete.
+        length: samples in a window.
+        batch: windows in a batch, for each repeat.
+        repeats: trainings that draw independently.
+    """
+
+    series: Tensor
+    length: int
+    batch: int
+    repeats: int
+
+    def __post_init__(self) -> None:
+        cases, time, _ = self.series.shape
+        if time < self.length:
+            raise ValueError(
+                f"windows of {self.length} samples need series at least that long, got {time}"
+            )
+        missing = int((~self.series.isfinite()).sum())
+        if missing:
+            raise ValueError(
+                f"training needs complete series, but {missing} of {self.series.numel()} values "
+                f"are missing or infinite"
+            )
+
+    def __call__(self, generator: Generator | None) -> Tensor:
+        """(repeat, batch, length, size)."""
+        cases, time, _ = self.series.shape
+        starts = time - self.length + 1
+        chosen = integers(cases * starts, (self.repeats, self.batch), generator)
+        chosen = chosen.to(self.series.device).unsqueeze(-1)
+        when = chosen % starts + torch.arange(self.length, device=self.series.device)
+        return self.series[chosen // starts, when]
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Batches of single states, uniform with replacement, blurred by fresh noise.
+
+    Args:
+        states: (sample, size).
+        batch: states in a batch, for each repeat.
+        noise_std: (repeat,), standard deviation of the noise in the units of the states.
+    """
+
+    states: Tensor
+    batch: int
+    noise_std: Tensor
+
+    def __call__(self, generator: Generator | None) -> Tensor:
+        """(repeat, batch, size)."""
+        shape = (len(self.noise_std), self.batch)
+        drawn = self.states[integers(len(self.states), shape, generator).to(self.states.device)]
+        noise = normal(drawn.shape, generator, drawn.dtype).to(drawn.device)
+        return drawn + self.noise_std.to(drawn)[:, None, None] * noise
+
+
+@dataclass(frozen=True)
+class Training:
+    """How long and how fast: AdamW (Adam without `decay`), gradients clipped by norm.
+
+    The rate rises linearly over `warmup` steps, stays until the fraction `flat` of all steps, and
+    falls as a half cosine to `last` times its height.
+
+    Args:
+        steps: number of updates.
+        rate: largest learning rate.
+        warmup: steps of linear rise.
+        flat: fraction of the steps after which the rate falls.
+        last: what is left of the rate at the end, as a fraction.
+        clip: largest norm of one repeat's gradient; None for no limit.
+        betas, epsilon, decay: of AdamW.
+        average: the final weights are exponential averages with this memory per step; None for
+            the last weights themselves.
+        check_every: steps between two reports.
+    """
+
+    steps: int
+    rate: float
+    warmup: int = 0
+    flat: float = 0.5
+    last: float = 0.01
+    clip: float | None = None
+    betas: tuple[float, float] = (0.9, 0.999)
+    epsilon: float = 1e-8
+    decay: float = 0.0
+    average: float | None = None
+    check_every: int = 50
+
+    def rate_at(self, step: int) -> float:
+        """Learning rate of step 0 ... steps - 1."""
+        if step < self.warmup:
+            return self.rate * (step + 1) / self.warmup
+        start = max(self.flat * self.steps, self.warmup)
+        if step <= start:
+            return self.rate
+        left = 0.5 * (1 + math.cos(math.pi * (step - start) / max(self.steps - 1 - start, 1)))
+        return self.rate * (self.last + (1 - self.last) * left)
+
+
+class History(NamedTuple):
+    """What happened during a training.
+
+    loss: (repeat, step), of each batch.
+    checks: (check,), number of updates done when the model was reported on.
+    reports: {"<watched>_<name>": (repeat, check, ...)}.
+    """
+
+    loss: Tensor
+    checks: Tensor
+    reports: dict[str, Tensor]
+
+
+def fit(
+    model: nn.Module,
+    draw: Batch,
+    training: Training,
+    *,
+    watched: Mapping[str, Tensor] | None = None,
+    progress: str | None = None,
+    save: Callable[[dict], None] | None = None,
+    resume: dict | None = None,
+    generator: Generator,
+) -> History:
+    """Train `model` in place; returns the history.
+
+    Args:
+        model: as described at the top of this module.
+        draw: gives a batch from the generator.
+        watched: named batches held fixed, e.g. training and held-out windows, on which the model
+            reports before the first update, every `check_every` and after the last. Reports use
+            copies of the generators, so that watching changes nothing.
+        progress: label of the progress bar on stderr; None for none.
+        save: called at every check with all that is needed to continue; see `resume`.
+        resume: what `save` was given: the training continues as if it had never stopped.
+        generator: draws batches and the noise of the loss.
+    """
+    parameters = list(model.parameters())
+    optimiser = torch.optim.AdamW(
+        parameters,
+        lr=training.rate,
+        betas=training.betas,
+        eps=training.epsilon,
+        weight_decay=training.decay,
+        fused=True,
+    )
+    average = [p.detach().clone() for p in parameters] if training.average is not None else []
+    done, losses, checks, reports = 0, [], [], []
+    if resume is not None:
+        done, losses, checks, reports = (
+            resume["step"],
+            list(resume["losses"]),
+            list(resume["checks"]),
+            list(resume["reports"]),
+        )
+        model.load_state_dict(resume["model"])
+        optimiser.load_state_dict(resume["optimiser"])
+        average = [value.clone() for value in resume["average"]]
+        for one, state in zip(_each(generator), resume["generators"], strict=True):
+            one.set_state(state)
+
+    bar = tqdm(total=training.steps, initial=done, desc=progress, disable=progress is None)
+    for step in range(done, training.steps + 1):
+        if step % training.check_every == 0 or step == training.steps:
+            _require_finite(losses, step)
+            if step not in checks:
+                checks.append(step)
+                reports.append(_report(model, watched or {}, generator))
+                if save is not None:
+                    save(
+                        {
+                            "step": step,
+                            "model": model.state_dict(),
+                            "optimiser": optimiser.state_dict(),
+                            "average": average,
+                            "generators": [one.get_state() for one in _each(generator)],
+                            "losses": losses,
+                            "checks": checks,
+                            "reports": reports,
+                        }
+                    )
+            if losses:
+                bar.set_postfix_str(f"loss {losses[-1].mean():.3f}", refresh=False)
+        if step == training.steps:
+            break
+
+        for group in optimiser.param_groups:
+            group["lr"] = training.rate_at(step)
+        optimiser.zero_grad(set_to_none=True)
+        loss = model.loss(draw(generator), step / training.steps, generator)
+        loss.sum().backward()
+        if training.clip is not None:
+            clip_gradients(parameters, training.clip)
+        optimiser.step()
+        if average:
+            torch._foreach_lerp_(average, [p.detach() for p in parameters], 1 - training.average)
+        losses.append(loss.detach().cpu())
+        bar.update()
+    bar.close()
+
+    with torch.no_grad():
+        for parameter, value in zip(parameters, average, strict=False):
+            parameter.copy_(value)
+    return History(
+        loss=torch.stack(losses, 1),
+        checks=torch.tensor(checks),
+        reports={name: torch.stack([r[name] for r in reports], 1).cpu() for name in reports[0]},
+    )
+
+
+def clip_gradients(parameters: list[nn.Parameter], limit: float) -> Tensor:
+    """Scale each repeat's gradient to a norm of at most `limit`; returns the norms, (repeat,)."""
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    norms = [torch.linalg.vector_norm(g.flatten(1), dim=1) for g in gradients]
+    norm = torch.linalg.vector_norm(torch.stack(norms), dim=0)
+    factor = (limit / norm).clamp(max=1)
+    for g in gradients:
+        g.mul_(factor.view(-1, *[1] * (g.ndim - 1)))
+    return norm
+
+
+def _report(
+    model: nn.Module, watched: Mapping[str, Tensor], generator: Generator
+) -> dict[str, Tensor]:
+    return {
+        f"{name}_{quantity}": value
+        for name, batch in watched.items()
+        for quantity, value in model.report(batch, _copy(generator)).items()
+    }
+
+
+def _require_finite(losses: list[Tensor], step: int) -> None:
+    if losses and not losses[-1].isfinite().all():
+        repeats = (~losses[-1].isfinite()).nonzero().flatten().tolist()
+        raise FloatingPointError(
+            f"the loss of repeat {', '.join(map(str, repeats))} is {losses[-1][repeats[0]]} after "
+            f"{step} steps; lower `rate` or `clip`"
+        )
+
+
+def _each(generator: Generator) -> tuple[torch.Generator, ...]:
+    return generator.generators if isinstance(generator, Streams) else (generator,)
+
+
+def _copy(generator: Generator) -> Generator:
+    copies = tuple(one.clone_state() for one in _each(generator))
+    return Streams(copies) if isinstance(generator, Streams) else copies[0]

@@ -1,0 +1,20 @@
+rule evaluate:
+    input:
+        unpack(products),
+    output:
+        "results/{scale}/{paper}/{case}/scores/{product}.nc",
+    log:
+        "results/{scale}/logs/evaluate/{paper}.{case}.{product}.log",
+    benchmark:
+        "results/{scale}/benchmarks/evaluate/{paper}.{case}.{product}.tsv"
+    threads: 1
+    resources:
+        mem_mb=mem("evaluate"),
+        runtime=runtime("evaluate"),
+    params:
+        spec=spec(
+            "evaluate.py",
+            case=("{paper}.cases.{case}", "score", "forecasts", "samples"),
+        ),
+    script:
+        "../../workflow_scripts/evaluate.py"

@@ -1,0 +1,18 @@
+rule judge:
+    input:
+        claims="config/claims/{paper}.yaml",
+        scores=judged,
+    output:
+        "results/{scale}/{paper}/scorecard.json",
+    log:
+        "results/{scale}/logs/judge/{paper}.log",
+    benchmark:
+        "results/{scale}/benchmarks/judge/{paper}.tsv"
+    threads: 1
+    resources:
+        mem_mb=mem("judge"),
+        runtime=runtime("judge"),
+    params:
+        spec=spec("judge.py"),
+    script:
+        "../../workflow_scripts/judge.py"

@@ -1,0 +1,25 @@
+rule observe:
+    input:
+        train="results/{scale}/{paper}/{case}/truth_train.nc",
+        valid="results/{scale}/{paper}/{case}/truth_valid.nc",
+        test="results/{scale}/{paper}/{case}/truth_test.nc",
+    output:
+        train="results/{scale}/{paper}/{case}/observations_train.nc",
+        valid="results/{scale}/{paper}/{case}/observations_valid.nc",
+        test="results/{scale}/{paper}/{case}/observations_test.nc",
+        prior="results/{scale}/{paper}/{case}/prior.nc",
+    log:
+        "results/{scale}/logs/observe/{paper}.{case}.log",
+    benchmark:
+        "results/{scale}/benchmarks/observe/{paper}.{case}.tsv"
+    threads: 1
+    resources:
+        mem_mb=mem("observe"),
+        runtime=runtime("observe"),
+    params:
+        spec=spec(
+            "observe.py",
+            case=("{paper}.cases.{case}", "observations", "prior"),
+        ),
+    script:
+        "../../workflow_scripts/observe.py"

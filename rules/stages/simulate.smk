@@ -1,0 +1,20 @@
+rule simulate:
+    output:
+        train="results/{scale}/{paper}/{case}/truth_train.nc",
+        valid="results/{scale}/{paper}/{case}/truth_valid.nc",
+        test="results/{scale}/{paper}/{case}/truth_test.nc",
+    log:
+        "results/{scale}/logs/simulate/{paper}.{case}.log",
+    benchmark:
+        "results/{scale}/benchmarks/simulate/{paper}.{case}.tsv"
+    threads: 1
+    resources:
+        mem_mb=mem("simulate"),
+        runtime=runtime("simulate"),
+    params:
+        spec=spec(
+            "simulate.py",
+            case=("{paper}.cases.{case}", "system", "integrator", "truth"),
+        ),
+    script:
+        "../../workflow_scripts/simulate.py"

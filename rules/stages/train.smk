@@ -1,0 +1,20 @@
+rule train:
+    input:
+        training=learned_from("train"),
+        held_out=learned_from("valid"),
+    output:
+        weights="results/{scale}/{paper}/{case}/models/{model}/batch{batch}.nc",
+        history="results/{scale}/{paper}/{case}/models/{model}/batch{batch}.history.nc",
+    log:
+        "results/{scale}/logs/train/{paper}.{case}.{model}.{batch}.log",
+    benchmark:
+        "results/{scale}/benchmarks/train/{paper}.{case}.{model}.{batch}.tsv"
+    threads: 1
+    priority: 10
+    resources:
+        mem_mb=mem("train"),
+        runtime=runtime("train"),
+    params:
+        spec=spec("train.py", model="{paper}.models.{model}", batch="repeats", device=True),
+    script:
+        "../../workflow_scripts/train.py"

@@ -1,0 +1,256 @@
+"""Files: equal contents give equal bytes, half a file is never seen, faults are named."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from dalib import io
+
+UNITS = {"units": "1", "long_name": "something"}
+
+
+def example() -> xr.Dataset:
+    """One of everything: floats with a gap, integers, text, flags, dates, a scalar."""
+    y = np.arange(24.0).reshape(2, 3, 4)
+    y[0, 1, 2] = np.nan
+    return xr.Dataset(
+        {
+            "y": (("seed", "time", "obs"), y, UNITS),
+            "count": (("seed",), np.array([3, 4]), UNITS),
+            "good": (("seed",), np.array([True, False]), UNITS),
+            "weight": ((), np.float32(0.5), UNITS),
+        },
+        coords={
+            "seed": [0, 1],
+            "time": ("time", [0.1, 0.2, 0.3], UNITS),
+            "obs": ["x", "y", "zeta", "ü"],
+            "date": ("time", np.array(["2020-01-01", "2020-01-02", "2020-01-03"], "M8[ns]")),
+        },
+        attrs={"source": "a test"},
+    )
+
+
+def saved(tmp_path: Path, ds: xr.Dataset | None = None, name: str = "a.nc") -> Path:
+    path = tmp_path / name
+    io.write(example() if ds is None else ds, path, title="example", missing=("y",))
+    return path
+
+
+def test_what_is_written_is_read_back(tmp_path):
+    ds = io.read(saved(tmp_path), needs={"y": ("seed", "time", "obs"), "count": ("seed",)})
+    xr.testing.assert_equal(ds.drop_attrs(), example().drop_attrs())
+    assert ds.y.attrs == UNITS and ds.attrs["title"] == "example"
+    assert ds.y.dtype == np.float64 and ds.weight.dtype == np.float32
+
+
+def test_bytes_depend_on_nothing_but_the_contents(tmp_path):
+    """Two processes, two hash seeds, two paths, variables and attributes in another order."""
+    code = """if True:
+        import sys
+        sys.path.insert(0, sys.argv[2])
+        from test_io import example
+        from dalib import io
+        ds = example()
+        if sys.argv[3] == "reversed":
+            for v in ds.variables.values():
+                v.attrs = dict(reversed(v.attrs.items()))
+                v.encoding = {"zlib": False}
+            ds = ds[list(reversed(list(ds.data_vars)))].transpose("seed", "time", "obs")
+        io.write(ds, sys.argv[1], title="example", missing=["y"])
+    """
+    for seed, order, name in (("1", "kept", "one/a.nc"), ("2", "reversed", "two/longer.nc")):
+        subprocess.run(
+            [sys.executable, "-c", code, tmp_path / name, Path(__file__).parent, order],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            check=True,
+        )
+    assert (tmp_path / "one/a.nc").read_bytes() == (tmp_path / "two/longer.nc").read_bytes()
+
+
+def test_nan_has_one_bit_pattern(tmp_path):
+    odd = example()
+    odd.y.values[0, 1, 2] = np.array([0xFFF8000000000123], "u8").view("f8")[0]
+    assert saved(tmp_path, odd).read_bytes() == saved(tmp_path, name="b.nc").read_bytes()
+
+
+def test_content_hash_ignores_storage_and_sees_every_change(tmp_path):
+    path = saved(tmp_path)
+    original = io.content_hash(path)
+    io.read(path).to_netcdf(
+        tmp_path / "plain.nc",
+        encoding={n: {"_FillValue": None} for n in ("y", "time", "weight")}
+        | {"date": {"units": "seconds since 1970-01-01", "calendar": "standard"}},
+    )
+    assert path.read_bytes() != (tmp_path / "plain.nc").read_bytes()
+    assert io.content_hash(tmp_path / "plain.nc") == original
+
+    changes = {
+        "value": lambda d: d.y.values.__setitem__((0, 0, 0), 7.0),
+        "units": lambda d: d.y.attrs.__setitem__("units", "m"),
+        "label": lambda d: d.coords.__setitem__("obs", ["w", "y", "zeta", "ü"]),
+        "attribute": lambda d: d.attrs.__setitem__("source", "another"),
+        "sign of zero": lambda d: d.y.values.__setitem__((0, 0, 0), -0.0),
+    }
+    for what, change in changes.items():
+        other = example()
+        change(other)
+        assert io.content_hash(saved(tmp_path, other, "other.nc")) != original, what
+    assert io.content_hash(saved(tmp_path, example().rename(count="n"), "other.nc")) != original
+
+
+def test_content_hash_does_not_depend_on_compression(tmp_path):
+    import netCDF4
+
+    hashes = set()
+    for name, options in {"a": {}, "b": {"zlib": True}, "c": {"chunksizes": (1, 5)}}.items():
+        with netCDF4.Dataset(tmp_path / f"{name}.nc", "w") as file:
+            file.createDimension("row", 20)
+            file.createDimension("column", 5)
+            variable = file.createVariable("v", "f8", ("row", "column"), **options)
+            variable[:] = np.arange(100.0).reshape(20, 5)
+            variable.units = "m"
+        hashes.add(io.content_hash(tmp_path / f"{name}.nc"))
+    assert len(hashes) == 1
+
+
+def test_content_hash_of_slabs_is_that_of_the_whole(tmp_path, monkeypatch):
+    path = saved(tmp_path)
+    whole = io.content_hash(path)
+    monkeypatch.setattr(io, "SLAB_BYTES", 1)
+    assert io.content_hash(path) == whole
+
+
+def test_content_of_other_files_is_their_bytes(tmp_path):
+    io.write_text(tmp_path / "a.csv", "1,2\n")
+    io.write_text(tmp_path / "b.csv", "1,2\n")
+    assert io.content_hash(tmp_path / "a.csv") == io.content_hash(tmp_path / "b.csv")
+    io.write_text(tmp_path / "b.csv", "1,3\n")
+    assert io.content_hash(tmp_path / "a.csv") != io.content_hash(tmp_path / "b.csv")
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ((10, 3), (10, 3)),
+        ((0, 3), (1, 3)),
+        ((2**20, 8), (2**16, 8)),
+        ((3, 2**20, 8), (1, 2**16, 8)),
+    ],
+)
+def test_chunks_are_the_shape_or_at_most_four_mebibytes(shape, expected):
+    assert io.chunks(shape, 8) == expected
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda ds: ds.y.attrs.clear(), "example: variable 'y' has no long_name or units"),
+        (lambda ds: ds.y.attrs.pop("units"), "example: variable 'y' has no units"),
+        (lambda ds: ds.time.attrs.pop("long_name"), "coordinate 'time' has no long_name"),
+    ],
+)
+def test_units_and_long_name_are_required(tmp_path, change, message):
+    ds = example()
+    change(ds)
+    with pytest.raises(ValueError, match=message):
+        saved(tmp_path, ds)
+    assert not list(tmp_path.iterdir())
+
+
+def test_values_that_are_not_finite_are_refused_with_their_place(tmp_path):
+    with pytest.raises(io.DataError) as caught:
+        io.write(example(), tmp_path / "a.nc", title="example")
+    assert str(caught.value) == (
+        f"{tmp_path / 'a.nc'}: variable 'y' is nan at index seed=0, time=1, obs=2 "
+        "(1 of 24 values are not finite); nothing is written"
+    )
+    ds = example()
+    ds.y.values[1, 0, 3] = np.inf
+    with pytest.raises(io.DataError, match="is inf at index seed=1, time=0, obs=3"):
+        saved(tmp_path, ds)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "a.txt"
+    io.write_text(path, "old")
+    with pytest.raises(RuntimeError), io.replacing(path) as part:
+        part.write_text("half")
+        assert io.part_owner(part)[0] == os.getpid() and part.parent == path.parent
+        raise RuntimeError
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_json_has_no_nan(tmp_path):
+    with pytest.raises(ValueError):
+        io.write_json(tmp_path / "a.json", {"x": float("nan")})
+    io.write_json(tmp_path / "a.json", {"b": 1, "a": "ü"})
+    assert (tmp_path / "a.json").read_text("utf-8") == '{\n "b": 1,\n "a": "ü"\n}\n'
+
+
+def damage(path: Path, what: str) -> None:
+    data = path.read_bytes()
+    path.unlink()
+    if what == "text":
+        path.write_text("time,x\n1,2\n")
+    elif what == "truncated":
+        path.write_bytes(data[: len(data) // 2])
+    elif what == "empty":
+        path.write_bytes(b"")
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("missing", "no such file; it is written by an earlier stage or must be given"),
+        ("text", r"expected NetCDF, found a file that begins with b'time,x"),
+        ("truncated", r"expected complete NetCDF, found \d+ bytes, truncated or damaged"),
+        ("empty", "expected NetCDF, found a file that begins with b''"),
+    ],
+)
+def test_unreadable_files_are_named(tmp_path, what, message):
+    path = saved(tmp_path)
+    damage(path, what)
+    for open_it in (io.read, io.content_hash):
+        with pytest.raises(io.DataError, match=message) as caught:
+            open_it(path)
+        assert str(caught.value).startswith(str(path)) and caught.value.path == path
+
+
+@pytest.mark.parametrize(
+    ("needs", "message"),
+    [
+        ({"x": ("time",)}, "expected a variable 'x', found count, date, good, obs, seed, time,"),
+        (
+            {"y": ("seed", "time", "state")},
+            r"variable 'y': expected dimensions \(seed, time, state\), found \(seed, time, obs\)",
+        ),
+        ({"y": (..., "obs", "time")}, r"expected dimensions \(..., obs, time\)"),
+        ({"y": ("time", "obs")}, "found \\(seed, time, obs\\)"),
+    ],
+)
+def test_lacking_contents_are_named(tmp_path, needs, message):
+    with pytest.raises(io.DataError, match=message):
+        io.read(saved(tmp_path), needs=needs)
+
+
+def test_leading_dimensions_may_be_left_open(tmp_path):
+    io.read(saved(tmp_path), needs={"y": (..., "time", "obs"), "weight": (), "count": (...,)})
+
+
+def test_observations_that_are_all_missing_are_named(tmp_path):
+    ds = example()
+    ds.y.values[:] = np.nan
+    with pytest.raises(io.DataError, match="'y': expected at least one value, found NaN every"):
+        io.read(saved(tmp_path, ds), needs={"y": ("seed", "time", "obs")})
+
+
+def test_import_is_cheap():
+    code = "import sys, dalib.io; print({'numpy', 'xarray', 'netCDF4', 'torch'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
