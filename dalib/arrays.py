@@ -11,6 +11,8 @@ from torch import Tensor
 
 SEED = {"units": "1", "long_name": "seed of the random streams"}
 TIME = {"units": "1", "long_name": "model time"}
+REPEAT = {"units": "1", "long_name": "repeat of the training"}
+NOISE_STD = {"units": "1", "long_name": "noise of the training data"}
 STATE = {"units": "1", "long_name": "component of the state"}
 
 
@@ -40,15 +42,19 @@ def observations_dataset(
     *,
     seeds: Sequence[int],
     interval: float,
+    names: Sequence[str] | None = None,
     units: str = "1",
 ) -> xr.Dataset:
     """Observations y (seed, time, obs), one interval after the start of the truth and on.
 
-    `obs_std` (obs,) is the standard deviation of their errors; a missing value is NaN.
+    `obs_std` (obs,) is the standard deviation of their errors; a missing value is NaN. `names` are
+    those of the state where its components are observed, else y0, y1, ...
     """
+    names = [f"y{i}" for i in range(y.shape[-1])] if names is None else list(names)
     y = _variable(("seed", "time", "obs"), y, units, "observation")
     obs_std = _variable(("obs",), obs_std, units, "standard deviation of observation errors")
     coords = _seeds(seeds) | _times(y.sizes["time"], interval, interval)
+    coords["obs"] = xr.Variable("obs", names, {"units": "1", "long_name": "observed quantity"})
     return xr.Dataset({"y": y, "obs_std": obs_std}, coords)
 
 
@@ -93,20 +99,124 @@ def analyses_dataset(
     return xr.Dataset(variables, {"time": time, "seed": seed} | _states(names))
 
 
-def weights_dataset(weights: Mapping[str, Tensor], leading: Sequence[str]) -> xr.Dataset:
-    """The weights of a network; every tensor leads with the axes `leading` (`repeat`, `point`)."""
-    leading = tuple(leading)
+def forecasts_dataset(
+    forecast: Tensor,
+    *,
+    seed: xr.DataArray,
+    start: xr.DataArray,
+    interval: float,
+    names: Sequence[str],
+    free_run: Tensor | None = None,
+    units: str = "1",
+) -> xr.Dataset:
+    """Forecasts ([repeat,] [member,] seed, start, lead, state), from the times `start` on.
+
+    `free_run` ([repeat,] chain, time, state) are trajectories without observations.
+    """
+    dims = {4: (), 5: ("repeat",), 6: ("repeat", "member")}[forecast.ndim]
+    variables = {
+        "forecast": _variable(
+            (*dims, "seed", "start", "lead", "state"), forecast, units, "forecast state"
+        )
+    }
+    leads = interval * torch.arange(1, forecast.shape[-2] + 1, dtype=torch.float64)
+    coords = {
+        "seed": seed.variable,
+        "start": xr.Variable("start", start.values, TIME),
+        "lead": xr.Variable("lead", leads.numpy(), {"units": "1", "long_name": "lead time"}),
+    }
+    if free_run is not None:
+        dims = ("repeat", "chain", "time", "state")[-free_run.ndim :]
+        variables["free_run"] = _variable(dims, free_run, units, "state of a free run")
+        coords |= _times(free_run.shape[-2], interval, 0.0)
+    return xr.Dataset(variables, coords | _states(names))
+
+
+def weights_dataset(weights: Mapping[str, Tensor], axes: Mapping[str, Sequence]) -> xr.Dataset:
+    """The weights of a network; the first axis of every tensor runs over the runs of `axes`.
+
+    axes: {"repeat": labels}, or {"noise_std": values, "repeat": labels} for a sweep, whose runs are
+    all points of the first repeat in order, and so on: stored as (point, repeat, ...).
+    """
+    coords, lengths = _runs(axes)
 
     def variable(name: str, values: Tensor) -> xr.Variable:
-        own = tuple(f"{name}_{axis}" for axis in range(values.ndim - len(leading)))
-        return _variable(leading + own, values, "1", f"weights {name}")
+        own = tuple(f"{name}_{axis}" for axis in range(values.ndim - 1))
+        return _variable(
+            (*lengths, *own), values.unflatten(0, tuple(lengths.values())), "1", f"weights {name}"
+        )
 
-    return xr.Dataset({name: variable(name, values) for name, values in weights.items()})
+    return xr.Dataset({name: variable(name, values) for name, values in weights.items()}, coords)
 
 
 def weights(dataset: xr.Dataset) -> dict[str, Tensor]:
     """What `weights_dataset` was given, each tensor in the type it was stored in."""
-    return {str(name): torch.tensor(array.values) for name, array in dataset.data_vars.items()}
+    count = len(_run_dims(dataset))
+    return {
+        str(name): torch.tensor(array.values).flatten(0, count - 1)
+        for name, array in dataset.data_vars.items()
+    }
+
+
+def history_dataset(history, axes: Mapping[str, Sequence]) -> xr.Dataset:
+    """A training's `History`: loss (run, step), and what was watched (run, check).
+
+    `training` and `held_out` are the losses watched on data held fixed, `learned_obs_std` what a
+    state-space model says of its observations; the other reports go under their own names.
+    """
+    coords, lengths = _runs(axes)
+
+    def variable(values: Tensor, own: tuple[str, ...], long_name: str) -> xr.Variable:
+        shape = tuple(lengths.values())
+        return _variable((*lengths, *own), values.unflatten(0, shape), "1", long_name)
+
+    reports = {
+        name: variable(values, ("check", "obs")[: values.ndim - 1], name.replace("_", " "))
+        for name, values in history.reports.items()
+    }
+    coords["check"] = xr.Variable(
+        "check", history.checks.numpy(), {"units": "1", "long_name": "updates done"}
+    )
+    loss = variable(history.loss, ("step",), "loss of the batch")
+    return xr.Dataset({"loss": loss, **reports}, coords)
+
+
+def samples_dataset(drawn, runs: xr.Dataset, names: Sequence[str]) -> xr.Dataset:
+    """States drawn by a sampler: samples (run, sample, state), snapshots (run, level, ...).
+
+    `runs` is any dataset with the axes of the runs, such as that of the weights.
+    """
+    dims = _run_dims(runs)
+    shape = tuple(runs.sizes[dim] for dim in dims)
+    coords = {name: runs[name].variable for name in ("noise_std", "repeat") if name in runs.coords}
+    level = xr.Variable("level", drawn.levels.numpy(), {"units": "1", "long_name": "noise level"})
+    return xr.Dataset(
+        {
+            "samples": _variable(
+                (*dims, "sample", "state"), drawn.states.unflatten(0, shape), "1", "sampled state"
+            ),
+            "snapshots": _variable(
+                (*dims, "level", "sample", "state"),
+                drawn.snapshots.unflatten(0, shape),
+                "1",
+                "states on leaving a noise level",
+            ),
+        },
+        coords | {"level": level} | _states(names),
+    )
+
+
+def _runs(axes: Mapping[str, Sequence]) -> tuple[dict[str, xr.Variable], dict[str, int]]:
+    """Coordinates of the runs, and their dimensions with lengths, in order."""
+    coords = {"repeat": xr.Variable("repeat", list(axes["repeat"]), REPEAT)}
+    if "noise_std" not in axes:
+        return coords, {"repeat": len(axes["repeat"])}
+    coords["noise_std"] = xr.Variable("point", list(axes["noise_std"]), NOISE_STD)
+    return coords, {"point": len(axes["noise_std"]), "repeat": len(axes["repeat"])}
+
+
+def _run_dims(dataset: xr.Dataset) -> tuple[str, ...]:
+    return tuple(dim for dim in ("point", "repeat") if dim in dataset.dims)
 
 
 def windows(x: Tensor, length: int, every: int = 1) -> Tensor:
@@ -116,7 +226,9 @@ def windows(x: Tensor, length: int, every: int = 1) -> Tensor:
     """
     time = x.shape[-2]
     if not 1 <= length <= time:
-        raise ValueError(f"windows need a length from 1 to the {time} times there are, got {length}")
+        raise ValueError(
+            f"windows need a length from 1 to the {time} times there are, got {length}"
+        )
     return x.unfold(-2, length, every).movedim(-1, -2).reshape(-1, length, x.shape[-1])
 
 
@@ -132,7 +244,8 @@ def _seeds(seeds: Sequence[int]) -> dict[str, xr.Variable]:
 
 
 def _times(count: int, interval: float, start: float) -> dict[str, xr.Variable]:
-    times = start + interval * torch.arange(count, dtype=torch.float64)
+    first = round(start / interval)  # the same products in every file: equal to the last bit
+    times = interval * torch.arange(first, first + count, dtype=torch.float64)
     return {"time": xr.Variable("time", times.numpy(), TIME)}
 
 

@@ -94,6 +94,35 @@ def filter(case: Mapping, method: Mapping, *, obs_std: Tensor, network=None) -> 
     return make("filter", without(method, "localisation"), supplies)
 
 
+def network(section: Mapping, weights) -> Any:
+    """The trained network of a model.
+
+    Args:
+        section: `network` of the model, with `kind` and settings.
+        weights: dataset as `arrays.weights_dataset` makes it.
+    """
+    from dalib import arrays
+    from dalib.nets.scaling import Scaling
+
+    values = arrays.weights(weights)
+    scaling = Scaling(values["scaling.mean"], values["scaling.std"])
+    shell = make("network", section["network"], {"scaling": lambda: scaling})
+    shell.load_state_dict(values)
+    return shell
+
+
+def measure(section: Mapping) -> Any:
+    """A measure by which a claim is judged."""
+    return make("measure", section)
+
+
+def training(section: Mapping) -> Any:
+    """How long and how fast to train: the settings of the loop among those of the training."""
+    from dalib.train import Training
+
+    return Training(**without(section, "repeats", "batch", "window"))
+
+
 def taper(case: Mapping, method: Mapping) -> Tensor:
     """(state, obs), weights of observations at state components; (state, state) for covariances."""
     places = torch.arange(system(case).size)

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import netCDF4
     import numpy as np
     import xarray as xr
+    from matplotlib.figure import Figure
 
 MAGIC = (b"\x89HDF\r\n\x1a\n", b"CDF\x01", b"CDF\x02", b"CDF\x05")  # NetCDF-4, then classic
 CHUNK_BYTES = 4 * 2**20
@@ -60,14 +61,65 @@ def read(path: str | Path, *, needs: Mapping[str, tuple] | None = None) -> xr.Da
     return ds
 
 
+def read_if_given(path: Any) -> xr.Dataset | None:
+    """The dataset in an input that a rule may leave empty."""
+    return read(path) if path else None
+
+
+def read_inputs(inputs: Any) -> dict[str, Any]:
+    """All named inputs of a job: a dataset for a file, `read_methods` for a list of files."""
+    return {
+        name: read(value) if isinstance(value, str) else read_methods(value)
+        for name, value in inputs.items()
+    }
+
+
+def read_methods(paths: Sequence[str | Path]) -> dict[str, xr.Dataset]:
+    """{folder: dataset} of files `.../<folder>/batch<n>.nc`; batches are put together.
+
+    A batch holds some of the repeats of a training where it has such a dimension, else some seeds.
+    """
+    import xarray as xr
+
+    batches: dict[str, list[xr.Dataset]] = {}
+    for path in paths:
+        batches.setdefault(Path(path).parent.name, []).append(read(path))
+    return {
+        name: xr.concat(parts, "repeat" if "repeat" in parts[0].dims else "seed", join="exact")
+        if len(parts) > 1
+        else parts[0]
+        for name, parts in batches.items()
+    }
+
+
+def read_scores(paths: Sequence[str | Path]) -> dict[str, xr.Dataset]:
+    """{case/product: dataset} of files `<case>/scores/<product>.nc`; others by their stem."""
+    files = [Path(path) for path in paths]
+    return {
+        f"{p.parent.parent.name}/{p.stem}" if p.parent.name == "scores" else p.stem: read(p)
+        for p in files
+    }
+
+
+def read_yaml(path: str | Path) -> Any:
+    """Plain values of a YAML file."""
+    import yaml
+
+    return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+
+
 def check_readable(path: Path) -> None:
     """Refuse what is not there or does not begin like NetCDF."""
-    if not path.is_file():
-        raise DataError(path, "no such file; it is written by an earlier stage or must be given")
+    check_exists(path)
     with path.open("rb") as file:
         start = file.read(16)
     if not start.startswith(MAGIC):
         raise DataError(path, f"expected NetCDF, found a file that begins with {start!r}")
+
+
+def check_exists(path: Path) -> None:
+    if not path.is_file():
+        raise DataError(path, "no such file; it is written by an earlier stage or must be given")
 
 
 def damaged(path: Path, error: Exception) -> DataError:
@@ -242,6 +294,17 @@ def write_json(path: str | Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
 
 
+def write_figure(fig: Figure, pdf: str | Path, png: str | Path) -> None:
+    """Both files of a figure, vector and 300 dpi; the same figure gives the same bytes."""
+    import matplotlib
+
+    with matplotlib.rc_context({"pdf.fonttype": 42}):  # letters stay letters
+        with replacing(pdf) as part:
+            fig.savefig(part, format="pdf", metadata={"CreationDate": None})
+        with replacing(png) as part:
+            fig.savefig(part, format="png", dpi=300)
+
+
 # --- content -----------------------------------------------------------------------------------
 
 
@@ -252,6 +315,7 @@ def content_hash(path: str | Path) -> str:
     compression and on the versions of the libraries; of any other file its bytes.
     """
     path = Path(path)
+    check_exists(path)
     return netcdf_hash(path) if path.suffix == ".nc" else bytes_hash(path)
 
 

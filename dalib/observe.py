@@ -22,6 +22,10 @@ class Identity:
         """(..., size) -> (..., size)."""
         return x
 
+    def seen(self, names: list[str]) -> list[str]:
+        """Names of the components that are observed."""
+        return names
+
     def tangent(self, x: Tensor) -> Tensor:
         """(..., size) -> (..., size, size)."""
         return _selection(x, range(self.size))
@@ -54,6 +58,10 @@ class Subset:
     """Some components of the state: y = x[index]."""
 
     index: tuple[int, ...]
+
+    def seen(self, names: list[str]) -> list[str]:
+        """Names of the components that are observed."""
+        return [names[i] for i in self.index]
 
     def __call__(self, x: Tensor) -> Tensor:
         """(..., state) -> (..., obs)."""

@@ -69,6 +69,9 @@ MEASURES = {
     "ratio": "dalib.metrics.measures:Ratio",
     "difference": "dalib.metrics.measures:Difference",
     "largest": "dalib.metrics.measures:Largest",
+    "smallest": "dalib.metrics.measures:Smallest",
+    "growth": "dalib.metrics.measures:Growth",
+    "largest_deviation": "dalib.metrics.measures:LargestDeviation",
 }
 
 REGISTRIES = {

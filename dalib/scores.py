@@ -6,6 +6,7 @@ the same score in every repeat.
 """
 
 from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 import numpy as np
 import xarray as xr
@@ -13,13 +14,17 @@ import xarray as xr
 from dalib.metrics import distributions, dynamical, pointwise
 
 Products = Mapping[str, xr.Dataset]
+Labelled = TypeVar("Labelled", xr.DataArray, xr.Dataset)
 
 
 # ------------------------------------------------------------------ analyses
 def score_analyses(
-    analyses: Products, truth: xr.Dataset, observations: xr.Dataset, discard: int
+    analyses: Products,
+    truth: xr.Dataset,
+    observations: xr.Dataset,
+    discard: int,
 ) -> xr.Dataset:
-    """How well filters follow the truth; the first `discard` analyses are a transient, not scored.
+    """How well filters follow the truth while it is observed, but for the first `discard` analyses.
 
     analyses: mean, std, forecast_mean, forecast_std ([repeat,] seed, time, state); truth: x (seed,
     time, state); observations: y (seed, time, obs).
@@ -28,15 +33,14 @@ def score_analyses(
     mean over components and time; obs_rmse (seed); climatological_std, the error of knowing
     nothing; diverged: 1 where the RMSE is above half of that, or not finite.
     """
-    x = truth.x
-    scores = stack_methods({m: _analysis_scores(a, x, discard) for m, a in analyses.items()})
+    x, scored = truth.x, scored_times(observations.y, discard)
+    scores = stack_methods({m: _analysis_scores(a, x, scored) for m, a in analyses.items()})
     climatological = pointwise.climatological_std(x)
     scores["climatological_std"] = climatological
     scores["diverged"] = (~(scores.rmse < climatological / 2)).astype(float)
-    seen = observations.y.isel(time=slice(discard, None))
-    if set(seen.obs.values) <= set(x.state.values):  # observed components, not a function of them
-        target = at_times(x, seen.time).sel(state=seen.obs).drop_vars("state")
-        scores["obs_rmse"] = pointwise.rmse(seen, target, ("time", "obs"))
+    scores["obs_std"] = observations.obs_std
+    if set(observations.obs.values) <= set(x.state.values):  # components, not functions of them
+        scores["obs_rmse"] = _observation_error(at_times(observations.y, scored), x)
     units = x.attrs["units"]
     return describe(
         scores,
@@ -45,16 +49,29 @@ def score_analyses(
         forecast_rmse=(units, "root mean square error of the one-step forecast"),
         forecast_spread=(units, "root mean variance of the one-step forecast"),
         obs_rmse=(units, "root mean square error of the observations"),
+        obs_std=(units, "standard deviation of the observation error"),
         climatological_std=(units, "root mean variance of the truth"),
         diverged=("1", "1 where the RMSE exceeds half the climatological deviation"),
     )
 
 
-def _analysis_scores(analyses: xr.Dataset, x: xr.DataArray, discard: int) -> xr.Dataset:
-    late = analyses.isel(time=slice(discard, None))
-    if not late.sizes["time"]:
-        raise ValueError(f"discard={discard} leaves none of {analyses.sizes['time']} analyses")
-    target = at_times(x, late.time)
+def scored_times(y: xr.DataArray, discard: int) -> xr.DataArray:
+    """(seed, time, obs) -> times from the first one after `discard` to the last observed one."""
+    observed = y.notnull().any([d for d in y.dims if d != "time"])
+    last = int(observed.values.nonzero()[0].max(initial=-1))
+    if last < discard:
+        raise ValueError(f"discard={discard} leaves none of {last + 1} observed times to score")
+    return y.time.isel(time=slice(discard, last + 1))
+
+
+def _observation_error(y: xr.DataArray, x: xr.DataArray) -> xr.DataArray:
+    """RMSE of the observations that are there; a missing one is NaN."""
+    seen = at_times(x, y.time).sel(state=y.obs).drop_vars("state")
+    return np.sqrt(((y - seen) ** 2).mean(("time", "obs")))
+
+
+def _analysis_scores(analyses: xr.Dataset, x: xr.DataArray, scored: xr.DataArray) -> xr.Dataset:
+    late, target = at_times(analyses, scored), at_times(x, scored)
     return xr.Dataset(
         {
             "rmse": pointwise.rmse(late["mean"], target),
@@ -67,38 +84,57 @@ def _analysis_scores(analyses: xr.Dataset, x: xr.DataArray, discard: int) -> xr.
 
 # ------------------------------------------------------------------ models
 def score_models(histories: Products) -> xr.Dataset:
-    """What training did: from the histories of `train` to one row per model and repeat.
+    """What training did, from the histories that `train` wrote.
 
-    Each history: loss (repeat, step) and held_out (repeat, check), -ELBO per step of a sequence.
+    Each history reports on fixed data at every check: training_<q> and held_out_<q> (repeat,
+    check, ...) for quantities q, as `negative_elbo` (-ELBO per step of a sequence, in nats).
 
-    Returns first, last (training), held_out_last, fall = first - last, gap = held_out_last - last.
+    Returns for each q: <q>_first and <q>_last on the training data, <q>_fall = first - last,
+    <q>_held_out at the end, <q>_held_out_fall, and <q>_gap = held_out - last (model, repeat, ...).
     """
     scores = stack_methods({m: _model_scores(h) for m, h in histories.items()}, "model")
-    units = next(iter(histories.values())).loss.attrs["units"]
-    return describe(
-        scores,
-        first=(units, "training loss at the first step"),
-        last=(units, "training loss, mean over the last twentieth of the steps"),
-        held_out_last=(units, "held-out loss at the end"),
-        fall=(units, "fall of the training loss"),
-        gap=(units, "held-out minus training loss at the end"),
-    )
+    history = next(iter(histories.values()))
+    meanings = {
+        "first": "before training",
+        "last": "after training",
+        "fall": "fall during training of",
+        "held_out": "held out, after training",
+        "held_out_fall": "held out, fall during training of",
+        "gap": "held-out minus training",
+    }
+    described = {
+        f"{q}_{suffix}": (
+            history[f"training_{q}"].attrs["units"],
+            f"{meaning}: {history[f'training_{q}'].attrs['long_name']}",
+        )
+        for q in quantities(history)
+        for suffix, meaning in meanings.items()
+    }
+    return describe(scores, **described)
+
+
+def quantities(history: xr.Dataset) -> list[str]:
+    """What a history reports on, training and held out."""
+    prefix = "training_"
+    reported = [str(name).removeprefix(prefix) for name in history if str(name).startswith(prefix)]
+    return [q for q in reported if f"held_out_{q}" in history]
 
 
 def _model_scores(history: xr.Dataset) -> xr.Dataset:
-    loss = history.loss
-    late = loss.isel(step=slice(-max(1, loss.sizes["step"] // 20), None))
-    first, last = loss.isel(step=0, drop=True), late.mean("step", skipna=False)
-    held_out = history.held_out.isel(check=-1, drop=True)
-    return xr.Dataset(
-        {
-            "first": first,
-            "last": last,
-            "held_out_last": held_out,
-            "fall": first - last,
-            "gap": held_out - last,
+    scores = {}
+    for q in quantities(history):
+        training, held_out = history[f"training_{q}"], history[f"held_out_{q}"]
+        first, last = training.isel(check=0, drop=True), training.isel(check=-1, drop=True)
+        before, end = held_out.isel(check=0, drop=True), held_out.isel(check=-1, drop=True)
+        scores |= {
+            f"{q}_first": first,
+            f"{q}_last": last,
+            f"{q}_fall": first - last,
+            f"{q}_held_out": end,
+            f"{q}_held_out_fall": before - end,
+            f"{q}_gap": end - last,
         }
-    )
+    return xr.Dataset(scores)
 
 
 # ------------------------------------------------------------------ forecasts
@@ -128,7 +164,7 @@ def score_forecasts(
         true_a, true_b = two_samples(x, points)
         gaussian = distributions.gaussian_like(true_a, points, generator)
         free_scores = stack_methods({m: _free_run_scores(r, true_a) for m, r in free.items()})
-        scores = scores.merge(free_scores.reindex(method=scores.method)).assign(
+        scores = scores.merge(free_scores.reindex({"method": scores.method})).assign(
             w1_floor=distributions.wasserstein(true_a, true_b),
             w1_gaussian=distributions.wasserstein(gaussian, true_a),
             true_sign_changes=dynamical.sign_changes(x.isel(state=0, drop=True)).mean(),
@@ -183,8 +219,9 @@ def _distance(run: xr.DataArray, truth: xr.DataArray) -> xr.DataArray:
 # ------------------------------------------------------------------ samples
 def score_samples(
     samples: Products,
-    truth_train: xr.Dataset,
-    truth_test: xr.Dataset,
+    training: xr.Dataset,
+    reference: xr.Dataset,
+    truth: xr.Dataset,
     *,
     far: float,
     generator: np.random.Generator,
@@ -192,22 +229,28 @@ def score_samples(
     """Whether samples of a generative model lie on the attractor and in the right proportions.
 
     samples: samples ([point,] repeat, sample, state), points with a coordinate noise_std, the
-    noise added to the training states. Distances to the nearest state are taken to `truth_train`;
-    `truth_test` is split in two sets as large as the samples, for W₁ and its floor.
+    noise added to the training states. `truth` is split in two sets as large as the samples, for
+    W₁ and its floor; distances are taken to the nearest of the many states of `reference`;
+    `training` are the states that the model has seen, without noise.
 
-    Returns w1, w1_ratio to w1_floor, nearest_median, nearest_95, far_share (distance above `far`),
+    Returns w1, w1_ratio to w1_floor, w1_training (first point only), the distance to as many of
+    the training states, nearest_median, nearest_95, far_share (distance above `far`),
     lag1, the lag-1 correlation of successive samples averaged over components (method, [point,]
     repeat); true_nearest_median and true_nearest_95 of held-out true states; lag1_bound = 2/√n;
     noisy_nearest_median (point): held-out true states with the training noise added.
     """
     n = next(iter(samples.values())).sizes["sample"]
-    true_a, true_b = two_samples(truth_test.x, n)
+    true_a, true_b = two_samples(truth.x, n)
     scores = stack_methods(
-        {m: _sample_scores(s.samples, truth_train.x, true_a, far) for m, s in samples.items()}
+        {m: _sample_scores(s.samples, true_a, reference.x, far) for m, s in samples.items()}
     )
     floor = distributions.wasserstein(true_a, true_b)
-    held_out = distributions.nearest_distance(true_a, truth_train.x)
+    held_out = distributions.nearest_distance(true_a, reference.x)
+    seen = thin(training.x, n)
     scores = scores.assign(
+        w1_training=stack_methods(
+            {m: _first_point(s.samples, seen) for m, s in samples.items()}
+        ).w1,
         w1_floor=floor,
         w1_ratio=scores.w1 / floor,
         lag1_bound=2 / np.sqrt(n),
@@ -218,12 +261,13 @@ def score_samples(
         noise = scores.noise_std * xr.DataArray(
             generator.standard_normal(true_a.shape), true_a.coords, true_a.dims
         )
-        noisy = distributions.nearest_distance(true_a + noise, truth_train.x)
+        noisy = distributions.nearest_distance(true_a + noise, reference.x)
         scores["noisy_nearest_median"] = noisy.median("sample")
-    units = truth_train.x.attrs["units"]
+    units = reference.x.attrs["units"]
     return describe(
         scores,
         w1=(units, "Wasserstein distance of the samples to the truth"),
+        w1_training=(units, "Wasserstein distance of the samples to training states"),
         w1_floor=(units, "Wasserstein distance of two true sets of the same size"),
         w1_ratio=("1", "Wasserstein distance over that of two true sets"),
         nearest_median=(units, "median distance to the nearest true state"),
@@ -237,13 +281,20 @@ def score_samples(
     )
 
 
+def _first_point(samples: xr.DataArray, seen: xr.DataArray) -> xr.Dataset:
+    first = samples.isel(point=0, drop=True) if "point" in samples.dims else samples
+    return xr.Dataset(
+        {"w1": distributions.wasserstein(first.drop_vars("noise_std", errors="ignore"), seen)}
+    )
+
+
 def _sample_scores(
-    samples: xr.DataArray, train: xr.DataArray, test: xr.DataArray, far: float
+    samples: xr.DataArray, truth: xr.DataArray, reference: xr.DataArray, far: float
 ) -> xr.Dataset:
-    distance = distributions.nearest_distance(samples, train)
+    distance = distributions.nearest_distance(samples, reference)
     return xr.Dataset(
         {
-            "w1": distributions.wasserstein(samples, test),
+            "w1": distributions.wasserstein(samples, truth),
             "nearest_median": distance.median("sample", skipna=False),
             "nearest_95": distance.quantile(0.95, "sample", skipna=False).drop_vars("quantile"),
             "far_share": 1 - (distance <= far).mean("sample"),
@@ -253,16 +304,16 @@ def _sample_scores(
 
 
 # ------------------------------------------------------------------ what they share
-def at_times(x: xr.DataArray, time: xr.DataArray) -> xr.DataArray:
-    """The truth at `time`, which may have any dimensions; a time it does not have is an error."""
+def at_times(x: Labelled, time: xr.DataArray) -> Labelled:
+    """`x` at `time`, which may have any dimensions; a time it does not have is an error."""
     try:
         found = x.sel(time=time, method="nearest", tolerance=1e-6)
     except KeyError as error:
         have, want = x.time.values, time.values
         raise ValueError(
-            f"the truth has times {have.min():g} to {have.max():g} in steps of "
+            f"there are times {have.min():g} to {have.max():g} in steps of "
             f"{have[1] - have[0]:g}; scoring needs {want.min():g} to {want.max():g}, "
-            f"and not all of these are among them"
+            "and not all of these are among them"
         ) from error
     if time.dims == ("time",):
         return found.assign_coords(time=time)  # bitwise those of the estimate
@@ -305,12 +356,13 @@ def stack_methods(scores: Mapping[str, xr.Dataset], dim: str = "method") -> xr.D
     """One dataset with a leading `dim`; what lacks a dimension that others have is repeated."""
     names = next(iter(scores.values())).data_vars
     labels = xr.DataArray(list(scores), dims=dim, name=dim)
-    return xr.Dataset(
+    stacked = xr.Dataset(
         {
             name: xr.concat(xr.broadcast(*(s[name] for s in scores.values())), labels, join="exact")
             for name in names
         }
     )
+    return stacked.transpose(dim, "point", "repeat", ..., missing_dims="ignore")
 
 
 def describe(scores: xr.Dataset, **variables: tuple[str, str]) -> xr.Dataset:

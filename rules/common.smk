@@ -2,12 +2,12 @@
 
 import os
 import re
+import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from dalib.workflow import start
-from dalib.workflow.settings import ConfigError
+from dalib.workflow import audit, index, runs, settings
 from dalib.workflow.specs import Specs
 
 ROOT = Path(workflow.basedir)
@@ -15,7 +15,9 @@ TARGETS = {}  # of each paper, filled by rules/papers
 
 try:
     config.update(settings.load(ROOT, workflow.config_settings.overwrite_config))
-except ConfigError as error:
+    settings.check_targets(sys.argv[1:], config["scale"])
+    audit.begin(config["scale"], config["cache"]["dir"], main=workflow.is_main_process)
+except (settings.ConfigError, audit.ActiveError) as error:
     raise WorkflowError(str(error))
 
 wildcard_constraints:
@@ -50,16 +52,21 @@ def spec(script, *, batch=None, **sections):
 
 def mem(stage):
     """Memory in MB, doubled with every attempt."""
-    return lambda wildcards, attempt: resource(stage, "mem_mb") * 2 ** (attempt - 1)
+    return resource(stage, "mem_mb")
 
 
 def runtime(stage):
     """Minutes, doubled with every attempt."""
-    return lambda wildcards, attempt: resource(stage, "runtime") * 2 ** (attempt - 1)
+    return resource(stage, "runtime")
 
 
 def resource(stage, name):
-    return config["resources"].get(stage, config["resources"]["default"])[name]
+    first = config["resources"].get(stage, config["resources"]["default"])[name]
+
+    def wanted(wildcards, attempt):
+        return first * 2 ** (attempt - 1)
+
+    return wanted
 
 
 def batches(kind, count):
@@ -94,10 +101,7 @@ def results_of(paper, case, product):
 
 
 def methods_of(paper, case, product):
-    section = config[paper]["cases"][case]
-    if product == "analyses":
-        return list(section.get("methods", {}))
-    return section.get(product, {}).get("methods", [])
+    return list(config[paper]["cases"][case].get(product, {}).get("methods", []))
 
 
 def products(wildcards):
@@ -105,6 +109,8 @@ def products(wildcards):
     case = f"results/{wildcards.scale}/{wildcards.paper}/{wildcards.case}"
     files = results_of(wildcards.paper, wildcards.case, wildcards.product)
     inputs = {"truth": f"{case}/truth_test.nc", "methods": sum(files.values(), [])}
+    if wildcards.product == "analyses":
+        inputs["histories"] = histories(wildcards.paper, wildcards.case)
     if wildcards.product == "samples":
         inputs["reference"] = f"{case}/truth_valid.nc"
         inputs["training"] = f"{case}/truth_train.nc"
@@ -112,8 +118,14 @@ def products(wildcards):
         inputs["observations"] = f"{case}/observations_test.nc"
     if wildcards.product == "forecasts":
         inputs["analyses"] = f"{case}/scores/analyses.nc"
-        inputs["training"] = f"{case}/truth_train.nc"
     return inputs
+
+
+def histories(paper, case):
+    """What the training of the models behind a case's filters left behind."""
+    filters = config[paper]["filters"]
+    models = [filters[name]["model"] for name in methods_of(paper, case, "analyses") if "model" in filters[name]]
+    return [path for model in models for path in model_files(paper, case, model, ".history")]
 
 
 def scores(paper):
@@ -146,19 +158,25 @@ def model_files(paper, case, model, suffix=""):
 
 
 def judged(wildcards):
-    timing = "results/{scale}/{paper}/timing.nc".format(**wildcards)
-    return scores(wildcards.paper) + [timing]
+    """What the stage judge reads: all scores and timings of a paper."""
+    paper, section = wildcards.paper, config[wildcards.paper]
+    timings = [
+        f"results/{wildcards.scale}/{paper}/{case}/timing.nc"
+        for case in section["active"]
+        if "timing" in section["cases"][case]
+    ]
+    return scores(paper) + timings
 
 
 def timed(wildcards):
-    """What the stage time reads: observations, prior and models of the case that it times."""
-    section = config[wildcards.paper]["timing"]
-    folder = f"results/{wildcards.scale}/{wildcards.paper}"
+    """What the stage time reads: observations, prior, and the first batch of each model."""
+    paper = f"results/{wildcards.scale}/{wildcards.paper}"
+    settings = config[wildcards.paper]["cases"][wildcards.case]["timing"]
     return {
-        "observations": f"{folder}/{section['case']}/observations_test.nc",
-        "prior": f"{folder}/{section['case']}/prior.nc",
+        "observations": f"{paper}/{wildcards.case}/observations_test.nc",
+        "prior": f"{paper}/{wildcards.case}/prior.nc",
         "models": [
-            f"{folder}/{case}/models/{model}/batch0.nc" for model, case in section["models"].items()
+            f"{paper}/{case}/models/{model}/batch0.nc" for model, case in settings["models"].items()
         ],
     }
 
@@ -187,3 +205,9 @@ def model_of(collection, wildcard):
         )
 
     return weights
+
+
+def finish():
+    """Say how many jobs were computed and reused, and make the index."""
+    print(runs.summary(), file=sys.stderr)
+    index.main(ROOT, config["scale"])

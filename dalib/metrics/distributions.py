@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import xarray as xr
 from scipy.spatial import cKDTree
+from scipy.spatial.distance import cdist
 
 
 def wasserstein(
@@ -36,10 +37,9 @@ def _w1(a: np.ndarray, b: np.ndarray) -> float:
 
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
         return np.nan
-    cost = np.ascontiguousarray(ot.dist(a, b, metric="euclidean"))
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # not converged: POT only warns
-        return float(ot.emd2([], [], cost, numItermax=10_000_000))
+        return float(ot.emd2([], [], cdist(a, b), numItermax=10_000_000))
 
 
 def gaussian_like(

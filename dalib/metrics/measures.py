@@ -81,8 +81,16 @@ class Growth:
 
 @dataclass(frozen=True)
 class LargestDeviation:
-    """Largest |value / reference - 1|; every value against the reference at its own coordinates."""
+    """Largest |value / reference - 1|, each value against the reference at its own coordinates.
 
-    def __call__(self, values: xr.DataArray, reference: xr.DataArray | float = 1.0) -> Measured:
+    The first `skip` points of `dim` are left out (of a noise that starts at 0).
+    """
+
+    dim: str = "point"
+    skip: int = 0
+
+    def __call__(self, values: xr.DataArray, reference: xr.DataArray) -> Measured:
         deviation = abs(values / reference - 1)
+        if self.skip:
+            deviation = deviation.isel({self.dim: slice(self.skip, None)})
         return _measured(deviation.max(skipna=False), deviation)

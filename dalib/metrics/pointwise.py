@@ -31,7 +31,8 @@ def spread(std: xr.DataArray, dim: Dims = ("time", "state")) -> xr.DataArray:
 def error_norm(estimate: xr.DataArray, truth: xr.DataArray, dim: Dims = "state") -> xr.DataArray:
     """Euclidean length of the error, ‖estimate - truth‖ over `dim`; in the units of `truth`."""
     with xr.set_options(arithmetic_join="exact"):
-        return np.sqrt(((estimate - truth) ** 2).sum(dim, skipna=False))
+        error = np.sqrt(((estimate - truth) ** 2).sum(dim, skipna=False))
+    return error.assign_attrs(units=truth.attrs.get("units", "1"), long_name="error norm")
 
 
 def climatological_std(truth: xr.DataArray, dim: Dims = ("seed", "time")) -> xr.DataArray:

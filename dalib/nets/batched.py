@@ -50,10 +50,10 @@ class Linear(nn.Module):
 class GRU(nn.Module):
     """Gated recurrent unit, gates in the order of torch.nn.GRU (Cho et al. 2014).
 
-        r  = σ(W_r x + b_r + V_r h + c_r)            reset
-        u  = σ(W_u x + b_u + V_u h + c_u)            update
-        n  = tanh(W_n x + b_n + r (V_n h + c_n))     candidate
-        h' = (1 - u) n + u h
+    r  = σ(W_r x + b_r + V_r h + c_r)            reset
+    u  = σ(W_u x + b_u + V_u h + c_u)            update
+    n  = tanh(W_n x + b_n + r (V_n h + c_n))     candidate
+    h' = (1 - u) n + u h
     """
 
     def __init__(
@@ -78,8 +78,9 @@ class GRU(nn.Module):
         return torch.stack(states, 1)
 
     def step(self, x: Tensor, h: Tensor) -> Tensor:
-        """(repeat, case, inputs), (repeat, case, hidden) -> (repeat, case, hidden)."""
-        return self._advance(torch.baddbmm(self.bias_x, x, self.weight_x), h)
+        """(repeat, ..., inputs), (repeat, ..., hidden) -> (repeat, ..., hidden)."""
+        projected = torch.baddbmm(self.bias_x, x.flatten(1, -2), self.weight_x)
+        return self._advance(projected, h.flatten(1, -2)).view(h.shape)
 
     def _advance(self, projected: Tensor, h: Tensor) -> Tensor:
         recurrent = torch.baddbmm(self.bias_h, h, self.weight_h)

@@ -4,10 +4,10 @@ import math
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.functional import silu, softplus
 
-from dalib.nets.batched import GRU, Linear
+from dalib.nets.batched import GRU, Linear, per_repeat
 from dalib.nets.mlp import MLP
 from dalib.nets.scaling import Scaling
 from dalib.streams import Generator, normal
@@ -29,6 +29,18 @@ class LatentPath(NamedTuple):
     prior_mean: Tensor  # of p(z_t | z_{t-1})
     mean: Tensor  # of q(z_t | z_{t-1}, y)
     std: Tensor
+
+
+class LatentState(NamedTuple):
+    """The filter's state: moments of z, (repeat, ..., latent), and memory (repeat, ..., hidden).
+
+    `age` counts predictions: before the first there is no z to move.
+    """
+
+    mean: Tensor
+    std: Tensor
+    memory: Tensor
+    age: int = 0
 
 
 def kl_divergence(q: Moments, p: Moments) -> Tensor:
@@ -91,12 +103,12 @@ class DeepKalman(nn.Module):
 
         self.first_mean = nn.Parameter(torch.zeros(R, 1, latent))
         self.first_log_std = nn.Parameter(torch.zeros(R, 1, latent))
-        self.drift = MLP(R, (latent, hidden, hidden, latent), F.silu, generator)
+        self.drift = MLP(R, (latent, hidden, hidden, latent), silu, generator)
         self.drift.layers[-1].fill(0, 0)  # the untrained model stands still, and stays finite
-        self.spread = MLP(R, (latent, hidden // 2, latent), F.silu, generator)
+        self.spread = MLP(R, (latent, hidden // 2, latent), silu, generator)
         nn.init.constant_(self.spread.layers[-1].bias, -2)
         self.linear = Linear(R, latent, size, generator)
-        self.curved = MLP(R, (latent, hidden, size), F.silu, generator)
+        self.curved = MLP(R, (latent, hidden, size), silu, generator)
         self.log_error = nn.Parameter(torch.full((R, 1, size), -1.0))
 
         self.memory = GRU(R, size, hidden, generator)
@@ -115,7 +127,7 @@ class DeepKalman(nn.Module):
 
     def transition_std(self, z: Tensor) -> Tensor:
         """(repeat, ..., latent) -> the same, s(z)."""
-        return F.softplus(self.spread(z)) + SMALLEST_STD
+        return softplus(self.spread(z)) + SMALLEST_STD
 
     def emission(self, z: Tensor) -> Tensor:
         """(repeat, ..., latent) -> (repeat, ..., obs), A z + f(z), standardised."""
@@ -131,7 +143,7 @@ class DeepKalman(nn.Module):
         """q(z_t | z_{t-1}, y) from its prior mean and memory; (repeat, ..., latent and hidden)."""
         e = 0.5 * (torch.tanh(self.expectation(p)) + h)
         c, l, gate = self.inference(e).chunk(3, -1)  # noqa: E741
-        return Moments(torch.lerp(p, c, torch.sigmoid(gate)), F.softplus(l - 1) + SMALLEST_STD)
+        return Moments(torch.lerp(p, c, torch.sigmoid(gate)), softplus(l - 1) + SMALLEST_STD)
 
     def remember(self, y: Tensor) -> Tensor:
         """(repeat, time, case, obs), standardised -> h, (repeat, time, case, hidden)."""
@@ -186,20 +198,60 @@ class DeepKalman(nn.Module):
         surprise, kl = self.terms(y, generator)
         return {"negative_elbo": surprise + kl, "kl": kl, "error_std": self.error_std()}
 
-    # in the units of the observations
+    # filtering, with means in place of samples
 
-    def seen(self, latent: Moments) -> Moments:
-        """Emission of a latent Gaussian, (repeat, ..., obs) in float64, to first order in its std.
+    def begin(self, lead: tuple[int, ...]) -> LatentState:
+        """Before the first prediction, for cases of the leading shape `lead`."""
+        shape = (self.scaling.repeats, *lead)
+        zeros = self.first_mean.new_zeros
+        return LatentState(
+            zeros(*shape, self.latent), zeros(*shape, self.latent), zeros(*shape, self.hidden)
+        )
 
-        mean = A m + f(m),  std² = diag(J s² Jᵀ),  J = A + f'(m)
+    def predict(self, state: LatentState) -> LatentState:
+        """p(z_t | z_{t-1}) at the mean of z_{t-1}; the first prediction is p(z_1)."""
+        if state.age == 0:
+            mean, std = (_over(value, state.mean) for value in self.first())
+        else:
+            mean, std = self.transition_mean(state.mean), self.transition_std(state.mean)
+        return LatentState(mean, std, state.memory, state.age + 1)
+
+    def update(self, state: LatentState, y: Tensor) -> LatentState:
+        """q(z_t | z_{t-1}, y_1 ... y_t); y (..., obs), in its own units, the same for all repeats.
+
+        A missing value (NaN) is replaced by its prediction; where all are missing the prediction
+        stands. A backward memory is that of the single observation y_t.
+        """
+        known = y.isfinite()
+        predicted = self.scaling.invert(self.emission(state.mean))
+        x = self.scaling(torch.where(known, y, predicted))
+        memory = torch.zeros_like(state.memory) if self.backward else state.memory
+        memory = self.memory.step(x, memory)
+        q = self.posterior(state.mean, memory)
+        any_known = known.any(-1, keepdim=True)
+        return LatentState(
+            torch.where(any_known, q.mean, state.mean),
+            torch.where(any_known, q.std, state.std),
+            memory,
+            state.age,
+        )
+
+    def seen(self, mean: Tensor, std: Tensor) -> Moments:
+        """Emission of a latent Gaussian, (repeat, ..., obs), in the units of the observations.
+
+        To first order in its std:  mean = A m + f(m),  std² = diag(J s² Jᵀ),  J = A + f'(m).
         """
         inner, outer = self.curved.layers
-        a = inner(latent.mean)
+        a = inner(mean)
         gate = torch.sigmoid(a)
         slope = gate * (1 + a * (1 - gate))  # derivative of SiLU
         J = torch.einsum("rih,r...h,rho->r...oi", inner.weight, slope, outer.weight)
-        lead = self.linear.weight.mT
-        J = J + lead.view(len(lead), *[1] * (J.ndim - 3), *lead.shape[1:])
-        std = (J * latent.std.unsqueeze(-2)).square().sum(-1).sqrt()
-        mean = self.linear(latent.mean) + outer(a * gate)
-        return Moments(self.scaling.invert(mean), self.scaling.spread(std))
+        A = self.linear.weight.mT
+        J = J + A.view(len(A), *[1] * (J.ndim - 3), *A.shape[1:])
+        emitted_std = (J * std.unsqueeze(-2)).square().sum(-1).sqrt()
+        return Moments(self.scaling.invert(self.emission(mean)), self.scaling.spread(emitted_std))
+
+
+def _over(value: Tensor, like: Tensor) -> Tensor:
+    """(repeat, 1, n) -> the shape of `like`, (repeat, ..., n)."""
+    return per_repeat(value, like).expand(like.shape)

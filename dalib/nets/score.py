@@ -3,8 +3,8 @@
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.functional import silu
 
 from dalib.nets.mlp import MLP
 from dalib.nets.scaling import Scaling
@@ -42,7 +42,7 @@ class Score(nn.Module):
         self.sigma_min, self.sigma_max = sigma_min, sigma_max
         inputs = scaling.size + 2 * len(FREQUENCIES)
         sizes = (inputs, hidden, hidden, hidden, scaling.size)
-        self.network = MLP(scaling.repeats, sizes, F.silu, generator)
+        self.network = MLP(scaling.repeats, sizes, silu, generator)
 
     @property
     def repeats(self) -> int:

@@ -1,0 +1,1 @@
+"""Figures from datasets: each draws on given axes, and computes no score."""

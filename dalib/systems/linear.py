@@ -54,7 +54,9 @@ class ConstantVelocity(LinearMap):
 
 @dataclass(frozen=True)
 class ShiftedRing(LinearMap):
-    """A damped wave on a ring that moves one site a step: x_i <- damping x_{i-1} + N(0, noise_std^2).
+    """A damped wave on a ring that moves one site a step.
+
+        x_i <- damping x_{i-1} + N(0, noise_std^2)
 
     Advection at its simplest: what is seen at one site is known at the next one later.
     """

@@ -1,5 +1,6 @@
 """The two systems of Lorenz: three-variable convection (1963) and the ring of sites (1996)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -42,12 +43,17 @@ class Lorenz63:
         )
         return torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
 
-    def drift_into(self, x: Tensor, out: Tensor) -> None:
-        """The drift of x (3, count), written to `out` (3, count): for numbers as parameters."""
-        x, y, z = x
-        torch.sub(y, x, out=out[0]).mul_(self.sigma)
-        torch.mul(z, -1, out=out[1]).add_(self.rho).mul_(x).sub_(y)
-        torch.mul(x, y, out=out[2]).sub_(z, alpha=self.beta)
+    def drift_kernel(self, x: Tensor, out: Tensor) -> Callable[[], None]:
+        """A call that writes the drift of what x (3, count) then holds to `out` (3, count)."""
+        (x, y, z), (dx, dy, dz) = x, out
+        rho = x.new_tensor(self.rho)
+
+        def kernel() -> None:
+            torch.sub(y, x, out=dx).mul_(self.sigma)
+            torch.sub(rho, z, out=dy).mul_(x).sub_(y)
+            torch.mul(x, y, out=dz).sub_(z, alpha=self.beta)
+
+        return kernel
 
 
 @dataclass(frozen=True)
@@ -84,16 +90,20 @@ class Lorenz96:
             - one
         )
 
-    def drift_into(self, x: Tensor, out: Tensor) -> None:
-        """The drift of x (size, count), written to `out` (size, count): for a number as forcing."""
-        _difference_into(x, out)
-        out[1:].mul_(x[:-1])
-        out[0].mul_(x[-1])
-        out.sub_(x).add_(self.forcing)
+    def drift_kernel(self, x: Tensor, out: Tensor) -> Callable[[], None]:
+        """A call that writes the drift of what x (size, count) then holds to `out`, likewise."""
+        differences = (  # x_{i+1} - x_{i-2} inside the ring, and where it closes
+            (x[3:], x[:-3], out[2:-1]),
+            (x[1:3], x[-2:], out[:2]),
+            (x[0], x[-3], out[-1]),
+        )
+        products = ((out[1:], x[:-1]), (out[0], x[-1]))
 
+        def kernel() -> None:
+            for ahead, two_behind, difference in differences:
+                torch.sub(ahead, two_behind, out=difference)
+            for product, behind in products:
+                product.mul_(behind)
+            out.sub_(x).add_(self.forcing)
 
-def _difference_into(x: Tensor, out: Tensor) -> None:
-    """out_i = x_{i+1} - x_{i-2} on the ring of the first axis."""
-    torch.sub(x[3:], x[:-3], out=out[2:-1])
-    torch.sub(x[1:3], x[-2:], out=out[:2])
-    torch.sub(x[0], x[-3], out=out[-1])
+        return kernel

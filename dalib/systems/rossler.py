@@ -1,5 +1,6 @@
 """Rössler's attractor: the simplest folding of a flow in three dimensions."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -40,9 +41,13 @@ class Rossler:
         )
         return torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
 
-    def drift_into(self, x: Tensor, out: Tensor) -> None:
-        """The drift of x (3, count), written to `out` (3, count): for numbers as parameters."""
-        x, y, z = x
-        torch.add(y, z, out=out[0]).neg_()
-        torch.add(x, y, alpha=self.a, out=out[1])
-        torch.sub(x, self.c, out=out[2]).mul_(z).add_(self.b)
+    def drift_kernel(self, x: Tensor, out: Tensor) -> Callable[[], None]:
+        """A call that writes the drift of what x (3, count) then holds to `out` (3, count)."""
+        (x, y, z), (dx, dy, dz) = x, out
+
+        def kernel() -> None:
+            torch.add(y, z, out=dx).neg_()
+            torch.add(x, y, alpha=self.a, out=dy)
+            torch.sub(x, self.c, out=dz).mul_(z).add_(self.b)
+
+        return kernel

@@ -8,7 +8,8 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property
+from pathlib import Path
 
 SIDE = "<module>"  # the unit of what a module executes when it is imported
 SCRIPT = "<script>"  # the single unit of a script
@@ -44,9 +45,15 @@ class Unit:
     text: str  # hash of the syntax tree without docstrings and positions
     uses: tuple[Use, ...]  # in order of appearance
     imports: tuple[Target, ...]  # executed when the unit runs
-    decorators: tuple[Use, ...]
-    called_at_import: tuple[Use, ...]
     computed_getattr: bool
+
+
+@dataclass(frozen=True)
+class Definition:
+    """What happens when a module is imported and this unit is defined."""
+
+    decorators: tuple[Use, ...]
+    called: tuple[Use, ...]
 
 
 @dataclass(frozen=True)
@@ -54,9 +61,13 @@ class Source:
     """A module, split; units are built when they are asked for."""
 
     module: str
-    is_package: bool
+    path: Path
     text: str
     is_script: bool = False
+
+    @property
+    def is_package(self) -> bool:
+        return self.path.name == "__init__.py"
 
     @property
     def package(self) -> str:
@@ -64,7 +75,7 @@ class Source:
 
     @cached_property
     def body(self) -> list[ast.stmt]:
-        return ast.parse(self.text).body
+        return ast.parse(self.text, filename=str(self.path)).body
 
     @cached_property
     def whole(self) -> bool:
@@ -83,6 +94,15 @@ class Source:
 
     def unit(self, name: str) -> Unit:
         return _unit(self, name)
+
+    def definition(self, name: str) -> Definition:
+        return _definition(self, name)
+
+
+@cache
+def read(module: str, path: Path, text: str, is_script: bool = False) -> Source:
+    """The module with this text; the same text is split once in a process."""
+    return Source(module, path, text, is_script)
 
 
 @dataclass
@@ -263,14 +283,14 @@ class Names(ast.NodeVisitor):
         self.imports: list[Target] = []
         self.computed_getattr = False
 
-    def _scope(self, bound: Iterable[tuple[str, Target | None]], is_class: bool = False) -> None:
+    def enter(self, bound: Iterable[tuple[str, Target | None]], is_class: bool = False) -> None:
         names: dict[str, list[Target]] = {}
         for name, target in bound:
             names.setdefault(name, []).extend([target] if target else [])
         self.scopes.append(names)
         self.in_class.append(is_class)
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
         self.scopes.pop()
         self.in_class.pop()
 
@@ -289,7 +309,7 @@ class Names(ast.NodeVisitor):
             return
         self.uses.append(Use(chain))
 
-    def _visit_all(self, nodes: Iterable[ast.AST | None]) -> None:
+    def visit_all(self, nodes: Iterable[ast.AST | None]) -> None:
         for node in nodes:
             if node is not None:
                 self.visit(node)
@@ -305,65 +325,71 @@ class Names(ast.NodeVisitor):
             self.generic_visit(node)
 
     def visit_Call(self, node: ast.Call) -> None:
-        computed = isinstance(node.func, ast.Name) and node.func.id == "getattr" and not _chain(node)
-        self.computed_getattr |= computed
+        if isinstance(node.func, ast.Name) and node.func.id == "getattr":
+            self.computed_getattr |= not _constant_getattr(node)
         chain = _chain(node)
         if chain:  # getattr(module, "name")
             self._note(chain)
-            self._visit_all(node.args[2:])
+            self.visit_all(node.args[2:])
         else:
             self.generic_visit(node)
 
     def visit_Import(self, node: ast.Import) -> None:
         self.imports += [target for _, target in import_targets(node, self.package)]
 
-    visit_ImportFrom = visit_Import
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        self.visit_Import(node)
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
-        self._visit_all(node.decorator_list)
+        self.visit_all(node.decorator_list)
         if node.decorator_list:  # a decorator may read the annotations
-            self._visit_all(a.annotation for a in _arguments(node.args))
+            self.visit_all(a.annotation for a in _arguments(node.args))
         self._function(node.args, node.body)
 
-    visit_AsyncFunctionDef = visit_FunctionDef
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:
+        self.visit_FunctionDef(node)
 
     def visit_Lambda(self, node: ast.Lambda) -> None:
         self._function(node.args, [node.body])
 
     def _function(self, arguments: ast.arguments, body: list) -> None:
         """Annotations are left out: they change no value, and would draw in what they name."""
-        self._visit_all([*arguments.defaults, *arguments.kw_defaults])
+        self.visit_all([*arguments.defaults, *arguments.kw_defaults])
         elsewhere = _declared_elsewhere(body)
         bound = [(a.arg, None) for a in _arguments(arguments)]
         bound += [b for b in bindings(body, self.package) if b[0] not in elsewhere]
-        self._scope(bound)
-        self._visit_all(body)
-        self._leave()
+        self.enter(bound)
+        self.visit_all(body)
+        self.leave()
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
-        if not self.scopes or self.in_class[-1]:
+        if self.in_class and self.in_class[-1]:
             self.visit(node.annotation)  # a dataclass reads it
-        self._visit_all([node.target, node.value])
+        self.visit_all([node.target, node.value])
 
     def visit_ClassDef(self, node: ast.ClassDef) -> None:
-        self._visit_all([*node.decorator_list, *node.bases, *node.keywords])
-        self._scope(bindings(node.body, self.package), is_class=True)
-        self._visit_all(node.body)
-        self._leave()
+        self.visit_all([*node.decorator_list, *node.bases, *node.keywords])
+        self.enter(bindings(node.body, self.package), is_class=True)
+        self.visit_all(node.body)
+        self.leave()
 
     def _comprehension(self, node: ast.AST) -> None:
         first, *_ = node.generators
         self.visit(first.iter)  # evaluated outside
-        self._scope(bindings((g.target for g in node.generators), self.package))
+        self.enter(bindings((g.target for g in node.generators), self.package))
         for generator in node.generators:
             if generator is not first:
                 self.visit(generator.iter)
-            self._visit_all([generator.target, *generator.ifs])
+            self.visit_all([generator.target, *generator.ifs])
         parts = [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]
-        self._visit_all(parts)
-        self._leave()
+        self.visit_all(parts)
+        self.leave()
 
-    visit_ListComp = visit_SetComp = visit_DictComp = visit_GeneratorExp = _comprehension
+    def generic_visit(self, node: ast.AST) -> None:
+        if isinstance(node, COMPREHENSIONS):
+            self._comprehension(node)
+        else:
+            super().generic_visit(node)
 
 
 def _arguments(arguments: ast.arguments) -> list[ast.arg]:
@@ -410,11 +436,10 @@ def _run_at_import(node: ast.AST) -> Iterator[ast.AST]:
         yield node
 
 
-def _names(nodes: Iterable[ast.AST], package: str) -> Names:
+def _uses(nodes: Iterable[ast.AST], package: str) -> tuple[Use, ...]:
     names = Names(package)
-    for node in nodes:
-        names.visit(node)
-    return names
+    names.visit_all(nodes)
+    return tuple(names.uses)
 
 
 def _called(nodes: Iterable[ast.AST], package: str) -> tuple[Use, ...]:
@@ -426,14 +451,14 @@ def _called(nodes: Iterable[ast.AST], package: str) -> tuple[Use, ...]:
         for call in ast.walk(part)
         if isinstance(call, ast.Call)
     )
-    return tuple(_names(calls, package).uses)
+    return _uses(calls, package)
 
 
 def _decorators(nodes: Iterable[ast.AST], package: str) -> tuple[Use, ...]:
     """Decorators of a definition and of the methods in it, with what they are called with."""
     found = (d for node in nodes for d in _decorator_nodes(node))
     bare = (d.func if isinstance(d, ast.Call) else d for d in found)
-    return tuple(_names(bare, package).uses)
+    return _uses(bare, package)
 
 
 def _decorator_nodes(node: ast.AST) -> Iterator[ast.expr]:
@@ -444,29 +469,25 @@ def _decorator_nodes(node: ast.AST) -> Iterator[ast.expr]:
             yield from _decorator_nodes(inner)
 
 
-@lru_cache(maxsize=None)
-def _unit_of(module: str, is_package: bool, text: str, is_script: bool, name: str) -> Unit:
-    source = read(module, is_package, text, is_script)
+@cache
+def _unit(source: Source, name: str) -> Unit:
     nodes = source.split.units[name]
-    names = _names(nodes, source.package)
+    names = Names(source.package)
+    if name == SCRIPT:  # its own names are no names of a module
+        names.enter(bindings(nodes, source.package))
+    names.visit_all(nodes)
     return Unit(
         text=tree_hash(nodes),
         uses=tuple(names.uses),
         imports=tuple(names.imports),
-        decorators=_decorators(nodes, source.package),
-        called_at_import=() if name in {SIDE, SCRIPT} else _called(nodes, source.package),
         computed_getattr=names.computed_getattr,
     )
 
 
-def _unit(source: Source, name: str) -> Unit:
-    return _unit_of(source.module, source.is_package, source.text, source.is_script, name)
-
-
-@lru_cache(maxsize=None)
-def read(module: str, is_package: bool, text: str, is_script: bool = False) -> Source:
-    """The module with this text; the same text is split once in a process."""
-    return Source(module, is_package, text, is_script)
+@cache
+def _definition(source: Source, name: str) -> Definition:
+    nodes = source.split.units[name]
+    return Definition(_decorators(nodes, source.package), _called(nodes, source.package))
 
 
 def tree_hash(nodes: Iterable[ast.AST]) -> str:
@@ -475,7 +496,7 @@ def tree_hash(nodes: Iterable[ast.AST]) -> str:
     Written out here, since `ast.dump` differs between versions of Python.
     """
     parts: list[str] = []
-    _write(list(nodes), parts)
+    _write_body(list(nodes), parts, keep_imports=False)
     return hashlib.sha256("".join(parts).encode()).hexdigest()
 
 

@@ -1,7 +1,7 @@
 """Figures and tables of "Deep Kalman filtering and generative diffusion models"."""
 
 DKF = "results/{scale}/dkf/"
-DKF_FIGURES = ["fig1", "fig2a", "fig2b", "fig4", "figS1", "figS2"]
+DKF_FIGURES = ["fig1", "fig2a", "fig2b", "fig4", "figS1"]
 DKF_TABLES = ["table1", "table_filters", "timing_table1"]
 
 TARGETS["dkf"] = [
@@ -94,7 +94,7 @@ rule dkf_fig2b:
         mem_mb=mem("figures"),
         runtime=runtime("figures"),
     params:
-        spec=spec("figures/dkf_fig2b.py", case=("dkf.cases.clean", "score")),
+        spec=spec("figures/dkf_fig2b.py"),
     script:
         "../../workflow_scripts/figures/dkf_fig2b.py"
 
@@ -128,7 +128,9 @@ rule dkf_fig4:
 
 rule dkf_figS1:
     input:
-        scores=scores_of("dkf", "analyses"),
+        analyses=scores_of("dkf", "analyses"),
+        forecasts=DKF + "clean/scores/forecasts.nc",
+        samples=DKF + "states/scores/samples.nc",
     output:
         pdf=DKF + "figures/figS1.pdf",
         png=report(
@@ -152,76 +154,30 @@ rule dkf_figS1:
         "../../workflow_scripts/figures/dkf_figS1.py"
 
 
-rule dkf_figS2:
+rule dkf_tables:
     input:
-        scores=DKF + "states/scores/samples.nc",
-    output:
-        pdf=DKF + "figures/figS2.pdf",
-        png=report(
-            DKF + "figures/figS2.png",
-            caption="../../docs/captions/dkf_figS2.rst",
-            category="dkf",
-            labels={"figure": "S2"},
-        ),
-        data=DKF + "figures/figS2.nc",
-    log:
-        "results/{scale}/logs/figures/dkf_figS2.log",
-    benchmark:
-        "results/{scale}/benchmarks/figures/dkf_figS2.tsv"
-    threads: 1
-    resources:
-        mem_mb=mem("figures"),
-        runtime=runtime("figures"),
-    params:
-        spec=spec("figures/dkf_figS2.py"),
-    script:
-        "../../workflow_scripts/figures/dkf_figS2.py"
-
-
-rule dkf_table1:
-    input:
-        analyses=DKF + "clean/scores/analyses.nc",
+        analyses=scores_of("dkf", "analyses"),
+        clean=DKF + "clean/scores/analyses.nc",
         samples=DKF + "states/scores/samples.nc",
-        timing=DKF + "timing.nc",
+        timing=DKF + "clean/timing.nc",
     output:
-        md=report(
-            DKF + "tables/table1.md",
+        table1=report(
+            expand(DKF + "tables/table1.{kind}", kind=["md", "csv"], allow_missing=True),
             caption="../../docs/captions/dkf_table1.rst",
             category="dkf",
             labels={"table": "1"},
         ),
-        csv=DKF + "tables/table1.csv",
-        timing_md=DKF + "tables/timing_table1.md",
-        timing_csv=DKF + "tables/timing_table1.csv",
+        filters=multiext(DKF + "tables/table_filters", ".md", ".csv"),
+        timing=multiext(DKF + "tables/timing_table1", ".md", ".csv"),
     log:
-        "results/{scale}/logs/tables/dkf_table1.log",
+        "results/{scale}/logs/tables/dkf.log",
     benchmark:
-        "results/{scale}/benchmarks/tables/dkf_table1.tsv"
+        "results/{scale}/benchmarks/tables/dkf.tsv"
     threads: 1
     resources:
         mem_mb=mem("tables"),
         runtime=runtime("tables"),
     params:
-        spec=spec("tables/dkf_table1.py"),
+        spec=spec("tables/dkf_tables.py"),
     script:
-        "../../workflow_scripts/tables/dkf_table1.py"
-
-
-rule dkf_table_filters:
-    input:
-        scores=scores_of("dkf", "analyses"),
-    output:
-        md=DKF + "tables/table_filters.md",
-        csv=DKF + "tables/table_filters.csv",
-    log:
-        "results/{scale}/logs/tables/dkf_table_filters.log",
-    benchmark:
-        "results/{scale}/benchmarks/tables/dkf_table_filters.tsv"
-    threads: 1
-    resources:
-        mem_mb=mem("tables"),
-        runtime=runtime("tables"),
-    params:
-        spec=spec("tables/dkf_table_filters.py"),
-    script:
-        "../../workflow_scripts/tables/dkf_table_filters.py"
+        "../../workflow_scripts/tables/dkf_tables.py"

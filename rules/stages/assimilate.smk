@@ -18,7 +18,7 @@ rule assimilate:
             "assimilate.py",
             case=("{paper}.cases.{case}", "system", "integrator", "observations"),
             filter="{paper}.filters.{filter}",
-            tuning="{paper}.cases.{case}.methods.{filter}",
+            tuning="{paper}.cases.{case}.analyses.methods.{filter}",
             batch="seeds",
             device=True,
         ),

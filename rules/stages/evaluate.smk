@@ -14,7 +14,8 @@ rule evaluate:
     params:
         spec=spec(
             "evaluate.py",
-            case=("{paper}.cases.{case}", "score", "forecasts", "samples"),
+            case=("{paper}.cases.{case}", "system", "integrator"),
+            product="{paper}.cases.{case}.{product}",
         ),
     script:
         "../../workflow_scripts/evaluate.py"

@@ -2,16 +2,21 @@ rule time:
     input:
         unpack(timed),
     output:
-        "results/{scale}/{paper}/timing.nc",
+        "results/{scale}/{paper}/{case}/timing.nc",
     log:
-        "results/{scale}/logs/time/{paper}.log",
+        "results/{scale}/logs/time/{paper}.{case}.log",
     benchmark:
-        "results/{scale}/benchmarks/time/{paper}.tsv"
+        "results/{scale}/benchmarks/time/{paper}.{case}.tsv"
     threads: workflow.cores or 1
     resources:
         mem_mb=mem("time"),
         runtime=runtime("time"),
     params:
-        spec=spec("time.py", timing="{paper}.timing"),
+        spec=spec(
+            "time.py",
+            case=("{paper}.cases.{case}", "system", "integrator", "observations", "timing"),
+            filters="{paper}.filters",
+            samplers="{paper}.samplers",
+        ),
     script:
         "../../workflow_scripts/time.py"

@@ -1,0 +1,45 @@
+"""The extended Kalman filter: the Kalman filter of the model linearised along its own estimate."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from dalib.filters.base import Gaussian
+from dalib.filters.kalman import GaussianFilter, error_cov
+from dalib.filters.linalg import jacobian, symmetric
+from dalib.streams import Generator
+
+
+@dataclass(frozen=True, kw_only=True)
+class EKF(GaussianFilter):
+    """Extended Kalman filter (Jazwinski 1970, ch. 8.3).
+
+        m <- M(m)        P <- a F P Fᵀ + Q        F = dM/dx at m,  Q = q² I
+
+    and the analysis of the Kalman filter, with h linearised at m.
+
+    Attributes:
+        tangent: m -> (M(m), F), the exact tangent of the step over one sampling interval.
+        step: M alone; F then comes from torch.func.
+        model_error_std: q per sampling interval, a number or (state,), in state units.
+        inflation: a, factor on the covariance per sampling interval.
+    """
+
+    tangent: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None
+    step: Callable[[Tensor], Tensor] | None = None
+    model_error_std: float = 0.0
+    inflation: float = 1.0
+
+    def __post_init__(self):
+        if self.tangent is None and self.step is None:
+            raise ValueError("the extended Kalman filter needs tangent (x -> (x', F)) or step")
+
+    def forecast(self, belief: Gaussian, generator: Generator | None = None) -> Gaussian:
+        """One sampling interval."""
+        if self.tangent is not None:
+            mean, F = self.tangent(belief.mean)
+        else:
+            mean, F = self.step(belief.mean), jacobian(self.step, belief.mean)
+        Q = error_cov(self.model_error_std, mean)
+        return Gaussian(mean, symmetric(self.inflation * F @ belief.cov @ F.mT + Q))

@@ -1,0 +1,68 @@
+"""Ensemble Kalman filters that move each member by a gain: stochastic and deterministic."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from dalib.filters.ensemble import EnsembleFilter, anomalies, increments, whiten
+from dalib.streams import Generator, normal
+
+
+def enkf_analysis(
+    ensemble: Tensor, predicted: Tensor, y: Tensor, obs_std: Tensor | float, generator: Generator
+) -> Tensor:
+    """Stochastic update, each member with a perturbed observation (Burgers et al. 1998).
+
+        E <- E + (d - S + ε) Sᵀ (S Sᵀ + N-1)⁻¹ X        ε ~ N(0, I), centred over the members
+
+    with X, S, d of `filters.ensemble`. The mean is exactly that of the Kalman update of the sample
+    moments, the covariance in expectation.
+
+    Args:
+        ensemble: (..., member, state), prior states.
+        predicted: (..., member, obs), the same members seen through the observation operator.
+        y: (..., obs), the observation; NaN where missing.
+        obs_std: a number or (obs,), of independent errors, in the units of y.
+        generator: draws ε.
+
+    Returns:
+        (..., member, state), posterior states.
+    """
+    _, X = anomalies(ensemble)
+    S, d = whiten(predicted, y, obs_std)
+    noise = normal(tuple(S.shape), generator, S.dtype).to(S.device)
+    _, noise = anomalies(noise)
+    return ensemble + increments(d - S + noise, S, X)
+
+
+def denkf_analysis(
+    ensemble: Tensor, predicted: Tensor, y: Tensor, obs_std: Tensor | float
+) -> Tensor:
+    """Deterministic update, half the gain for the anomalies (Sakov and Oke 2008, eq. 14-15).
+
+        E <- E + (d - ½ S) Sᵀ (S Sᵀ + N-1)⁻¹ X
+
+    with X, S, d of `filters.ensemble`; arguments and result as in `enkf_analysis`. The covariance
+    exceeds that of the Kalman update by ¼ K H P Hᵀ Kᵀ.
+    """
+    _, X = anomalies(ensemble)
+    S, d = whiten(predicted, y, obs_std)
+    return ensemble + increments(d - S / 2, S, X)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnKF(EnsembleFilter):
+    """Stochastic ensemble Kalman filter; see `enkf_analysis`."""
+
+    def updated(self, E: Tensor, predicted: Tensor, y: Tensor, generator: Generator) -> Tensor:
+        """(..., member, state)."""
+        return enkf_analysis(E, predicted, y, self.obs_std, generator)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DEnKF(EnsembleFilter):
+    """Deterministic ensemble Kalman filter; see `denkf_analysis`."""
+
+    def updated(self, E: Tensor, predicted: Tensor, y: Tensor, generator: Generator) -> Tensor:
+        """(..., member, state)."""
+        return denkf_analysis(E, predicted, y, self.obs_std)

@@ -1,0 +1,151 @@
+"""The algebra of ensemble Kalman filters: anomalies, whitened by the observation errors.
+
+Members are rows. With N members E, their observations h(E) and errors σ,
+
+    X = E - mean,    S = (h(E) - mean) / σ,    d = (y - mean h(E)) / σ
+
+so that the gain of the sample covariances is d Sᵀ (S Sᵀ + N-1)⁻¹ X. Missing observations are zero
+in S and d, which leaves them out exactly.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dalib.filters.base import Ensemble, Gaussian
+from dalib.filters.linalg import check_covariance, cholesky
+from dalib.streams import Generator, normal
+
+
+def check_members(members: int) -> None:
+    """An ensemble of one has no spread."""
+    if members < 2:
+        raise ValueError(f"an ensemble needs at least 2 members, got {members}")
+
+
+def draw_members(prior: Gaussian | Ensemble, members: int, generator: Generator) -> Tensor:
+    """(..., member, state), drawn from a Gaussian; an ensemble is taken as it is."""
+    if isinstance(prior, Ensemble):
+        if (given := prior.members.shape[-2]) != members:
+            raise ValueError(f"the prior has {given} members, the filter members={members}")
+        return prior.members
+    mean, cov = prior
+    L = torch.linalg.cholesky(check_covariance(cov, "the prior covariance"))
+    shape = (*mean.shape[:-1], members, mean.shape[-1])
+    noise = normal(shape, generator, mean.dtype).to(mean.device)
+    return mean[..., None, :] + noise @ L.mT
+
+
+def anomalies(ensemble: Tensor) -> tuple[Tensor, Tensor]:
+    """(..., member, state) -> mean (..., 1, state) and deviations from it."""
+    mean = ensemble.mean(-2, keepdim=True)
+    return mean, ensemble - mean
+
+
+def whiten(predicted: Tensor, y: Tensor, obs_std: Tensor | float) -> tuple[Tensor, Tensor]:
+    """S (..., member, obs) and d (..., 1, obs) of predicted (..., member, obs) and y (..., obs)."""
+    mean, S = anomalies(predicted)
+    seen = ~y.isnan()
+    precision_sqrt = (seen / torch.as_tensor(obs_std, dtype=y.dtype, device=y.device))[..., None, :]
+    return S * precision_sqrt, (y.nan_to_num()[..., None, :] - mean) * precision_sqrt
+
+
+def increments(D: Tensor, S: Tensor, X: Tensor) -> Tensor:
+    """D Sᵀ (S Sᵀ + N-1)⁻¹ X = D (SᵀS + N-1)⁻¹ Sᵀ X, in the smaller of the two spaces.
+
+    With the lower factor L of what is inverted, the two solves are triangular,
+
+        (L⁻¹ S Dᵀ)ᵀ L⁻¹ X        or        (L⁻¹ Dᵀ)ᵀ L⁻¹ SᵀX
+
+    D (..., n, obs) are innovations, S (..., member, obs) and X (..., member, state) anomalies; the
+    result is (..., n, state). Observations in their thousands cost no more than members do.
+    """
+    N, p = S.shape[-2:]
+    if p <= N:
+        A, left, right = S.mT @ S, D.mT, (X.mT @ S).mT  # columns in memory, as LAPACK wants them
+    else:
+        A, left, right = S @ S.mT, (D @ S.mT).mT, X
+    L = cholesky(_shifted(A, N - 1))
+    left = torch.linalg.solve_triangular(L, left, upper=False)
+    return left.mT @ torch.linalg.solve_triangular(L, right, upper=False)
+
+
+def log_likelihood(predicted: Tensor, y: Tensor, obs_std: Tensor | float) -> Tensor:
+    """(...,), log-density of y (..., obs) in N(mean h(E), cov h(E) + σ² I), in the smaller space.
+
+    -½ d C⁻¹ dᵀ - ½ log det C - Σ log σ - ½ p log 2π,     C = I + SᵀS / (N-1)
+    """
+    S, d = whiten(predicted, y, obs_std)
+    N, p = S.shape[-2:]
+    S = S / math.sqrt(N - 1)
+    L = cholesky(_shifted(S.mT @ S if p <= N else S @ S.mT, 1.0))
+    if p <= N:
+        misfit = torch.linalg.solve_triangular(L, d.mT, upper=False).square().sum((-2, -1))
+    else:  # C⁻¹ = I - Sᵀ (I + S Sᵀ)⁻¹ S
+        explained = torch.linalg.solve_triangular(L, S @ d.mT, upper=False)
+        misfit = d.square().sum((-2, -1)) - explained.square().sum((-2, -1))
+    log_det = 2 * L.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+    std = torch.as_tensor(obs_std, dtype=y.dtype, device=y.device).expand_as(y)
+    constant = torch.where(y.isnan(), 0.0, 2 * std.log() + math.log(2 * math.pi)).sum(-1)
+    return -0.5 * (misfit + log_det + constant)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnsembleFilter:
+    """What ensemble Kalman filters share; a subclass says how members are `updated`.
+
+    Attributes:
+        step: the model over one sampling interval, (..., state) -> (..., state).
+        observe: (..., state) -> (..., obs).
+        obs_std: of independent errors, a number or (obs,), in the units of y.
+        members: N.
+        inflation: factor on the anomalies after each analysis (amplitude, not variance).
+        model_error_std: noise added after each step, a number or (state,), in state units.
+    """
+
+    step: Callable[[Tensor], Tensor]
+    observe: Callable[[Tensor], Tensor]
+    obs_std: Tensor | float
+    members: int = 40
+    inflation: float = 1.0
+    model_error_std: float = 0.0
+
+    def __post_init__(self):
+        check_members(self.members)
+
+    def start(self, prior: Gaussian | Ensemble, generator: Generator) -> Ensemble:
+        """Members of the prior."""
+        return Ensemble(draw_members(prior, self.members, generator))
+
+    def forecast(self, belief: Ensemble, generator: Generator) -> Ensemble:
+        """One sampling interval, every member with noise of its own."""
+        E = self.step(belief.members)
+        std = torch.as_tensor(self.model_error_std, dtype=E.dtype, device=E.device)
+        if std.any():
+            noise = normal(tuple(E.shape), generator, E.dtype).to(E.device)
+            E = torch.addcmul(E, std, noise)
+        return Ensemble(E)
+
+    def analyse(self, belief: Ensemble, y: Tensor, generator: Generator) -> Ensemble:
+        """Members given y (..., obs), inflated where anything was observed at all."""
+        E = self.updated(belief.members, self.observe(belief.members), y, generator)
+        if self.inflation == 1.0:
+            return Ensemble(E)
+        mean = E.mean(-2, keepdim=True)
+        factor = torch.where(y.isnan().all(-1), 1.0, self.inflation)[..., None, None]
+        return Ensemble(torch.lerp(mean, E, factor.to(E.dtype)))
+
+    def updated(self, E: Tensor, predicted: Tensor, y: Tensor, generator: Generator) -> Tensor:
+        """(..., member, state): E given y, with predicted = h(E)."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how members are updated")
+
+    def log_likelihood(self, forecast: Ensemble, y: Tensor) -> Tensor:
+        """(...,), log-density of y under the Gaussian with the forecast's sample moments."""
+        return log_likelihood(self.observe(forecast.members), y, self.obs_std)
+
+
+def _shifted(A: Tensor, by: float) -> Tensor:
+    return A + by * torch.eye(A.shape[-1], dtype=A.dtype, device=A.device)

@@ -1,0 +1,120 @@
+"""The ensemble transform Kalman filter: a symmetric square root in the smaller space."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dalib.filters.ensemble import EnsembleFilter, anomalies, whiten
+from dalib.filters.linalg import matrix_function
+from dalib.streams import Generator, normal
+
+
+def etkf_analysis(
+    ensemble: Tensor, predicted: Tensor, y: Tensor, obs_std: Tensor | float
+) -> Tensor:
+    """Ensemble transform Kalman update (Bishop et al. 2001; Hunt et al. 2007, sec. 2.3).
+
+        W    = [(N-1) (S Sᵀ + N-1)⁻¹]^½        symmetric square root
+        w    = d Sᵀ W W / (N-1)                mean weights
+        E   <- mean + (w + W) X
+
+    with X, S, d of `filters.ensemble`. Exact for linear observations: the posterior sample mean and
+    covariance are those of the Kalman filter run on the prior sample mean and covariance.
+
+    Args:
+        ensemble: (..., member, state), prior states.
+        predicted: (..., member, obs), the same members seen through the observation operator.
+        y: (..., obs), the observation; NaN where missing.
+        obs_std: a number or (obs,), of independent errors, in the units of y.
+
+    Returns:
+        (..., member, state), posterior states.
+    """
+    mean, X = anomalies(ensemble)
+    return mean + transform(*whiten(predicted, y, obs_std)) @ X
+
+
+def transform(S: Tensor, d: Tensor) -> Tensor:
+    """w + W of `etkf_analysis`, (..., member, member), from S (..., member, obs), d (..., 1, obs).
+
+    Row n has the weights of the prior anomalies in posterior member n.
+    """
+    W = _square_root(S)
+    w = d @ S.mT @ W @ W / (S.shape[-2] - 1)
+    return w + W
+
+
+def rotation(shape: tuple[int, ...], generator: Generator) -> Tensor:
+    """Random orthogonal (..., N, N) for a shape (..., N) that keep the mean of N members.
+
+        Ω = B Uᵀ + 1 1ᵀ / N
+
+    where the columns of B and U are orthonormal bases of what is orthogonal to 1: U that of a QR
+    factorisation of [1, random], so that it is uniform (Mezzadri 2007), B that of an arbitrary one.
+    """
+    N = shape[-1]
+    random = normal((*shape, N), generator)
+    B, U = _basis(torch.vander(torch.linspace(-1, 1, N).double(), increasing=True)), _basis(random)
+    return B @ U.mT + 1 / N
+
+
+@dataclass(frozen=True, kw_only=True)
+class ETKF(EnsembleFilter):
+    """Ensemble transform Kalman filter; see `etkf_analysis`.
+
+    Attributes:
+        rotate: after each analysis, multiply the anomalies by a random `rotation`; mean and
+            covariance stay, the members become closer to normally distributed (Sakov and Oke 2008).
+    """
+
+    rotate: bool = False
+
+    def updated(self, E: Tensor, predicted: Tensor, y: Tensor, generator: Generator) -> Tensor:
+        """(..., member, state)."""
+        E = etkf_analysis(E, predicted, y, self.obs_std)
+        return rotated(E, generator) if self.rotate else E
+
+
+def rotated(ensemble: Tensor, generator: Generator) -> Tensor:
+    """(..., member, state), with the same mean and covariance."""
+    return rotation(ensemble.shape[:-1], generator).to(ensemble) @ ensemble
+
+
+def _square_root(S: Tensor) -> Tensor:
+    """[n (S Sᵀ + n)⁻¹]^½ with n = N-1, (..., N, N), from the smaller of two eigenproblems.
+
+    S Sᵀ = V Λ Vᵀ:   V f(Λ) Vᵀ,            f(λ) = [n / (λ + n)]^½
+    SᵀS = U Λ Uᵀ:    I - S U g(Λ) Uᵀ Sᵀ,   g(λ) = (1 - f(λ)) / λ
+    """
+    N, p = S.shape[-2:]
+    m = math.sqrt(N - 1)
+
+    def f(λ: Tensor) -> Tensor:
+        return m / (λ + m**2).sqrt()
+
+    def f_slope(λ: Tensor, μ: Tensor) -> Tensor:
+        a, b = (λ + m**2).sqrt(), (μ + m**2).sqrt()
+        return -m / (a * b * (a + b))
+
+    def g(λ: Tensor) -> Tensor:
+        a = (λ + m**2).sqrt()
+        return 1 / (a * (a + m))
+
+    def g_slope(λ: Tensor, μ: Tensor) -> Tensor:
+        a, b = (λ + m**2).sqrt(), (μ + m**2).sqrt()
+        return -(a + b + m) / ((a + b) * a * (a + m) * b * (b + m))
+
+    if p >= N:
+        return matrix_function(S @ S.mT, f, f_slope)
+    one = torch.eye(N, dtype=S.dtype, device=S.device)
+    return one - S @ matrix_function(S.mT @ S, g, g_slope) @ S.mT
+
+
+def _basis(columns: Tensor) -> Tensor:
+    """(..., N, N) -> (..., N, N-1): orthonormal, orthogonal to 1; the first column is not used."""
+    ones = torch.ones_like(columns[..., :1])
+    Q, R = torch.linalg.qr(torch.cat([ones, columns[..., 1:]], -1))
+    signs = R.diagonal(dim1=-2, dim2=-1).sign()[..., None, :]  # uniform needs a positive diagonal
+    return (Q * signs)[..., 1:]

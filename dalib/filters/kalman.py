@@ -1,0 +1,121 @@
+"""The Kalman filter: exact for linear models with Gaussian errors (Kalman 1960)."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dalib.filters.base import Ensemble, Gaussian
+from dalib.filters.linalg import check_covariance, cholesky, jacobian, symmetric
+from dalib.streams import Generator
+
+
+def forecast(belief: Gaussian, F: Tensor, Q: Tensor) -> Gaussian:
+    """One step of x' = F x + q, q ~ N(0, Q), with F and Q (..., state, state).
+
+    m <- F m        P <- F P Fᵀ + Q
+    """
+    return Gaussian(_apply(F, belief.mean), symmetric(F @ belief.cov @ F.mT + Q))
+
+
+def analyse(belief: Gaussian, H: Tensor, R: Tensor, y: Tensor) -> Gaussian:
+    """Condition on y = H x + r, r ~ N(0, R); y (..., obs), H (..., obs, state). NaN is missing."""
+    return update(belief, y - _apply(H, belief.mean), H, R)
+
+
+def update(belief: Gaussian, innovation: Tensor, H: Tensor, R: Tensor) -> Gaussian:
+    """Condition on the innovation d = y - h(m) of an observation with tangent H and error R.
+
+        S = H P Hᵀ + R       K = P Hᵀ S⁻¹       m <- m + K d
+        P <- (I - K H) P (I - K H)ᵀ + K R Kᵀ
+
+    The last is Joseph's form: positive definite whatever the round-off in K.
+    """
+    d, H, R = without_missing(innovation, H, R)
+    m, P = belief
+    K = gain(P, H, R)
+    A = torch.eye(P.shape[-1], dtype=P.dtype, device=P.device) - K @ H
+    return Gaussian(m + _apply(K, d), symmetric(A @ P @ A.mT + K @ R @ K.mT))
+
+
+def gain(P: Tensor, H: Tensor, R: Tensor) -> Tensor:
+    """(..., state, obs): K = P Hᵀ (H P Hᵀ + R)⁻¹."""
+    HP = H @ P
+    return torch.cholesky_solve(HP, cholesky(symmetric(HP @ H.mT + R))).mT
+
+
+def log_likelihood(belief: Gaussian, innovation: Tensor, H: Tensor, R: Tensor) -> Tensor:
+    """(...,), log N(d; 0, H P Hᵀ + R) of the innovation d (..., obs) of a forecast.
+
+    -½ dᵀ S⁻¹ d - ½ log det S - ½ p log 2π        p: how many are not missing
+    """
+    count = (~innovation.isnan()).sum(-1)
+    d, H, R = without_missing(innovation, H, R)
+    L = cholesky(symmetric(H @ belief.cov @ H.mT + R))
+    whitened = torch.linalg.solve_triangular(L, d[..., None], upper=False)[..., 0]
+    log_det = 2 * L.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+    # a missing value stands in S as an independent one of unit variance, seen without error
+    return -0.5 * (whitened.square().sum(-1) + log_det + count * math.log(2 * math.pi))
+
+
+def without_missing(d: Tensor, H: Tensor, R: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """NaN in d (..., obs) as a value of unit variance that sees nothing and deviates by 0."""
+    seen = ~d.isnan()
+    if seen.all():
+        return d, H, R
+    both = seen[..., :, None] & seen[..., None, :]
+    R = torch.where(both, R, torch.eye(d.shape[-1], dtype=R.dtype, device=R.device))
+    return torch.where(seen, d, 0.0), H * seen[..., None], R
+
+
+def observation_matrix(observe: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """(..., obs, state), the tangent of `observe` at x: its own, or by torch.func."""
+    return observe.tangent(x) if hasattr(observe, "tangent") else jacobian(observe, x)
+
+
+def error_cov(std: Tensor | float, like: Tensor) -> Tensor:
+    """(..., n, n), diagonal covariance of errors with `std`, for vectors `like` (..., n)."""
+    std = torch.as_tensor(std, dtype=like.dtype, device=like.device)
+    return std.square().expand(*std.shape[:-1], like.shape[-1]).diag_embed()
+
+
+@dataclass(frozen=True, kw_only=True)
+class GaussianFilter:
+    """What filters with a `Gaussian` belief share: the analysis. Subclasses forecast."""
+
+    observe: Callable[[Tensor], Tensor]
+    obs_std: Tensor | float
+
+    def start(self, prior: Gaussian | Ensemble, generator: Generator | None = None) -> Gaussian:
+        """The prior itself; of an ensemble, its sample moments."""
+        return Gaussian(prior.mean, check_covariance(prior.cov, "the prior covariance"))
+
+    def analyse(self, belief: Gaussian, y: Tensor, generator: Generator | None = None) -> Gaussian:
+        """(..., obs) observed; linearised at the mean of the belief."""
+        return update(belief, *self._seen_from(belief.mean, y))
+
+    def log_likelihood(self, forecast: Gaussian, y: Tensor) -> Tensor:
+        """(...,), log-density of y (..., obs) under the forecast."""
+        return log_likelihood(forecast, *self._seen_from(forecast.mean, y))
+
+    def _seen_from(self, mean: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        H = observation_matrix(self.observe, mean)
+        return y - self.observe(mean), H, error_cov(self.obs_std, y)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kalman(GaussianFilter):
+    """The Kalman filter of x' = F x + q, q ~ N(0, Q): `matrix` F, `noise_cov` Q."""
+
+    matrix: Tensor
+    noise_cov: Tensor
+
+    def forecast(self, belief: Gaussian, generator: Generator | None = None) -> Gaussian:
+        """One sampling interval."""
+        return forecast(belief, self.matrix, self.noise_cov)
+
+
+def _apply(A: Tensor, x: Tensor) -> Tensor:
+    return (A @ x[..., None])[..., 0]

@@ -1,0 +1,62 @@
+"""The local ensemble transform Kalman filter: one analysis for each state component."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from dalib.filters.ensemble import EnsembleFilter, anomalies, whiten
+from dalib.filters.etkf import rotated, transform
+from dalib.filters.kalman import observation_matrix
+from dalib.streams import Generator
+
+
+def letkf_analysis(
+    ensemble: Tensor, predicted: Tensor, y: Tensor, obs_std: Tensor | float, taper: Tensor
+) -> Tensor:
+    """Local update (Hunt et al. 2007, sec. 3): at component i the precision of y_j is ρ_ij / σ_j².
+
+        E_i <- mean_i + (w + W) X_i        w + W: `etkf.transform` of S √ρ_i and d √ρ_i
+
+    All components are one batch. With ρ = 1 this is the ETKF.
+
+    Args:
+        ensemble: (..., member, state), prior states.
+        predicted: (..., member, obs), the same members seen through the observation operator.
+        y: (..., obs), the observation; NaN where missing.
+        obs_std: a number or (obs,), of independent errors, in the units of y.
+        taper: (state, obs), ρ >= 0.
+
+    Returns:
+        (..., member, state), posterior states.
+    """
+    mean, X = anomalies(ensemble)
+    S, d = whiten(predicted, y, obs_std)
+    root = taper.sqrt()[:, None, :]
+    weights = transform(S[..., None, :, :] * root, d[..., None, :, :] * root)
+    return mean + (weights @ X.mT[..., None])[..., 0].mT
+
+
+@dataclass(frozen=True, kw_only=True)
+class LETKF(EnsembleFilter):
+    """Local ensemble transform Kalman filter; see `letkf_analysis`.
+
+    Attributes:
+        taper: (state, state), ρ between the places of state components. An observation stands where
+            its operator looks most, at the largest |dh_j/dx_i|.
+        rotate: as in the ETKF, the same rotation everywhere.
+    """
+
+    taper: Tensor
+    rotate: bool = False
+
+    def updated(self, E: Tensor, predicted: Tensor, y: Tensor, generator: Generator) -> Tensor:
+        """(..., member, state)."""
+        if self.taper.shape != (E.shape[-1],) * 2:
+            raise ValueError(
+                f"the taper is between state components, ({E.shape[-1]}, {E.shape[-1]}); got "
+                f"{tuple(self.taper.shape)}"
+            )
+        one_state = E.detach().reshape(-1, E.shape[-1])[0]
+        place = observation_matrix(self.observe, one_state).abs().argmax(-1)
+        E = letkf_analysis(E, predicted, y, self.obs_std, self.taper[:, place])
+        return rotated(E, generator) if self.rotate else E

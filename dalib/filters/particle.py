@@ -1,0 +1,143 @@
+"""The bootstrap particle filter: weighted states, resampled when too few of them count."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dalib.filters.base import Ensemble, Gaussian, Weighted
+from dalib.filters.ensemble import check_members, draw_members
+from dalib.streams import Generator, normal, uniform
+
+
+def effective_size(log_weights: Tensor) -> Tensor:
+    """(..., member) -> (...,), 1 / Σ w², the number of particles that count (Kong et al. 1994)."""
+    return (-(2 * log_weights).logsumexp(-1)).exp()
+
+
+def systematic(log_weights: Tensor, generator: Generator) -> Tensor:
+    """(..., member) -> (..., member), indices drawn by systematic resampling (Kitagawa 1996).
+
+    Particle i is drawn once for each n with (n + u) / N in its interval of the cumulated weights,
+    u uniform on [0, 1); so N w_i times on average, never off by one or more. The indices ascend.
+    """
+    N = log_weights.shape[-1]
+    u = uniform((*log_weights.shape[:-1], 1), generator, log_weights.dtype)
+    cumulated = log_weights.exp().cumsum(-1)
+    # how many of the N points lie below the end of interval i; counting sort replaces N searches
+    below = (N * cumulated / cumulated[..., -1:] - u.to(log_weights.device)).floor() + 1
+    below = below.nan_to_num(N).clamp(0, N).long()
+    ends = torch.zeros((*below.shape[:-1], N + 1), dtype=torch.long, device=below.device)
+    ends = ends.scatter_add(-1, below, torch.ones_like(below))
+    return ends[..., :N].cumsum(-1).clamp(max=N - 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BootstrapParticle:
+    """Bootstrap particle filter (Gordon, Salmond and Smith 1993).
+
+        x_n <- M(x_n) + s ξ_n                    s = max(model_error_std, jitter_std)
+        w_n ~ w_n exp(-½ |(y - h(x_n)) / σ|²)
+
+    A belief is weighted; the forecast resamples it first, when its effective size is below
+    `resample_below` N. With `regularisation` f, what was drawn more than once is spread by
+    f N^(-1/(d+4)) L ξ, where L Lᵀ is the covariance of the weighted particles (Musso et al. 2001).
+
+    Attributes:
+        step: M over one sampling interval, (..., state) -> (..., state).
+        observe: h, (..., state) -> (..., obs).
+        obs_std: σ, a number or (obs,), in the units of y.
+        members: N.
+        model_error_std: of the model, per sampling interval, a number or (state,), state units.
+        jitter_std: least noise with which particles move, likewise.
+    """
+
+    step: Callable[[Tensor], Tensor]
+    observe: Callable[[Tensor], Tensor]
+    obs_std: Tensor | float
+    members: int = 1000
+    model_error_std: float = 0.0
+    jitter_std: float = 0.0
+    regularisation: float = 0.0
+    resample_below: float = 0.5
+
+    def __post_init__(self):
+        check_members(self.members)
+
+    def start(self, prior: Gaussian | Ensemble, generator: Generator) -> Weighted:
+        """Equally weighted particles of the prior."""
+        members = draw_members(prior, self.members, generator)
+        return Weighted(members, torch.full_like(members[..., 0], -math.log(self.members)))
+
+    def forecast(self, belief: Weighted, generator: Generator) -> Weighted:
+        """Resample if needed, then one sampling interval."""
+        members, log_weights = self.resample(belief, generator)
+        members = self.step(members)
+        std = self._noise_std(members)
+        if std.any():
+            members = torch.addcmul(members, std, self._normal(members, generator))
+        return Weighted(members, log_weights)
+
+    def analyse(self, belief: Weighted, y: Tensor, generator: Generator | None = None) -> Weighted:
+        """Weight by the likelihood of y (..., obs)."""
+        log_weights = belief.log_weights + self._log_density(belief.members, y)
+        return Weighted(belief.members, log_weights.log_softmax(-1))
+
+    def log_likelihood(self, forecast: Weighted, y: Tensor) -> Tensor:
+        """(...,), log Σ w_n p(y | x_n); its sum over a series estimates p(y) without bias."""
+        return (forecast.log_weights + self._log_density(forecast.members, y)).logsumexp(-1)
+
+    def resample(self, belief: Weighted, generator: Generator) -> Weighted:
+        """Systematic, and regularised; each seed when its own effective size asks for it."""
+        index = systematic(belief.log_weights.detach(), generator)
+        noise = self._normal(belief.members, generator) if self.regularisation else None
+        poor = effective_size(belief.log_weights) < self.resample_below * self.members
+        if not poor.any():
+            return belief
+        keep = torch.arange(self.members, device=index.device)
+        index = torch.where(poor[..., None], index, keep)
+        members = _take(belief.members, index)
+        if self.regularisation:
+            members = members + self._spread(belief, noise) * _drawn_often(index)[..., None]
+        equal = belief.log_weights.new_tensor(-math.log(self.members))
+        return Weighted(members, torch.where(poor[..., None], equal, belief.log_weights))
+
+    def _spread(self, belief: Weighted, noise: Tensor) -> Tensor:
+        """(..., member, state), regularising noise with the shape of the weighted particles."""
+        N, d = belief.members.shape[-2:]
+        X = belief.members - belief.mean[..., None, :]
+        L = torch.linalg.qr((0.5 * belief.log_weights).exp()[..., None] * X, mode="r").R
+        return self.regularisation * N ** (-1 / (d + 4)) * (noise @ L)  # LᵀL = Xᵀ diag(w) X
+
+    def _noise_std(self, members: Tensor) -> Tensor:
+        std = torch.as_tensor(self.model_error_std, dtype=members.dtype, device=members.device)
+        return std.clamp(min=self.jitter_std)
+
+    def _log_density(self, members: Tensor, y: Tensor) -> Tensor:
+        """(..., member), log N(y; h(x_n), σ²) over what is not missing of y."""
+        std = torch.as_tensor(self.obs_std, dtype=y.dtype, device=y.device).expand_as(y)
+        seen = ~y.isnan()
+        error = (y.nan_to_num()[..., None, :] - self.observe(members)) / std[..., None, :]
+        misfit = (error.square() @ seen.to(error.dtype)[..., None])[..., 0]
+        constant = torch.where(seen, std.log() + 0.5 * math.log(2 * math.pi), 0.0).sum(-1)
+        return -0.5 * misfit - constant[..., None]
+
+    def _normal(self, members: Tensor, generator: Generator) -> Tensor:
+        return normal(tuple(members.shape), generator, members.dtype).to(members.device)
+
+
+def _take(members: Tensor, index: Tensor) -> Tensor:
+    """members (..., member, state) at index (..., member); one flat selection is the fastest."""
+    N, d = members.shape[-2:]
+    rows = members.reshape(-1, d)
+    offset = torch.arange(0, len(rows), N, device=index.device)[:, None]
+    return rows.index_select(0, (index.reshape(-1, N) + offset).flatten()).reshape(members.shape)
+
+
+def _drawn_often(index: Tensor) -> Tensor:
+    """(..., member) bool: an index of an ascending row that occurs more than once."""
+    same = index[..., 1:] == index[..., :-1]
+    none = torch.zeros_like(same[..., :1])
+    return torch.cat([none, same], -1) | torch.cat([same, none], -1)

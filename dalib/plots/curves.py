@@ -1,0 +1,70 @@
+"""Curves with their spread: learning, and error against lead time."""
+
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from dalib.plots import style
+
+
+def band(
+    ax: Axes, x: xr.DataArray, y: xr.DataArray, over: str, colour: str, label: str, **line
+) -> None:
+    """Median of `y` over a dimension as a line, its range as a shade; the rest lies along x."""
+    low, mid, high = y.min(over), y.median(over), y.max(over)
+    if y.sizes[over] > 1:
+        ax.fill_between(x.values, low.values, high.values, color=colour, alpha=0.22, linewidth=0)
+    ax.plot(x.values, mid.values, color=colour, label=label, **line)
+
+
+def learning_curve(ax: Axes, data: xr.Dataset) -> None:
+    """training and held_out (repeat, check) against the training step."""
+    band(ax, data.step, data.training, "repeat", style.BLACK, "training")
+    band(ax, data.step, data.held_out, "repeat", style.GREEN, "held out", linestyle=(0, (3, 1.5)))
+    ax.margins(x=0.01)
+
+
+@style.published
+def learning_figure(data: xr.Dataset) -> Figure:
+    """Learning curve, with the level part of it enlarged."""
+    fig = style.figure(style.COLUMN, 2.6)
+    ax = fig.add_subplot()
+    learning_curve(ax, data)
+    ax.set_xlabel("training step")
+    ax.set_ylabel("−ELBO per time step (nats)")
+    ax.grid(axis="y")
+    late = data.isel(check=slice(data.sizes["check"] // 3, None))
+    inset = ax.inset_axes((0.4, 0.36, 0.58, 0.5))
+    learning_curve(inset, late)
+    inset.tick_params(labelsize=6)
+    inset.grid(axis="y")
+    inset.set_title("last two thirds", fontsize=7, pad=3)
+    repeats = data.sizes["repeat"]
+    note = f"median and range of {repeats} trainings" if repeats > 1 else "one training"
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, title=note, title_fontsize=7)
+    return fig
+
+
+def learning_data(history: xr.Dataset, quantity: str = "negative_elbo") -> xr.Dataset:
+    """training and held_out (repeat, check), with the step of each check."""
+    step = history["checks"] if "checks" in history else history["check"]
+    return xr.Dataset(
+        {
+            "training": history[f"training_{quantity}"],
+            "held_out": history[f"held_out_{quantity}"],
+            "step": ("check", step.values, {"units": "1", "long_name": "training step"}),
+        }
+    ).drop_vars("check", errors="ignore")
+
+
+def lead_curve(ax: Axes, score: xr.DataArray, by: str = "method") -> None:
+    """A score (by, [repeat,] lead) against lead time, every method in its colour."""
+    for method in score[by].values:
+        one = score.sel({by: method})
+        one = one if "repeat" in one.dims else one.expand_dims("repeat")
+        band(ax, score.lead, one, "repeat", style.colour(method), style.label(method))
+    ax.set_xlabel(style.quantity(score.lead, "lead time (model units)"))
+    ax.set_ylabel(style.quantity(score, "median error of the forecast"))
+    ax.set_ylim(bottom=0)
+    ax.margins(x=0)
+    ax.grid(axis="y")

@@ -1,0 +1,131 @@
+"""Scores of methods side by side."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from dalib.plots import curves, style
+
+DOT = {"linestyle": "none", "marker": "o", "markersize": 4, "markeredgewidth": 0}
+GOLDEN = (np.sqrt(5) - 1) / 2  # its multiples, modulo 1, never cluster
+
+
+def strip(ax: Axes, place: float, values: np.ndarray, colour: str, width: float = 0.17) -> None:
+    """Every value as a dot, side by side, and the median as a bar."""
+    beside = (np.arange(values.size) * GOLDEN) % 1 - 0.5
+    ax.plot(place + width * beside, values, color=colour, alpha=0.55, **DOT | {"markersize": 2.2})
+    ends = [place - 0.65 * width, place + 0.65 * width]
+    ax.plot(ends, [np.median(values)] * 2, color=style.BLACK, linewidth=1.4)
+
+
+def cases(ax: Axes, data: xr.Dataset) -> None:
+    """rmse (case, method, repeat, seed) of each filter, and obs_rmse (case, seed) as a level."""
+    for i, case in enumerate(data.case.values):
+        at = data.sel(case=case)
+        methods = [m for m in data.method.values if np.isfinite(at.rmse.sel({"method": m})).any()]
+        for j, method in enumerate(methods):
+            values = at.rmse.sel({"method": method}).values.ravel()
+            place = i + 0.25 * (j - (len(methods) - 1) / 2)
+            strip(ax, place, values[np.isfinite(values)], style.colour(method))
+        level = float(at.obs_rmse.median())
+        ax.plot([i - 0.4, i + 0.4], [level] * 2, color=style.GREY, linewidth=1, linestyle="--")
+    ax.set_yscale("log")
+    ticks = [0.1, 0.2, 0.3, 0.5, 1, 2, 3, 5, 10]
+    ax.set_yticks(ticks, labels=[f"{tick:g}" for tick in ticks])
+    ax.yaxis.set_minor_formatter("")
+    low, high = float(data.rmse.min()), float(data.rmse.max())
+    ax.set_ylim(low / 1.15, max(high, float(data.obs_rmse.max())) * 1.15)
+    ax.set_xticks(range(data.sizes["case"]), data.description.values)
+    ax.set_xlim(-0.5, data.sizes["case"] - 0.5)
+    ax.tick_params(axis="x", length=0)
+    ax.set_ylabel("RMSE of the analysis")
+    ax.grid(axis="y")
+
+
+def samplers(ax: Axes, data: xr.Dataset, variable: str) -> None:
+    """A score (sampler, point, training) at each noise on the training states."""
+    methods = data.sampler.values
+    for i, method in enumerate(methods):
+        values = data[variable].sel(sampler=method)
+        place = np.arange(data.sizes["point"]) + 0.2 * (i - (len(methods) - 1) / 2)
+        for one in values.transpose("training", "point").values:
+            ax.plot(place, one, color=style.colour(method), **DOT)
+    ax.set_xticks(range(data.sizes["point"]), [f"{s:g}" for s in data.noise_std.values])
+    ax.set_xlim(-0.5, data.sizes["point"] - 0.5)
+    ax.tick_params(axis="x", length=0)
+    ax.set_xlabel(r"noise $\sigma_s$ on the training states")
+    ax.grid(axis="y")
+
+
+def level(ax: Axes, values: np.ndarray, text: str) -> None:
+    """A reference value for each position on the x axis, named at the last."""
+    places = np.arange(len(values))
+    ends = np.stack([places - 0.4, places + 0.4])
+    ax.plot(ends, np.stack([values, values]), color=style.BLACK, linewidth=0.8)
+    ax.annotate(
+        text,
+        (places[-1] + 0.4, values[-1]),
+        xytext=(0, 2.5),
+        textcoords="offset points",
+        ha="right",
+        fontsize=6.5,
+    )
+
+
+@style.published
+def overview_figure(data: xr.Dataset) -> Figure:
+    """All scores of a paper on filters, forecasts and samplers: one panel each."""
+    fig = style.figure(style.PAGE, 5.2)
+    axes = fig.subplot_mosaic([["filters"] * 3, ["lead", "w1", "nearest"]], height_ratios=[1.15, 1])
+    cases(axes["filters"], data)
+    curves.lead_curve(axes["lead"], data.median_error, "forecaster")
+    samplers(axes["w1"], data, "w1_ratio")
+    level(axes["w1"], np.ones(data.sizes["point"]), "two true sets")
+    axes["w1"].set_ylim(bottom=0)
+    axes["w1"].set_ylabel("$W_1$, ratio to two true sets")
+    samplers(axes["nearest"], data, "nearest_median")
+    level(axes["nearest"], data.noisy_nearest_median.values, "noisy true states")
+    axes["nearest"].set_yscale("log")
+    axes["nearest"].set_ylabel("median distance to true states")
+    style.letter(axes.values())
+    axes["filters"].plot(
+        [], [], color=style.GREY, linewidth=1, linestyle="--", label="observations"
+    )
+    style.name(axes["filters"], data.method.values, "upper right", ncols=4)
+    style.name(axes["lead"], data.forecaster.values, "upper left")
+    style.name(axes["w1"], data.sampler.values, "lower right")
+    return fig
+
+
+def overview_data(
+    analyses: Mapping[str, xr.Dataset],
+    forecasts: xr.Dataset,
+    samples: xr.Dataset,
+    descriptions: Mapping[str, str],
+) -> xr.Dataset:
+    """What the overview shows, in one dataset.
+
+    Args:
+        analyses: {case/analyses: scores}, of which those in `descriptions` are shown, in its order.
+        descriptions: what stands below each case.
+    """
+    chosen = {case: analyses[f"{case}/analyses"] for case in descriptions}
+    names = xr.DataArray(list(chosen), dims="case", name="case")
+    shown = [scores[["rmse", "obs_rmse"]] for scores in chosen.values()]
+    filters = xr.concat(shown, names, join="outer", combine_attrs="override")
+    known = [m for m in style.METHODS if m in filters.method]
+    others = [m for m in filters.method.values if m not in known]
+    text = {"units": "1", "long_name": "what distinguishes the case"}
+    return xr.merge(
+        [
+            filters.sel({"method": known + others}),
+            forecasts[["median_error"]].rename({"method": "forecaster"}),
+            samples[["w1_ratio", "nearest_median", "noisy_nearest_median"]].rename(
+                {"method": "sampler", "repeat": "training"}
+            ),
+            xr.Dataset({"description": ("case", list(descriptions.values()), text)}),
+        ]
+    )

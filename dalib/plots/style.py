@@ -1,0 +1,111 @@
+"""One look for every figure: sizes, letters, one colour for each method."""
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+P, R = ParamSpec("P"), TypeVar("R")
+
+COLUMN, PAGE = 3.5, 7.1  # inches: one column, full width of a two-column page
+
+# Okabe & Ito (2008), told apart by all common kinds of colour vision.
+BLACK, GREY = "#000000", "#8c8c8c"
+ORANGE, SKY, GREEN, YELLOW = "#E69F00", "#56B4E9", "#009E73", "#F0E442"
+BLUE, VERMILION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
+
+METHODS = {
+    "truth": ("truth", BLACK),
+    "observations": ("observations", GREY),
+    "ekf": ("EKF", BLUE),
+    "particle": ("particle filter", VERMILION),
+    "dkf": ("deep Kalman filter", GREEN),
+    "dks": ("deep Kalman smoother", YELLOW),
+    "equations": ("true equations", BLUE),
+    "langevin": ("annealed Langevin", PURPLE),
+    "reverse_sde": ("reverse SDE", SKY),
+    "flow_ode": ("probability flow", ORANGE),
+}
+
+RC = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib: the same on every machine
+    "mathtext.fontset": "dejavusans",
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "grid.linewidth": 0.4,
+    "grid.color": "#e0e0e0",
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "xtick.minor.size": 1.5,
+    "ytick.minor.size": 1.5,
+    "xtick.minor.width": 0.4,
+    "ytick.minor.width": 0.4,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "legend.handlelength": 1.6,
+    "lines.linewidth": 1.1,
+    "lines.solid_capstyle": "round",
+    "figure.constrained_layout.use": True,
+}
+
+
+def published(draw: Callable[P, R]) -> Callable[P, R]:
+    """The function, with the settings of this page in force while it draws."""
+
+    @wraps(draw)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> R:
+        with mpl.rc_context(RC):
+            return draw(*args, **kwargs)
+
+    return drawn
+
+
+def figure(width: float = PAGE, height: float = 3.0) -> Figure:
+    """An empty figure in inches; no window, no global state."""
+    return Figure(figsize=(width, height))
+
+
+def label(method: str) -> str:
+    """What readers call the method; a method that is not known here keeps its name."""
+    return METHODS[method][0] if method in METHODS else method.replace("_", " ")
+
+
+def colour(method: str) -> str:
+    """The colour of the method in every figure; those not known here share a grey."""
+    return METHODS[method][1] if method in METHODS else "#5c5c5c"
+
+
+def quantity(array: Any, name: str | None = None) -> str:
+    """Axis label of a labelled array: `long name (units)`; no units where there are none."""
+    name = name or array.attrs["long_name"]
+    units = array.attrs["units"]
+    return name if units == "1" else f"{name} ({units})"
+
+
+def name(ax: Axes, methods: Sequence[str], place: str, **legend: Any) -> None:
+    """Legend of the methods by their colours, before what else in the panel has a label."""
+    handles = [Line2D([], [], color=colour(m), linewidth=2.5, label=label(m)) for m in methods]
+    others = [
+        h for h in ax.get_legend_handles_labels()[0] if h.get_label() not in map(label, methods)
+    ]
+    ax.legend(handles=handles + others, loc=place, **legend)
+
+
+def letter(axes: Sequence[Axes]) -> None:
+    """(a), (b), ... at the upper left, outside of each panel."""
+    for ax, character in zip(axes, "abcdefghijklmnop", strict=False):
+        ax.set_title(f"({character})", loc="left", fontweight="bold")

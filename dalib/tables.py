@@ -1,0 +1,192 @@
+"""Tables from score datasets: rows of plain values, as Markdown and as CSV.
+
+Rows are made in a fixed order and numbers printed with four digits, so that equal scores give equal
+bytes. A mark, ✓ or ✗, is always derived from the number beside it.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+Row = dict[str, Any]
+YES, NO = "✓", "✗"
+
+
+# ------------------------------------------------------------------ text
+def markdown(rows: Sequence[Row]) -> str:
+    """A pipe table; numbers stand on the right."""
+    head = list(rows[0])
+    right = [all(isinstance(row[c], int | float) for row in rows) for c in head]
+    lines = [head, ["---:" if r else "---" for r in right]]
+    lines += [[text(row[c]) for c in head] for row in rows]
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+
+
+def csv(rows: Sequence[Row]) -> str:
+    """Comma-separated values; a text with a comma or quote is quoted."""
+    lines = [list(rows[0]), *([text(value) for value in row.values()] for row in rows)]
+    return "".join(",".join(map(quoted, line)) + "\n" for line in lines)
+
+
+def text(value: Any) -> str:
+    """Four digits of a number; nothing for what is missing."""
+    if value is None or (isinstance(value, float) and np.isnan(value)):
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def quoted(value: str) -> str:
+    return '"' + value.replace('"', '""') + '"' if set(value) & set(',"\n') else value
+
+
+def mark(holds: bool) -> str:
+    return YES if holds else NO
+
+
+# ------------------------------------------------------------------ filters
+def filters(scores: Mapping[str, xr.Dataset], cases: Mapping[str, str]) -> list[Row]:
+    """RMSE of every filter in every case: median and range over seeds (and trainings).
+
+    Args:
+        scores: {case/analyses: score dataset}.
+        cases: what distinguishes each case, in the order of the table.
+    """
+    return [
+        _filter_row(scores[f"{case}/analyses"], description, str(method))
+        for case, description in cases.items()
+        for method in scores[f"{case}/analyses"].method.values
+    ]
+
+
+def _filter_row(scores: xr.Dataset, description: str, method: str) -> Row:
+    own = scores.sel({"method": method})
+    rmse = own.rmse
+    return {
+        "case": " ".join(description.split()),
+        "filter": method,
+        "seeds": rmse.sizes["seed"],
+        "RMSE, median": float(rmse.median(skipna=False)),
+        "min": float(rmse.min(skipna=False)),
+        "max": float(rmse.max(skipna=False)),
+        "one-step forecast": float(own.forecast_rmse.median(skipna=False)),
+        "spread": float(own.spread.median(skipna=False)),
+        "observations": float(scores.obs_rmse.median()),
+        "diverged runs": int(own.diverged.sum()),
+    }
+
+
+# ------------------------------------------------------------------ properties
+def property_row(
+    name: str, method: str, *, holds: bool, value: float | None, meaning: str, published: str
+) -> Row:
+    """One mark with the number it comes from, beside the mark that was published."""
+    return {
+        "property": name,
+        "method": method,
+        "published": published,
+        "ours": mark(holds),
+        "number": value,
+        "meaning": meaning,
+    }
+
+
+def speed(
+    timing: xr.Dataset, methods: Mapping[str, str], published: Mapping[str, str], limit: float
+) -> list[Row]:
+    """✓ where a predicted state costs less than `limit` seconds of CPU time.
+
+    Args:
+        timing: cpu_seconds_per_state (method).
+        methods: {column of the table: method that stands for it}.
+        published: {column: mark}.
+    """
+    seconds = {
+        c: float(timing.cpu_seconds_per_state.sel({"method": m})) for c, m in methods.items()
+    }
+    return [
+        property_row(
+            "predictive speed",
+            column,
+            holds=value < limit,
+            value=1e3 * value,
+            meaning=f"CPU milliseconds for a state, {YES} below {1e3 * limit:g}",
+            published=published[column],
+        )
+        for column, value in seconds.items()
+    ]
+
+
+def generalisation(
+    ratios: Mapping[str, float | None], published: Mapping[str, str], tolerance: float
+) -> list[Row]:
+    """✓ for a method that needs no equations and does as well on new data as in training.
+
+    Args:
+        ratios: {column: score on new data over score in training}; None where a method is given
+            the equations, so that it has no training.
+    """
+    return [
+        property_row(
+            "generalisation",
+            column,
+            holds=ratio is not None and abs(ratio - 1) <= tolerance,
+            value=ratio,
+            meaning="is given the equations"
+            if ratio is None
+            else f"new data over training, {YES} within {tolerance:.0%} of 1",
+            published=published[column],
+        )
+        for column, ratio in ratios.items()
+    ]
+
+
+def physics_informed(
+    needs_equations: Mapping[str, bool], published: Mapping[str, str]
+) -> list[Row]:
+    """✓ for a method that is given the equations."""
+    return [
+        property_row(
+            "physics informed",
+            column,
+            holds=needs,
+            value=None,
+            meaning="is given the equations" if needs else "learns from data alone",
+            published=published[column],
+        )
+        for column, needs in needs_equations.items()
+    ]
+
+
+def ratio(score: xr.DataArray, reference: xr.DataArray) -> float:
+    """Ratio of medians."""
+    return float(score.median(skipna=False) / reference.median(skipna=False))
+
+
+def wide(rows: Sequence[Row]) -> list[Row]:
+    """One row for each property and one column for each method: `ours, number (published mark)`."""
+    properties = dict.fromkeys(row["property"] for row in rows)
+    return [
+        {"property": name} | {r["method"]: _cell(r) for r in rows if r["property"] == name}
+        for name in properties
+    ]
+
+
+def _cell(row: Row) -> str:
+    number = f" {text(row['number'])}" if row["number"] is not None else ""
+    return f"{row['ours']}{number} (paper: {row['published']})"
+
+
+def page(rows: Sequence[Row]) -> str:
+    """The wide table, and below it what its numbers mean."""
+    return markdown(wide(rows)) + notes(rows)
+
+
+def notes(rows: Sequence[Row]) -> str:
+    """What the numbers of `wide` mean, a line for each property."""
+    meanings: dict[str, list[str]] = {}
+    for row in rows:
+        if row["meaning"] not in meanings.setdefault(row["property"], []):
+            meanings[row["property"]].append(row["meaning"])
+    return "".join(f"\n{name}: {'; '.join(texts)}.\n" for name, texts in meanings.items())

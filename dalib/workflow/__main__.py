@@ -1,0 +1,80 @@
+"""python -m dalib.workflow <verb> [--config key=value ...]"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from dalib.workflow.errors import ConfigError
+
+ROOT = Path(".")  # as for snakemake: the folder with the Snakefile
+VERBS = {
+    "run": "run snakemake as make does: clear dead locks, then make the index",
+    "check": "check the configuration",
+    "index": "make results/<scale>/index.html from what exists",
+    "list": "papers, figures and tables",
+    "explain": "the code a stage really uses, and what changed since its results were made",
+    "audit": "put away results that are not what their record says",
+    "verify": "hash every result again",
+    "prune": "keep the store below cache.keep_gb",
+    "unlock": "clear the locks of dead runs",
+    "doctor": "look for what is wrong, with cause and remedy",
+}
+
+
+def main(arguments: list[str]) -> int:
+    given, rest = parser().parse_known_args(arguments)
+    overrides = dict(pair.split("=", 1) for pair in given.config)
+    if given.verb == "unlock":
+        return import_module("dalib.workflow.unlock").main(ROOT)
+    if given.verb == "doctor":
+        return import_module("dalib.workflow.doctor").main(ROOT, overrides)
+    try:
+        config = import_module("dalib.workflow.settings").load(ROOT, overrides)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 1
+    os.environ["DALIB_CACHE"] = config["cache"]["dir"]
+    return dispatch(given.verb, config, given.names, arguments[1:]) or 0
+
+
+def dispatch(verb: str, config: dict[str, Any], names: list[str], raw: list[str]) -> int | None:
+    """Call the one function behind `verb`."""
+    scale = config["scale"]
+    match verb:
+        case "check":
+            print(f"configuration in order: scale {scale}")
+        case "run":
+            return import_module("dalib.workflow.run").main(ROOT, scale, raw)
+        case "list":
+            return import_module("dalib.workflow.listing").main(ROOT, config)
+        case "audit":
+            return import_module("dalib.workflow.audit").audit(Path("results") / scale)
+        case "prune":
+            return import_module("dalib.workflow.prune").main(ROOT, config["cache"]["keep_gb"])
+        case "explain":
+            return import_module("dalib.workflow.explain").main(ROOT, config, names)
+        case "index" | "verify":
+            return import_module(f"dalib.workflow.{verb}").main(ROOT, scale)
+
+
+def parser() -> argparse.ArgumentParser:
+    verbs = "\n".join(f"  {verb:8} {meaning}" for verb, meaning in VERBS.items())
+    made = argparse.ArgumentParser(
+        prog="python -m dalib.workflow",
+        description=f"verbs:\n{verbs}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    made.add_argument("verb", choices=VERBS, metavar="verb")
+    made.add_argument("names", nargs="*", help="a stage (explain), targets (run)")
+    made.add_argument("--config", nargs="*", default=[], metavar="key=value")
+    return made
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,166 @@
+"""Before the graph is built: is every result still what its record says?
+
+Snakemake believes a file that is there. So what was edited, half written, or has no metadata of
+Snakemake (a fresh clone, a lost `.snakemake/`, a killed run) is put away here; Snakemake then
+runs its stage, which takes from the store whatever is really unchanged.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import re
+import socket
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from dalib import io
+from dalib.workflow import locks, provenance
+from dalib.workflow.stage import say
+from dalib.workflow.store import Store, directory
+
+RUNNING = Path(".cache/running")
+ASIDE = Path(".cache/aside")
+SNAKEMAKE_LOCKS = Path(".snakemake/locks")
+DAY = 86400.0
+LOOKING = (  # snakemake commands that run no jobs
+    "--dry-run --dryrun --touch --unlock --lint --list --list-rules --list-target-rules --summary "
+    "--detailed-summary --report --rulegraph --dag --filegraph --d3dag --cleanup-metadata "
+    "--list-changes --list-input-changes --list-params-changes --list-untracked --archive "
+    "--delete-all-output --delete-temp-output --generate-unit-tests --print-compilation "
+    "--export-cwl --containerize --cleanup-shadow --conda-list-envs --conda-create-envs-only"
+).split()
+
+
+class ActiveError(RuntimeError):
+    """Another run works in this directory."""
+
+
+def begin(scale: str, cache: str, *, main: bool, arguments: Sequence[str] | None = None) -> None:
+    """What the Snakefile calls once the configuration is known.
+
+    Tells the jobs where the store is and which run they belong to and, in the main process of a
+    command that runs jobs, holds the directory and audits the results of this scale.
+
+    Args:
+        main: `workflow.is_main_process`.
+        arguments: the command line of snakemake.
+
+    Raises:
+        ActiveError: another run is active here, or was interrupted and left Snakemake's locks.
+    """
+    os.environ["DALIB_CACHE"] = cache
+    if not main or looks_only(sys.argv[1:] if arguments is None else arguments):
+        return
+    os.environ["DALIB_RUN"] = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+    hold()
+    audit(Path("results") / scale)
+
+
+def looks_only(arguments: Iterable[str]) -> bool:
+    """Whether this snakemake command runs no jobs."""
+    words = {word.partition("=")[0] for word in arguments}
+    short = re.compile("-[afFkp]*[DlnSt]")
+    return not words.isdisjoint(LOOKING) or any(map(short.match, words))
+
+
+def hold() -> None:
+    """Note that this process runs jobs here; refuse if another one does."""
+    for lock in active():
+        raise ActiveError(f"another run is active on {locks.owner(lock)}; wait for it or stop it")
+    if list(SNAKEMAKE_LOCKS.glob("*.lock")):
+        raise ActiveError("the last run here was interrupted and left its locks: make unlock")
+    for lock in RUNNING.glob("*.json"):
+        lock.unlink(missing_ok=True)
+    held = ExitStack()  # until this process ends
+    name = f"{socket.gethostname()}.{os.getpid()}.json"
+    held.enter_context(locks.holding(RUNNING / name, lambda _: None))
+    atexit.register(held.close)
+
+
+def active() -> list[Path]:
+    """The notes of other processes that run jobs in this directory now."""
+    notes = [lock for lock in sorted(RUNNING.glob("*.json")) if locks.alive(lock)]
+    notes = sorted(RUNNING.glob("*.json"))
+    return [note for note in notes if locks.alive(note) and not locks.mine(note)]
+
+
+def audit(folder: Path) -> None:
+    """Put away every result under `folder` that cannot be trusted, with a notice."""
+    remove_parts(dead_parts(folder, directory()))
+    away: dict[str, list[Path]] = defaultdict(list)
+    for path, record in provenance.results(folder):
+        why = distrust(path, record)
+        if why:
+            away[why].append(path)
+            put_away(path, record)
+    for why, paths in away.items():
+        more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
+        say(f"{', '.join(map(str, paths[:3]))}{more}: {why}")
+
+
+def distrust(path: Path, record: dict | None) -> str:
+    """Why `path` is not taken for the result it claims to be; "" if it is."""
+    if record is None:
+        return f"without provenance, moved to {ASIDE}"
+    if provenance.metadata(path) is None:
+        return "not known to Snakemake (a fresh copy or a killed run), to be checked by its stage"
+    if provenance.untouched(path, record["outputs"][str(path)]):
+        return ""
+    if not provenance.same_content(path, record["outputs"][str(path)]):
+        return f"changed since it was made, moved to {ASIDE}; it comes back as it was"
+    restamp(path, record)
+    return ""
+
+
+def restamp(path: Path, record: dict) -> None:
+    """Note the present time of an unchanged file, so that it need not be hashed again."""
+    entry = record["outputs"][str(path)]
+    record["outputs"][str(path)] = entry | provenance.stamp(path)
+    io.write_json(provenance.beside(path), record)
+
+
+def put_away(path: Path, record: dict | None) -> None:
+    """Into the store if it is what its record says, else under `.cache/aside/`."""
+    store = Store(directory())
+    if record and provenance.metadata(path) is None and adopt(store, path, record):
+        path.unlink()
+        return
+    target = ASIDE / time.strftime("%Y%m%d-%H%M%S") / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(path, target)
+
+
+def adopt(store: Store, path: Path, record: dict) -> bool:
+    """Let the store have an intact result that it lost, so that nothing is computed for it."""
+    entry = record["outputs"][str(path)]
+    if io.bytes_hash(path) != entry["sha256"]:
+        return False
+    store.check_format()
+    store.put(path, entry["sha256"])
+    if store.record(record["key"]) is None:
+        io.write_json(store.record_path(record["key"]), record)
+    return True
+
+
+def dead_parts(*folders: Path) -> Iterator[Path]:
+    """Half-written files whose process is gone (another host's: untouched for a day)."""
+    for folder in folders:
+        for part in folder.rglob("*.part-*"):
+            try:
+                pid, host = io.part_owner(part)
+            except ValueError:
+                continue  # not one of ours
+            here = host == socket.gethostname()
+            if not locks.exists(pid) if here else time.time() - part.stat().st_mtime > DAY:
+                yield part
+
+
+def remove_parts(parts: Iterable[Path]) -> None:
+    for part in list(parts):
+        part.unlink(missing_ok=True)
+        say(f"{part}: half written by a process that is gone, removed")

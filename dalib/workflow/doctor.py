@@ -1,0 +1,199 @@
+"""Look for what can be wrong with an installation, a store or a tree of results.
+
+Every finding names its cause and its remedy.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from dalib import io
+from dalib.workflow import audit, locks, provenance, settings
+from dalib.workflow.stage import gpus
+from dalib.workflow.store import Store, StoreError, directory
+
+FREE_GB = 2.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    what: str
+    cause: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.what}\n    cause: {self.cause}\n    remedy: {self.remedy}"
+
+
+def main(root: Path, overrides: dict[str, Any]) -> int:
+    """Print every finding; 0 if there is none."""
+    findings = list(diagnose(root, overrides))
+    print(*findings, sep="\n", end="\n" if findings else "")
+    print(f"{len(findings)} findings" if findings else "nothing found")
+    return 1 if findings else 0
+
+
+def diagnose(root: Path, overrides: dict[str, Any]) -> Iterator[Finding]:
+    """All checks; those that need the configuration only where it is valid."""
+    yield from environment(root)
+    try:
+        config = settings.load(root, overrides)
+    except settings.ConfigError as error:
+        yield Finding(str(error), "a configuration file or --config", "correct the lines named")
+        config = {}
+    store = Store(Path(config["cache"]["dir"]) if config else directory())
+    yield from storage(store)
+    yield from stale_locks(store)
+    yield from disk([root, store.directory])
+    yield from parts(root, store)
+    yield from results(root)
+    yield from device(config.get("device", "cpu"))
+    yield from slurm()
+
+
+def environment(root: Path) -> Iterator[Finding]:
+    """Python and every installed package against pyproject.toml and constraints.txt."""
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    least = tuple(map(int, re.findall(r"\d+", project["requires-python"])))
+    if sys.version_info[: len(least)] < least:
+        yield Finding(
+            f"Python is {sys.version.split()[0]}, needed is {project['requires-python']}",
+            "the environment was made with an older Python",
+            "rm -r .venv && make setup PYTHON=python3.11",
+        )
+    required = {re.split(r"[^\w.-]", name)[0].lower() for name in project["dependencies"]}
+    for line in (root / "constraints.txt").read_text().splitlines():
+        name, _, wanted = line.partition("==")
+        found = installed(name)
+        if found is None and name.lower() not in required:
+            continue
+        if found is None or found.partition("+")[0] != wanted:  # torch 2.13.0+cpu is 2.13.0
+            yield Finding(
+                f"{name} is {found or 'missing'}, constraints.txt says {wanted}",
+                "the environment was changed by hand, or constraints.txt after it was made",
+                "rm .venv/.ok && make setup",
+            )
+
+
+def installed(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def storage(store: Store) -> Iterator[Finding]:
+    """The store: its format, whether we may write, and every object against its name."""
+    try:
+        store.check_format()
+    except StoreError as error:
+        yield Finding(str(error), "written by another version of dalib", "set cache.dir")
+        return
+    except OSError as error:
+        yield Finding(
+            f"{store.directory} cannot be written: {error}",
+            "it belongs to somebody else or the file system is read-only or full",
+            "set cache.dir to a directory that you may write",
+        )
+        return
+    for path in store.objects():
+        if io.bytes_hash(path) != path.name:
+            yield Finding(
+                f"damaged object {path}",
+                "the disk, or somebody wrote into the store",
+                f"rm -f {path}; its stage computes it again when it is needed",
+            )
+
+
+def stale_locks(store: Store) -> Iterator[Finding]:
+    """Locks whose process is gone."""
+    held = [*audit.RUNNING.glob("*.json"), *(store.directory / "locks").glob("*.json")]
+    dead = [lock for lock in held if not locks.alive(lock)]
+    if not any(map(locks.alive, audit.RUNNING.glob("*.json"))):
+        dead += audit.SNAKEMAKE_LOCKS.glob("*.lock")
+    for lock in sorted(dead):
+        yield Finding(f"dead lock {lock}", "a run was killed or lost its host", "make unlock")
+
+
+def disk(folders: Iterable[Path]) -> Iterator[Finding]:
+    for folder in folders:
+        there = next(f for f in (folder, *folder.resolve().parents) if f.exists())
+        free = shutil.disk_usage(there).free / 1e9
+        if free < FREE_GB:
+            yield Finding(
+                f"{free:.1f} GB free for {folder}",
+                "results, the store and what was put aside share the disk",
+                "make cache-prune; remove .cache/aside; or set cache.dir to another disk",
+            )
+
+
+def parts(root: Path, store: Store) -> Iterator[Finding]:
+    for part in audit.dead_parts(root / "results", store.directory):
+        yield Finding(
+            f"half-written file {part}",
+            "the process that wrote it was killed",
+            f"rm {part}; the next run of snakemake does it",
+        )
+
+
+def results(root: Path) -> Iterator[Finding]:
+    """Results that are not, or not known to be, what a stage made."""
+    for folder in sorted(f for f in (root / "results").glob("*") if f.is_dir()):
+        for path, record in provenance.results(folder):
+            if record is None:
+                yield Finding(
+                    f"no provenance: {path}",
+                    "put there by hand, or its record was removed",
+                    "run snakemake, which moves it aside and makes it again",
+                )
+                continue
+            entry = record["outputs"][str(path)]
+            if not provenance.untouched(path, entry) and not provenance.same_content(path, entry):
+                yield Finding(
+                    f"edited result: {path}",
+                    f"changed after the stage {record['stage']} wrote it",
+                    "run snakemake, which moves it aside and restores it",
+                )
+
+
+def device(wanted: str) -> Iterator[Finding]:
+    """The GPU that the configuration asks for, and the one that torch cannot use."""
+    torch = installed("torch") or ""
+    if wanted == "cuda" and not gpus():
+        yield Finding(
+            "device is cuda and this host has no GPU",
+            "no driver or no device; on a cluster the login node often has none",
+            "device: cpu or auto, or run on a host with a GPU",
+        )
+    elif wanted != "cpu" and gpus() and torch.endswith("+cpu"):
+        yield Finding(
+            f"a GPU is there and torch {torch} cannot use it",
+            "torch was installed from a source of CPU wheels",
+            f"pip install --force-reinstall torch=={torch.partition('+')[0]}",
+        )
+
+
+def slurm(command: Sequence[str] = ("sinfo", "--noheader")) -> Iterator[Finding]:
+    """Whether the controller answers, where Slurm is installed."""
+    if shutil.which(command[0]) is None:
+        return
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+        problem = done.stderr.strip() if done.returncode else ""
+    except subprocess.TimeoutExpired:
+        problem = "no answer within 30 s"
+    if problem:
+        yield Finding(
+            f"Slurm does not answer: {problem}",
+            "the controller is down, or SLURM_CONF does not point to its configuration",
+            "ask the cluster's administrators; meanwhile run without the profile slurm",
+        )

@@ -1,0 +1,26 @@
+"""What can be asked for: every paper with its figures and tables, and which of them are made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+def main(root: Path, config: dict[str, Any]) -> int:
+    print(*listing(root, config), sep="\n")
+    return 0
+
+
+def listing(root: Path, config: dict[str, Any]) -> Iterator[str]:
+    """A line for each paper, then one for each artefact that has a caption."""
+    for paper, section in config.items():
+        if not (isinstance(section, dict) and "cases" in section):
+            continue
+        yield f"{paper}: {section.get('title', '')}  (make PAPER={paper})"
+        for caption in sorted((root / "docs" / "captions").glob(f"{paper}_*.rst")):
+            name = caption.stem.removeprefix(f"{paper}_")
+            kind = "tables" if name.startswith("table") else "figures"
+            made = any((root / "results" / config["scale"] / paper / kind).glob(f"{name}.*"))
+            title = caption.read_text().strip().partition("\n")[0]
+            yield f"  {'made' if made else '-':5}{paper}/{name:12} {title}"

@@ -1,0 +1,204 @@
+"""The configuration: layers put together, every mistake named with the layer it came from.
+
+    config.yaml < config/scales/<scale>.yaml < files of --configfile < --config
+
+Mappings merge, lists and numbers are replaced.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dalib.workflow.checks import Problem, check, converted
+from dalib.workflow.errors import ConfigError
+
+__all__ = ["ConfigError", "check_targets", "load", "scales"]
+
+BASE = "config.yaml"
+COMMAND_LINE = "--config"
+SCALES = ("smoke", "quick", "desk", "paper")
+
+
+@dataclass(frozen=True)
+class Layer:
+    label: str  # how messages call it
+    tree: dict[str, Any]
+
+
+def load(
+    root: Path, arguments: Mapping[str, Any] | None = None, files: Iterable[Path] = ()
+) -> dict[str, Any]:
+    """The configuration of the project in `root`, checked and complete.
+
+    Args:
+        arguments: what `--config` gives; numbers may be text, mappings may be YAML text.
+        files: what `--configfile` gives.
+
+    Raises:
+        ConfigError: one line for each problem.
+    """
+    root = Path(root)
+    base = Layer(BASE, read_yaml(root / BASE, BASE))
+    given = [Layer(_label(Path(file), root), read_yaml(Path(file), file)) for file in files]
+    given.append(Layer(COMMAND_LINE, {k: _from_text(v) for k, v in (arguments or {}).items()}))
+
+    scale = merged([base, *given]).get("scale")
+    problems, layers = [], [base, *given]
+    if scale in scales(root):
+        name = f"config/scales/{scale}.yaml"
+        layers.insert(1, Layer(name, read_yaml(root / name, name)))
+    elif scale is not None:
+        problems.append(Problem(("scale",), f"no such scale; there are: {', '.join(scales(root))}"))
+
+    schema = read_yaml(root / "config/schema.yaml", "config/schema.yaml")
+    config = converted(merged(layers), schema, root)
+    problems += check(config, schema, root)
+    if problems:
+        lines = {_line(problem, config, layers): None for problem in problems}
+        raise ConfigError("\n".join(lines))
+    return _with_seeds(config)
+
+
+def check_targets(targets: Iterable[str], scale: str) -> None:
+    """Refuse a result of another scale: it would be made of this scale's numbers."""
+    lines = [
+        f"{target} belongs to scale {other}, but the configured scale is {scale}: "
+        f"add --config scale={other}"
+        for target in sorted(targets)
+        for other in [_scale_of(target)]
+        if other not in (None, scale)
+    ]
+    if lines:
+        raise ConfigError("\n".join(lines))
+
+
+def _scale_of(target: str) -> str | None:
+    """The scale in a path `results/<scale>/...`; None for the name of a rule."""
+    parts = Path(target).parts
+    if "results" not in parts[:-2]:
+        return None
+    return parts[parts.index("results") + 1]
+
+
+def scales(root: Path) -> list[str]:
+    """The scales there are, from small to large."""
+    names = {path.stem for path in (root / "config/scales").glob("*.yaml")}
+    return [name for name in SCALES if name in names] + sorted(names - set(SCALES))
+
+
+def merged(layers: Iterable[Layer]) -> dict[str, Any]:
+    """All layers, later ones on top; the result shares nothing with them."""
+    tree: dict[str, Any] = {}
+    for layer in layers:
+        tree = _merge(tree, layer.tree)
+    return tree
+
+
+def _merge(below: Any, above: Any) -> Any:
+    if isinstance(above, Mapping):
+        below = below if isinstance(below, Mapping) else {}
+        keys = [*below, *(key for key in above if key not in below)]
+        return {
+            key: _merge(below.get(key), above[key] if key in above else below[key]) for key in keys
+        }
+    return [_merge(None, value) for value in above] if isinstance(above, list) else above
+
+
+def _with_seeds(config: dict[str, Any]) -> dict[str, Any]:
+    """`seeds: 20` on top level stands for the test seeds of every case."""
+    if config.get("seeds") is not None:
+        for section in config.values():
+            for case in section.get("cases", {}).values() if isinstance(section, Mapping) else ():
+                case["truth"]["test"]["seeds"] = config["seeds"]
+    return config
+
+
+# -- reading -------------------------------------------------------------------------------------
+
+
+def read_yaml(path: Path, label: str | Path) -> dict[str, Any]:
+    """A YAML file with a mapping, empty if the file is."""
+    try:
+        loader = yaml.SafeLoader(path.read_text(encoding="utf-8"))
+        node = loader.get_single_node()
+        _refuse_repeated_keys(node)
+        tree = {} if node is None else loader.construct_document(node)
+    except FileNotFoundError:
+        raise ConfigError(f"{label}: there is no such file") from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"line {mark.line + 1}, column {mark.column + 1}"
+        raise ConfigError(f"{label}: {where}: {error.problem or error.context}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{label}: {error}") from None
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{label}: a mapping is needed at the top, with keys such as `scale:`")
+    return tree
+
+
+def _refuse_repeated_keys(node: yaml.Node | None) -> None:
+    """YAML would silently take the last."""
+    if isinstance(node, yaml.MappingNode):
+        seen = set()
+        for key, value in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise yaml.MarkedYAMLError(
+                    problem=f'the key "{key.value}" appears twice', problem_mark=key.start_mark
+                )
+            seen.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
+            _refuse_repeated_keys(value)
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            _refuse_repeated_keys(value)
+
+
+def _from_text(value: Any) -> Any:
+    """A mapping or list that a command line gives as text."""
+    if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
+        try:
+            return yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise ConfigError(f"{COMMAND_LINE}: {value}: not a YAML mapping or list") from None
+    return value
+
+
+def _label(file: Path, root: Path) -> str:
+    return str(file.relative_to(root)) if file.is_relative_to(root) else str(file)
+
+
+# -- messages ------------------------------------------------------------------------------------
+
+
+def _line(problem: Problem, config: Mapping, layers: list[Layer]) -> str:
+    """`<layer>: <key>: <what is wrong>`."""
+    name = ".".join(map(str, problem.path))
+    label = _origin(problem, layers)
+    if label == COMMAND_LINE and len(problem.path) == 1:
+        value = layers[-1].tree[problem.path[0]]
+        if not isinstance(value, (Mapping, list)):
+            return f"{label} {name}={value}: {problem.message}"
+    if problem.path == ("scale",) and problem.message.startswith("no such scale"):
+        name = f"scale: {config['scale']}"
+    return f"{label}: {name}: {problem.message}"
+
+
+def _origin(problem: Problem, layers: list[Layer]) -> str:
+    """The topmost layer that says what is wrong; the lowest that lacks what is missing."""
+    saying = [layer.label for layer in layers if _says(layer.tree, problem.path)]
+    if not saying:  # a default, or a key that is nowhere
+        return layers[0].label
+    return saying[0] if problem.missing else saying[-1]
+
+
+def _says(tree: Any, path: tuple) -> bool:
+    for key in path:
+        if isinstance(tree, list) and isinstance(key, int) and key < len(tree):
+            tree = tree[key]
+        elif isinstance(tree, Mapping) and key in tree:
+            tree = tree[key]
+        else:
+            return False
+    return True

@@ -1,0 +1,314 @@
+"""The frame around every script: reuse by content, provenance, threads, log and messages.
+
+with Stage(snakemake) as stage:  # returns at once when this result is already in the store
+    from dalib import ...        # heavy imports come after
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import traceback
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import metadata
+from pathlib import Path
+from typing import Any, TextIO
+
+from dalib import io
+from dalib.workflow import locks, provenance, runs
+from dalib.workflow.differences import differences
+from dalib.workflow.store import Store, StoreError, directory, key
+
+PACKAGES = ("dalib", "matplotlib", "netCDF4", "numpy", "scipy", "snakemake", "torch", "xarray")
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+class Stage:
+    """One job of a stage, seen from inside its script."""
+
+    def __init__(self, snakemake: Any):
+        self.name: str = snakemake.rule
+        self.spec: dict[str, Any] = snakemake.params.spec
+        self.wildcards: dict[str, str] = dict(snakemake.wildcards.items())
+        self.inputs = named(snakemake.input)
+        self.outputs = named(snakemake.output)
+        self.paths = [Path(p) for paths in self.outputs.values() for p in paths]
+        self.log = Path(snakemake.log[0]) if snakemake.log else None
+        self.store = Store(directory())
+        self._open = ExitStack()
+        set_threads(self.spec.get("threads", 1))
+        os.environ["MPLBACKEND"] = "Agg"
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The sections of the configuration that this stage uses, by name."""
+        return self.spec["config"]
+
+    @property
+    def device(self) -> str:
+        return self.spec.get("device", "cpu")
+
+    @property
+    def experiment(self) -> str:
+        """The first name of every random stream of this job."""
+        return f"{self.spec['seed']}/{self.wildcards['paper']}/{self.wildcards['case']}"
+
+    @property
+    def job(self) -> str:
+        """`assimilate dkf/clean/particle/0`."""
+        values = [value for name, value in self.wildcards.items() if name != "scale"]
+        return f"{self.name} {'/'.join(values)}".strip()
+
+    @cached_property
+    def old(self) -> dict[str, Any] | None:
+        """The record that an earlier result left beside the first output."""
+        return provenance.load(self.paths[0])
+
+    @cached_property
+    def units(self) -> dict[str, str]:
+        """The code units behind the digest, by name; empty if nobody noted them."""
+        table = self.store.directory / "units" / f"{self.spec['code']}.json"
+        try:
+            return json.loads(table.read_text())
+        except FileNotFoundError:
+            return {}
+
+    def __enter__(self) -> Stage:
+        self._open.__enter__()
+        self._started = time.time()
+        if self.log:
+            self._open.enter_context(Tee(self.log))
+        try:
+            self.hashes = {
+                name: {path: provenance.content(path) for path in paths}
+                for name, paths in self.inputs.items()
+            }
+            contents = {name: list(paths.values()) for name, paths in self.hashes.items()}
+            names = [f"{name}.{i}" for name, ps in self.outputs.items() for i in range(len(ps))]
+            self.key = key(self.spec, self.wildcards, contents, names)
+            self.reuse()
+            self._open.enter_context(locks.holding(self.store.lock(self.key), self._wait))
+            self.reuse()  # another process may have computed it meanwhile
+            self.check_device()
+        except BaseException as error:
+            self.__exit__(type(error), error, error.__traceback__)
+            raise
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> None:
+        with self._open:
+            if error is None:
+                try:
+                    self.finish()
+                except Exception as unfinished:
+                    self.fail(unfinished)
+            elif isinstance(error, Exception):
+                self.fail(error)
+
+    def reuse(self) -> None:
+        """End the script with the stored result of this key, if there is one."""
+        record = self.store.record(self.key)
+        if record is None:
+            return
+        self.store.check_format()
+        wrong = self.store.restore(record, self.paths)
+        if wrong:
+            say(f"{self.job}: {'; '.join(wrong)}; computing it again")
+            return
+        entries = zip(self.paths, record["outputs"].values(), strict=True)
+        outputs = {str(path): entry | provenance.stamp(path) for path, entry in entries}
+        why = self.reasons()
+        self.leave({**record, "inputs": self.hashes, "outputs": outputs, "status": "reused"}, why)
+        raise SystemExit(0)
+
+    def finish(self) -> None:
+        """Describe and store the outputs that the script has written; the record comes last."""
+        for path in self.paths:
+            if not path.exists():
+                raise io.DataError(path, "the script ended without writing this output")
+        record = {
+            "stage": self.name,
+            "wildcards": self.wildcards,
+            "spec": self.spec,
+            "units": self.units,
+            "inputs": self.hashes,
+            "outputs": {str(path): provenance.describe(path) for path in self.paths},
+            **surroundings(),
+            "started": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(self._started)),
+            "seconds": round(time.time() - self._started, 3),
+            "status": "computed",
+            "key": self.key,
+        }
+        try:
+            self.store.keep(record, self.paths)
+        except OSError as error:  # a full disk costs the reuse, not the result
+            say(f"{self.job}: not stored for reuse: {error}")
+        self.leave(record, self.reasons())
+
+    def leave(self, record: dict[str, Any], why: str) -> None:
+        """Write the record beside each output and say what happened."""
+        for path in self.paths:
+            io.write_json(provenance.beside(path), record)
+        status, seconds = record["status"], time.time() - self._started
+        took = f" in {seconds:.1f} s" if status == "computed" else ""
+        say(f"{self.job}: {status}{took} ({why})")
+        self.note(status, why)
+
+    def reasons(self) -> str:
+        """Why this job ran."""
+        if self.old is None:
+            return "no earlier result"
+        lines = differences(self.old, self.spec, self.units, self.hashes)
+        more = [f"and {len(lines) - 3} more"] if len(lines) > 3 else []
+        return "; ".join(lines[:3] + more) or "nothing changed, the result was missing"
+
+    def note(self, status: str, why: str) -> None:
+        seconds = round(time.time() - self._started, 3)
+        entry = {"stage": self.name, "job": self.job, "status": status, "seconds": seconds}
+        runs.note(entry | {"why": why, "log": str(self.log or ""), "outputs": self._outputs()})
+
+    def _outputs(self) -> list[str]:
+        return [str(path) for path in self.paths]
+
+    def check_device(self) -> None:
+        if self.device.startswith("cuda") and not gpus():
+            raise DeviceError(
+                'the setting "device" asks for "cuda", but this host '
+                f"({socket.gethostname()}) has no GPU that a job can use; run with "
+                "--config device=cpu, or give the rule one in a profile (gpu: 1)"
+            )
+
+    def fail(self, error: Exception) -> None:
+        """A user's mistake becomes one paragraph; anything else keeps its traceback in the log."""
+        if isinstance(error, USER_ERRORS):
+            why = self.explained(error)
+            say(f"{self.job}: {why}")
+        else:
+            why = "".join(traceback.format_exception_only(error)).strip()
+            trace = "".join(traceback.format_exception(error))
+            if self.log:
+                with self.log.open("a") as log:
+                    log.write(trace)
+            else:
+                say(trace)
+            names = ", ".join(f"{name}={value}" for name, value in self.wildcards.items())
+            say(f"{self.name} ({names}) failed: {why}; see {self.log or 'the traceback above'}")
+        self.note("failed", why.splitlines()[0])
+        raise SystemExit(1) from None
+
+    def explained(self, error: Exception) -> str:
+        """The message, and for an input which stage wrote it."""
+        path = str(getattr(error, "path", ""))
+        if not any(path in paths for paths in self.inputs.values()):
+            return str(error)
+        record = provenance.load(path)
+        if record is None:
+            return f"{error}. No stage of this workflow has left a record of it."
+        return f"{error}. It was written by the stage {record['stage']}; delete it and run again."
+
+    def _wait(self, holder: locks.Owner | None) -> None:
+        say(f"{self.job}: waiting for another process that computes the same, {holder}")
+
+
+class DeviceError(ValueError):
+    """A device is asked for that this host does not have; the message says what to change."""
+
+
+USER_ERRORS = (io.DataError, StoreError, DeviceError)
+
+
+def named(items: Any) -> dict[str, list[str]]:
+    """A Snakemake list of files as name -> paths; what has no name is counted."""
+    names = dict(items.items())
+    listed = {n: [v] if isinstance(v, str) else list(v) for n, v in names.items()}
+    known = {path for paths in listed.values() for path in paths}
+    unnamed = [path for path in items if path not in known]
+    return {str(i): [str(path)] for i, path in enumerate(unnamed)} | {
+        name: [str(path) for path in paths] for name, paths in listed.items()
+    }
+
+
+def set_threads(count: int) -> None:
+    """Threads of one job; numpy and torch read these variables when they are imported."""
+    for name in THREAD_VARIABLES:
+        os.environ[name] = str(count)
+
+
+def gpus() -> int:
+    """GPUs that this process may use, asked of the driver: importing torch costs seconds."""
+    try:
+        cuda = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return 0
+    count = ctypes.c_int()
+    if cuda.cuInit(0) or cuda.cuDeviceGetCount(ctypes.byref(count)):
+        return 0
+    return count.value
+
+
+def surroundings() -> dict[str, Any]:
+    """Versions of the packages that were used, host and commit: told, never compared."""
+    return {
+        "versions": {p: metadata.version(p) for p in PACKAGES if p in sys.modules},
+        "python": sys.version.split()[0],
+        "host": socket.gethostname(),
+        **commit(),
+    }
+
+
+def commit() -> dict[str, Any]:
+    """The commit that is checked out and whether files differ from it; None outside of git."""
+    try:
+        head = _git("rev-parse", "HEAD")
+        return {"commit": head, "dirty": bool(_git("status", "--porcelain", "-uno"))}
+    except (OSError, subprocess.CalledProcessError):
+        return {"commit": None, "dirty": None}
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def say(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
+
+
+@dataclass
+class Tee:
+    """Everything printed goes to the terminal and, without progress bars, to a log."""
+
+    path: Path
+
+    def __enter__(self) -> Tee:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.unlink(missing_ok=True)
+        self._file = self.path.open("a", buffering=1)
+        self._streams = sys.stdout, sys.stderr
+        sys.stdout, sys.stderr = (Both(stream, self._file) for stream in self._streams)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        sys.stdout, sys.stderr = self._streams
+        self._file.close()
+
+
+@dataclass
+class Both:
+    terminal: TextIO
+    log: TextIO
+
+    def write(self, text: str) -> int:
+        if "\r" not in text:  # a progress bar draws over itself
+            self.log.write(text)
+        return self.terminal.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.terminal, name)

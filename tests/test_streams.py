@@ -1,0 +1,52 @@
+import pytest
+import torch
+
+from dalib.streams import integers, normal, stream, streams, uniform
+
+
+def test_a_stream_is_its_names():
+    first = normal((5,), stream("2026/dkf/base", 3, "truth"))
+    again = normal((5,), stream("2026/dkf/base", 3, "truth"))
+    other = normal((5,), stream("2026/dkf/base", 3, "observations"))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert not torch.equal(first, normal((5,), stream("2026/dkf/base", 31, "truth")))
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [normal, uniform, lambda shape, generator: integers(10, shape, generator)],
+    ids=["normal", "uniform", "integers"],
+)
+def test_a_seed_gets_the_same_numbers_in_any_batch(draw):
+    together = draw((4, 100), streams("run", range(4), "noise"))
+    apart = [draw((100,), stream("run", seed, "noise")) for seed in range(4)]
+    reordered = draw((2, 100), streams("run", (3, 1), "noise"))
+    assert torch.equal(together, torch.stack(apart))
+    assert torch.equal(reordered, together[[3, 1]])
+
+
+def test_successive_draws_differ_and_leave_the_global_state_alone():
+    before = torch.get_rng_state()
+    generator = streams("run", range(2), "noise")
+    assert not torch.equal(normal((2, 8), generator), normal((2, 8), generator))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_moments_and_types():
+    x = normal((4, 50_000), streams("run", range(4), "noise"))
+    u = uniform((200_000,), stream("u"))
+    n = integers(3, (60_000,), stream("n"))
+    assert x.dtype == torch.float64
+    assert normal((3,), stream("x"), torch.float32).dtype == torch.float32
+    assert x.mean().abs() < 3 / 200_000**0.5
+    assert (x.var() - 1).abs() < 3 * (2 / 200_000) ** 0.5
+    assert u.min() >= 0 and u.max() < 1 and abs(u.mean() - 0.5) < 3 / (12 * 200_000) ** 0.5
+    assert torch.equal(n.unique(), torch.arange(3))
+
+
+def test_a_batch_of_another_size_than_its_streams_is_refused():
+    with pytest.raises(ValueError, match=r"4 streams .* got shape \(3, 2\)"):
+        normal((3, 2), streams("run", range(4), "noise"))
+    with pytest.raises(ValueError, match="4 streams"):
+        uniform((), streams("run", range(4), "noise"))

@@ -1,0 +1,190 @@
+"""The workflow at scale smoke from end to end, in a copy of the project with a store of its own."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import xarray as xr
+import yaml
+
+pytestmark = pytest.mark.workflow
+
+ROOT = Path(__file__).parents[1]
+PARTS = ("Snakefile", "config.yaml", "config", "dalib", "docs", "profiles", "rules", "workflow_scripts")
+MOST_JOBS = {"smoke": 25, "quick": 60, "desk": 150, "paper": 150}
+
+
+class Project:
+    """A copy of the project's files, run with the snakemake of this environment."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        for part in PARTS:
+            source, target = ROOT / part, folder / part
+            ignore = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(source, target, ignore=ignore) if source.is_dir() else shutil.copy(
+                source, target
+            )
+
+    def snakemake(self, *arguments: str, scale: str = "smoke", cores: int = 2):
+        """Run snakemake; its process with the output of both streams as text."""
+        program = Path(sys.executable).with_name("snakemake")
+        config = ["--config", f"scale={scale}"]
+        return subprocess.run(
+            [program, *arguments, f"--cores={cores}", *config],
+            cwd=self.folder,
+            env=os.environ | {"PYTHONPATH": str(self.folder)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=600,
+        )
+
+    def counts(self, output: str) -> dict[str, int]:
+        """{"computed": n, "reused": n, "failed": n} of the closing summary."""
+        found = re.search(r"(\d+) computed, (\d+) reused, (\d+) failed", output)
+        assert found, output
+        return dict(zip(("computed", "reused", "failed"), map(int, found.groups()), strict=True))
+
+    def computed(self, output: str) -> list[str]:
+        """The jobs that computed, as their lines on the terminal name them."""
+        return re.findall(r"^(\S.*): computed in", output, re.MULTILINE)
+
+    def results(self) -> dict[str, bytes]:
+        """Bytes of every NetCDF, CSV and PNG, but for what measured times enter."""
+        return {
+            str(path.relative_to(self.folder)): path.read_bytes()
+            for path in sorted((self.folder / "results").rglob("*"))
+            if path.suffix in (".nc", ".csv", ".png") and not path.name.startswith("timing")
+        }
+
+    def edit(self, file: str, old: str, new: str) -> None:
+        path = self.folder / file
+        text = path.read_text()
+        assert text.count(old) == 1, f"{file} holds {old!r} {text.count(old)} times"
+        path.write_text(text.replace(old, new))
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Project:
+    """The workflow after one run at scale smoke."""
+    made = Project(tmp_path_factory.mktemp("project"))
+    run = made.snakemake()
+    assert run.returncode == 0, run.stdout
+    made.first = made.results()
+    return made
+
+
+def test_every_artefact_of_the_paper_is_there(project):
+    results = project.folder / "results/smoke"
+    for figure in ("fig1", "fig2a", "fig2b", "fig4"):
+        for kind in ("pdf", "png", "nc"):
+            assert (results / f"dkf/figures/{figure}.{kind}").stat().st_size > 1000
+    for table in ("table1", "timing_table1", "table_filters"):
+        assert (results / f"dkf/tables/{table}.md").read_text().startswith("|")
+        assert len((results / f"dkf/tables/{table}.csv").read_text().splitlines()) > 1
+    assert "<html" in (results / "index.html").read_text()
+
+
+def test_every_claim_has_a_row_in_the_scorecard(project):
+    rows = json.loads((project.folder / "results/smoke/scorecard.json").read_text())
+    claims = yaml.safe_load((ROOT / "config/claims/dkf.yaml").read_text())
+    assert [row["id"] for row in rows] == [claim["id"] for claim in claims]
+    assert len(rows) == 10
+    assert {row["verdict"] for row in rows} == {"not decidable at this scale"}
+
+
+def test_every_figure_leaves_the_series_of_the_specification(project):
+    figures = project.folder / "results/smoke/dkf/figures"
+    fig1 = xr.load_dataset(figures / "fig1.nc")
+    assert fig1.x.sizes["time"] == 401 and fig1.x.notnull().all()
+    fig2a = xr.load_dataset(figures / "fig2a.nc")
+    assert {"training", "held_out"} <= set(fig2a.data_vars)
+    fig2b = xr.load_dataset(figures / "fig2b.nc")
+    assert {"truth", "ekf", "particle", "dkf", "observations"} <= set(fig2b.data_vars)
+    fig4 = xr.load_dataset(figures / "fig4.nc")
+    assert fig4.sizes["level"] == 6
+    for data in (fig2a, fig4):
+        assert all(data[name].notnull().all() for name in data.data_vars)
+
+
+def test_a_second_run_does_nothing_also_after_touching_every_source(project):
+    for path in project.folder.rglob("*.py"):
+        path.touch()
+    for path in [*project.folder.glob("rules/**/*.smk"), project.folder / "config.yaml"]:
+        path.touch()
+    run = project.snakemake()
+    assert run.returncode == 0
+    assert "Nothing to be done" in run.stdout
+
+
+def test_an_edit_of_the_particle_filter_computes_only_what_uses_it(project):
+    edits = ("dalib/filters/particle.py", "return (-(2 * log_weights).logsumexp(-1)).exp()")
+    project.edit(*edits, "return (-(2.0 * log_weights).logsumexp(-1)).exp()")
+    run = project.snakemake()
+    computed = project.computed(run.stdout)
+    assert sorted(computed) == ["assimilate dkf/clean/particle/0", "time dkf/clean"], run.stdout
+    assert "dalib.filters.particle:effective_size changed" in run.stdout
+
+    project.edit(edits[0], "(2.0 * log_weights)", "(2 * log_weights)")
+    back = project.snakemake()
+    assert project.counts(back.stdout)["computed"] == 0, back.stdout
+    assert project.results() == project.first
+
+
+def test_a_new_line_in_a_registry_reruns_nothing(project):
+    line = '    "particle": "dalib.filters.particle:BootstrapParticle",\n'
+    project.edit("dalib/registry.py", line, line + '    "mine": "my_lab.filters:Mine",\n')
+    run = project.snakemake()
+    project.edit("dalib/registry.py", '    "mine": "my_lab.filters:Mine",\n', "")
+    assert "Nothing to be done" in run.stdout
+
+
+def test_a_damaged_result_comes_back_with_the_next_plain_run(project):
+    damaged = project.folder / "results/smoke/dkf/clean/analyses/ekf/batch0.nc"
+    edited = project.folder / "results/smoke/dkf/tables/table1.csv"
+    damaged.write_bytes(damaged.read_bytes()[:1000])
+    edited.write_text("method,rmse\nmine,0.0\n")
+    run = project.snakemake()
+    assert run.returncode == 0, run.stdout
+    assert "changed since it was made" in run.stdout
+    assert project.counts(run.stdout)["computed"] == 0
+    assert project.results() == project.first
+
+
+def test_without_results_and_metadata_everything_is_reused(project):
+    shutil.rmtree(project.folder / "results")
+    shutil.rmtree(project.folder / ".snakemake")
+    run = project.snakemake()
+    assert run.returncode == 0, run.stdout
+    assert project.counts(run.stdout)["computed"] == 0, run.stdout
+    assert project.results() == project.first
+
+
+def test_one_core_gives_the_same_bytes_as_two(project, tmp_path):
+    alone = Project(tmp_path / "alone")
+    run = alone.snakemake(cores=1)
+    assert run.returncode == 0, run.stdout
+    assert alone.results() == project.first
+
+
+def test_results_of_another_scale_are_refused(project):
+    run = project.snakemake("results/paper/dkf/figures/fig1.pdf", scale="quick")
+    assert run.returncode != 0
+    assert "belongs to scale paper, but the configured scale is quick" in run.stdout
+    assert "Traceback" not in run.stdout
+
+
+@pytest.mark.parametrize("scale", MOST_JOBS)
+def test_the_graph_has_few_jobs(tmp_path, scale):
+    fresh = Project(tmp_path / "fresh")
+    run = fresh.snakemake("--dry-run", "--quiet", "rules", scale=scale)
+    assert run.returncode == 0, run.stdout
+    stats = Counter(dict(re.findall(r"^(\w+)\s+(\d+)$", run.stdout, re.MULTILINE)))
+    assert 0 < int(stats["total"]) <= MOST_JOBS[scale], run.stdout

@@ -1,0 +1,22 @@
+"""Run one filter over the observations of one case, all seeds of a batch at once."""
+
+from dalib.workflow.stage import Stage
+
+with Stage(snakemake) as stage:
+    from dalib import cases, io
+
+    analyses = cases.analyses(
+        stage.config["case"],
+        stage.config["filter"] | stage.config["tuning"],
+        io.read(snakemake.input.observations, needs={"y": ("seed", "time", "obs")}),
+        io.read(snakemake.input.prior, needs={"mean": ("seed", "state")}),
+        weights=io.read_if_given(snakemake.input.model),
+        batch=stage.spec["batch"],
+        experiment=f"{stage.experiment}/{stage.wildcards['filter']}",
+    )
+    io.write(
+        analyses,
+        snakemake.output[0],
+        title=f"{stage.wildcards['filter']} analyses of {stage.wildcards['case']}",
+        missing=cases.DIVERGED,
+    )

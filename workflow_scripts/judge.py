@@ -1,0 +1,15 @@
+"""Judge the claims of a paper by its scores."""
+
+from dalib.workflow.stage import Stage
+
+with Stage(snakemake) as stage:
+    from dalib import build, claims, io
+
+    rows = claims.judge(
+        stage.wildcards["paper"],
+        io.read_yaml(snakemake.input.claims),
+        io.read_scores(snakemake.input.scores),
+        stage.wildcards["scale"],
+        build.measure,
+    )
+    io.write_json(rows, snakemake.output[0])

@@ -1,0 +1,19 @@
+"""Draw states from a trained score with one sampler."""
+
+from dalib.workflow.stage import Stage
+
+with Stage(snakemake) as stage:
+    from dalib import cases, io
+
+    samples = cases.samples(
+        stage.config["case"],
+        stage.config["sampler"],
+        io.read(snakemake.input.model),
+        experiment=f"{stage.experiment}/{stage.wildcards['sampler']}",
+        device=stage.spec["device"],
+    )
+    io.write(
+        samples,
+        snakemake.output[0],
+        title=f"{stage.wildcards['sampler']} samples of {stage.wildcards['case']}",
+    )

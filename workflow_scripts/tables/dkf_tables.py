@@ -1,0 +1,48 @@
+"""Table 1 with the numbers behind its marks, CPU times apart; and the RMSE of all filters."""
+
+from dalib.workflow.stage import Stage
+
+with Stage(snakemake) as stage:
+    from dalib import io, tables
+
+    cases = {
+        "base": "step 0.05, error 1",
+        "error2": "step 0.05, error 2",
+        "x_only": "x only, step 0.05, error 1",
+        "sparse": "step 0.1, error 2",
+        "clean": "no model noise, step 0.05, error 1",
+    }
+    methods = {"Kalman filter": "ekf", "DKF": "dkf", "diffusion": "langevin"}
+    clean, samples = io.read(snakemake.input.clean), io.read(snakemake.input.samples)
+
+    filters = tables.filters(io.read_scores(snakemake.input.analyses), cases)
+    properties = [
+        *tables.generalisation(
+            {
+                "Kalman filter": None,
+                "DKF": tables.ratio(clean.negative_elbo_held_out_fall, clean.negative_elbo_fall),
+                "diffusion": tables.ratio(
+                    samples.w1.sel({"method": "langevin", "point": 0}),
+                    samples.w1_training.sel({"method": "langevin"}),
+                ),
+            },
+            published={"Kalman filter": "✗", "DKF": "✓", "diffusion": "✓"},
+            tolerance=0.2,
+        ),
+        *tables.physics_informed(
+            {"Kalman filter": True, "DKF": False, "diffusion": False},
+            published={"Kalman filter": "✓", "DKF": "✗", "diffusion": "✗"},
+        ),
+    ]
+    speed = tables.speed(
+        io.read(snakemake.input.timing),
+        methods,
+        published={"Kalman filter": "✓", "DKF": "✓", "diffusion": "✗"},
+        limit=1e-3,
+    )
+    io.write_text(snakemake.output.table1[0], tables.page(properties))
+    io.write_text(snakemake.output.table1[1], tables.csv(properties))
+    io.write_text(snakemake.output.filters[0], tables.markdown(filters))
+    io.write_text(snakemake.output.filters[1], tables.csv(filters))
+    io.write_text(snakemake.output.timing[0], tables.page(speed))
+    io.write_text(snakemake.output.timing[1], tables.csv(speed))
