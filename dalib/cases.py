@@ -54,7 +54,7 @@ def observations(case: Mapping, truth: xr.Dataset, split: str, experiment: str) 
     obs_std = torch.full(y.shape[-1:], settings["error_std"], dtype=y.dtype)
     names = getattr(operator, "seen", lambda names: None)(x.state.values.tolist())
     return arrays.observations_dataset(
-        y, obs_std, seeds=seeds, interval=build.interval(case), names=names
+        y, obs_std, seeds=seeds, interval=float(truth.time[1]), names=names
     )
 
 

@@ -41,6 +41,10 @@ class ClaimError(ValueError):
     """A claim that cannot be read: the message says what was expected and found."""
 
 
+class NotRunError(ValueError):
+    """A claim about a case, method or point that this scale leaves out."""
+
+
 class Outcome(NamedTuple):
     """One check, done."""
 
@@ -70,12 +74,10 @@ def judge(
 def row(paper: str, claim: Mapping, scores: Mapping, scale: str, make: Callable) -> dict[str, Any]:
     """One claim judged: the object that stands in scorecard.json."""
     try:
-        outcomes = [check(c, scores, scale, make) for c in claim["checks"]]
-        notes = [check(c, scores, scale, make) for c in claim.get("notes", [])]
+        verdict, reason, outcomes, notes = _judged(claim, scores, scale, make)
     except (ClaimError, KeyError) as error:
         missing = f"key {error} is missing" if isinstance(error, KeyError) else str(error)
         raise ClaimError(f"claim {claim.get('id', '?')} of {paper}: {missing}") from error
-    verdict, reason = decide(outcomes, decides(claim, scale), claim["decided_from"])
     remarks = [f"{n.name}: {sentence(n)}" for n in notes]
     return {
         "id": claim["id"],
@@ -86,11 +88,24 @@ def row(paper: str, claim: Mapping, scores: Mapping, scale: str, make: Callable)
         "spread": {
             o.name: [number(o.measured.low), number(o.measured.high)] for o in outcomes + notes
         },
-        "criterion": "; ".join(f"{o.name} {o.criterion}" for o in outcomes),
+        "criterion": "; ".join(f"{c['name']} {criterion(c, scale)}" for c in claim["checks"]),
         "verdict": verdict,
         "reason": ". ".join([reason, *remarks]),
         "evidence": sorted({e for o in outcomes + notes for e in o.evidence}),
     }
+
+
+def _judged(
+    claim: Mapping, scores: Mapping, scale: str, make: Callable
+) -> tuple[str, str, list[Outcome], list[Outcome]]:
+    """Verdict, reason, and what was measured; nothing where the scale leaves something out."""
+    decidable = decides(claim, scale)
+    try:
+        outcomes = [check(c, scores, scale, make) for c in claim["checks"]]
+        notes = [check(c, scores, scale, make) for c in claim.get("notes", [])]
+    except NotRunError as error:
+        return UNDECIDED, str(error), [], []
+    return *decide(outcomes, decidable, claim["decided_from"]), outcomes, notes
 
 
 def decides(claim: Mapping, scale: str) -> bool:
@@ -121,20 +136,26 @@ def sentence(outcome: Outcome) -> str:
 
 def check(section: Mapping, scores: Mapping, scale: str, make: Callable) -> Outcome:
     """One check: measure, compare."""
+    if section["operator"] not in OPERATORS:
+        known = ", ".join(OPERATORS)
+        raise ClaimError(f"unknown operator {section['operator']!r}; known: {known}")
     inputs = {name: select(scores, address) for name, address in section["inputs"].items()}
     measured = make(section["measure"])(**inputs)
-    symbol, limit = section["operator"], threshold(section["threshold"], scale)
-    if symbol not in OPERATORS:
-        raise ClaimError(f"unknown operator {symbol!r}; known: {', '.join(OPERATORS)}")
+    holds, limit = OPERATORS[section["operator"]], threshold(section["threshold"], scale)
     return Outcome(
         name=section["name"],
         measured=measured,
-        criterion=f"{symbol} {limit[0]:g} to {limit[1]:g}"
-        if symbol == "within"
-        else f"{symbol} {limit:g}",
-        holds=math.isfinite(measured.value) and bool(OPERATORS[symbol](measured.value, limit)),
+        criterion=criterion(section, scale),
+        holds=math.isfinite(measured.value) and bool(holds(measured.value, limit)),
         evidence=[written(address) for address in section["inputs"].values()],
     )
+
+
+def criterion(section: Mapping, scale: str) -> str:
+    """`< 0.4`, or `within 0.8 to 1.2`."""
+    limit = threshold(section["threshold"], scale)
+    ends = limit if isinstance(limit, Sequence) else [limit]
+    return f"{section['operator']} {' to '.join(f'{end:g}' for end in ends)}"
 
 
 def threshold(value: Any, scale: str) -> Any:
@@ -154,7 +175,7 @@ def select(scores: Mapping[str, xr.Dataset], address: Mapping) -> xr.DataArray:
     """
     name, variable = address["scores"], address["variable"]
     if name not in scores:
-        raise ClaimError(f"no scores {name!r}; there are: {', '.join(sorted(scores))}")
+        raise NotRunError(f"no scores {name!r}; there are: {', '.join(sorted(scores)) or 'none'}")
     if variable not in scores[name]:
         there = ", ".join(sorted(map(str, scores[name].data_vars)))
         raise ClaimError(f"scores {name!r} have no variable {variable!r}; there are: {there}")
@@ -165,7 +186,7 @@ def select(scores: Mapping[str, xr.Dataset], address: Mapping) -> xr.DataArray:
             values = values.sel({dim: label}, **near)
         except KeyError as error:
             there = ", ".join(str(v) for v in values[dim].values) if dim in values.dims else "none"
-            raise ClaimError(
+            raise NotRunError(
                 f"{written(address)}: no {dim} {label!r}; there are: {there}"
             ) from error
     return values

@@ -52,18 +52,18 @@ class AnnealedLangevin:
 
         x <- x + ½ Δτ s(x, σ) + √Δτ w,   w ~ N(0, I),   started from N(0, σ_max²)
 
-    with Δτ = 2 (scale σ)², or with Song & Ermon's Δτ = ε σ²/σ_min² when `epsilon` is given.
+    with Δτ = 2 (step_factor σ)², or with Song & Ermon's Δτ = ε σ²/σ_min² when `epsilon` is given.
 
     Args:
         levels, steps: levels of noise, and Langevin steps at each.
-        scale: of the step, relative to the level.
+        step_factor: step length relative to the level.
         epsilon: Song & Ermon's step at the lowest level.
         shown: noise levels at which (nearest) a snapshot is kept.
     """
 
     levels: int = 20
     steps: int = 50
-    scale: float = 0.3
+    step_factor: float = 0.3
     epsilon: float | None = None
     shown: tuple[float, ...] = ()
 
@@ -83,7 +83,7 @@ class AnnealedLangevin:
 
     def _step_size(self, sigma: Tensor, smallest: Tensor) -> Tensor:
         if self.epsilon is None:
-            return 2 * (self.scale * sigma) ** 2
+            return 2 * (self.step_factor * sigma) ** 2
         return self.epsilon * (sigma / smallest) ** 2
 
 

@@ -56,6 +56,7 @@ def filters(scores: Mapping[str, xr.Dataset], cases: Mapping[str, str]) -> list[
     return [
         _filter_row(scores[f"{case}/analyses"], description, str(method))
         for case, description in cases.items()
+        if f"{case}/analyses" in scores
         for method in scores[f"{case}/analyses"].method.values
     ]
 

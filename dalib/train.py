@@ -163,77 +163,119 @@ def fit(
         resume: what `save` was given: the training continues as if it had never stopped.
         generator: draws batches and the noise of the loss.
     """
-    parameters = list(model.parameters())
-    optimiser = torch.optim.AdamW(
-        parameters,
-        lr=training.rate,
-        betas=training.betas,
-        eps=training.epsilon,
-        weight_decay=training.decay,
-        fused=True,
-    )
-    average = [p.detach().clone() for p in parameters] if training.average is not None else []
-    done, losses, checks, reports = 0, [], [], []
+    run = _Run(model, training, generator)
     if resume is not None:
-        done, losses, checks, reports = (
-            resume["step"],
-            list(resume["losses"]),
-            list(resume["checks"]),
-            list(resume["reports"]),
+        run.restore(resume)
+    bar = tqdm(total=training.steps, initial=run.step, desc=progress, disable=progress is None)
+    with bar:
+        while run.step < training.steps:
+            if run.step % training.check_every == 0:
+                run.check(watched or {}, save)
+            run.update(draw(generator))
+            bar.set_postfix_str(f"loss {run.losses[-1].mean():.3f}", refresh=False)
+            bar.update()
+        run.check(watched or {}, save)
+    return run.finish()
+
+
+class _Run:
+    """A training under way: all that changes from step to step."""
+
+    def __init__(self, model: nn.Module, training: Training, generator: Generator) -> None:
+        self.model, self.training, self.generator = model, training, generator
+        self.parameters = list(model.parameters())
+        self.optimiser = torch.optim.AdamW(
+            self.parameters,
+            lr=training.rate,
+            betas=training.betas,
+            eps=training.epsilon,
+            weight_decay=training.decay,
+            fused=True,
         )
-        model.load_state_dict(resume["model"])
-        optimiser.load_state_dict(resume["optimiser"])
-        average = [value.clone() for value in resume["average"]]
-        for one, state in zip(_each(generator), resume["generators"], strict=True):
-            one.set_state(state)
+        averaged = self.parameters if training.average is not None else []
+        self.average = [p.detach().clone() for p in averaged]
+        self.losses: list[Tensor] = []  # (repeat,) of each step
+        self.checks: list[int] = []
+        self.reports: list[dict[str, Tensor]] = []
 
-    bar = tqdm(total=training.steps, initial=done, desc=progress, disable=progress is None)
-    for step in range(done, training.steps + 1):
-        if step % training.check_every == 0 or step == training.steps:
-            _require_finite(losses, step)
-            if step not in checks:
-                checks.append(step)
-                reports.append(_report(model, watched or {}, generator))
-                if save is not None:
-                    save(
-                        {
-                            "step": step,
-                            "model": model.state_dict(),
-                            "optimiser": optimiser.state_dict(),
-                            "average": average,
-                            "generators": [one.get_state() for one in _each(generator)],
-                            "losses": losses,
-                            "checks": checks,
-                            "reports": reports,
-                        }
-                    )
-            if losses:
-                bar.set_postfix_str(f"loss {losses[-1].mean():.3f}", refresh=False)
-        if step == training.steps:
-            break
+    @property
+    def step(self) -> int:
+        return len(self.losses)
 
-        for group in optimiser.param_groups:
-            group["lr"] = training.rate_at(step)
-        optimiser.zero_grad(set_to_none=True)
-        loss = model.loss(draw(generator), step / training.steps, generator)
+    def update(self, batch: Tensor) -> None:
+        """One step of the optimiser."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.training.rate_at(self.step)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss = self.model.loss(batch, self.step / self.training.steps, self.generator)
         loss.sum().backward()
-        if training.clip is not None:
-            clip_gradients(parameters, training.clip)
-        optimiser.step()
-        if average:
-            torch._foreach_lerp_(average, [p.detach() for p in parameters], 1 - training.average)
-        losses.append(loss.detach().cpu())
-        bar.update()
-    bar.close()
+        if self.training.clip is not None:
+            clip_gradients(self.parameters, self.training.clip)
+        self.optimiser.step()
+        if self.average:
+            latest = [p.detach() for p in self.parameters]
+            torch._foreach_lerp_(self.average, latest, 1 - self.training.average)
+        self.losses.append(loss.detach().cpu())
 
-    with torch.no_grad():
-        for parameter, value in zip(parameters, average, strict=False):
-            parameter.copy_(value)
-    return History(
-        loss=torch.stack(losses, 1),
-        checks=torch.tensor(checks),
-        reports={name: torch.stack([r[name] for r in reports], 1).cpu() for name in reports[0]},
-    )
+    def check(self, watched: Mapping[str, Tensor], save: Callable[[dict], None] | None) -> None:
+        """Report on the watched batches, once for each number of steps, and save."""
+        self._require_finite()
+        if self.step in self.checks:
+            return
+        self.checks.append(self.step)
+        self.reports.append(
+            {
+                f"{name}_{quantity}": value.cpu()
+                for name, batch in watched.items()
+                for quantity, value in self.model.report(batch, _copy(self.generator)).items()
+            }
+        )
+        if save is not None:
+            save(self.state())
+
+    def state(self) -> dict:
+        """All that is needed to continue; `restore` takes it."""
+        return {
+            "model": self.model.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "average": self.average,
+            "generators": [one.get_state() for one in _each(self.generator)],
+            "losses": self.losses,
+            "checks": self.checks,
+            "reports": self.reports,
+        }
+
+    def restore(self, state: dict) -> None:
+        """Continue from what `state` gave."""
+        self.model.load_state_dict(state["model"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.average = [value.clone() for value in state["average"]]
+        for one, saved in zip(_each(self.generator), state["generators"], strict=True):
+            one.set_state(saved)
+        self.losses = list(state["losses"])
+        self.checks, self.reports = list(state["checks"]), list(state["reports"])
+
+    def finish(self) -> History:
+        """Put averaged weights into the model; what happened."""
+        with torch.no_grad():
+            for parameter, value in zip(self.parameters, self.average, strict=False):
+                parameter.copy_(value)
+        return History(
+            loss=torch.stack(self.losses, 1),
+            checks=torch.tensor(self.checks),
+            reports={
+                name: torch.stack([report[name] for report in self.reports], 1)
+                for name in self.reports[0]
+            },
+        )
+
+    def _require_finite(self) -> None:
+        if self.losses and not self.losses[-1].isfinite().all():
+            lost = (~self.losses[-1].isfinite()).nonzero().flatten().tolist()
+            raise FloatingPointError(
+                f"the loss of repeat {', '.join(map(str, lost))} is {self.losses[-1][lost[0]]} "
+                f"after {self.step} steps; lower `rate` or `clip`"
+            )
 
 
 def clip_gradients(parameters: list[nn.Parameter], limit: float) -> Tensor:
@@ -245,25 +287,6 @@ def clip_gradients(parameters: list[nn.Parameter], limit: float) -> Tensor:
     for g in gradients:
         g.mul_(factor.view(-1, *[1] * (g.ndim - 1)))
     return norm
-
-
-def _report(
-    model: nn.Module, watched: Mapping[str, Tensor], generator: Generator
-) -> dict[str, Tensor]:
-    return {
-        f"{name}_{quantity}": value
-        for name, batch in watched.items()
-        for quantity, value in model.report(batch, _copy(generator)).items()
-    }
-
-
-def _require_finite(losses: list[Tensor], step: int) -> None:
-    if losses and not losses[-1].isfinite().all():
-        repeats = (~losses[-1].isfinite()).nonzero().flatten().tolist()
-        raise FloatingPointError(
-            f"the loss of repeat {', '.join(map(str, repeats))} is {losses[-1][repeats[0]]} after "
-            f"{step} steps; lower `rate` or `clip`"
-        )
 
 
 def _each(generator: Generator) -> tuple[torch.Generator, ...]:

@@ -7,18 +7,23 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from dalib.workflow import audit, index, runs, settings
+from dalib.workflow import audit, index, kinds, runs, settings
 from dalib.workflow.specs import Specs
 
 ROOT = Path(workflow.basedir)
 TARGETS = {}  # of each paper, filled by rules/papers
 
 try:
-    config.update(settings.load(ROOT, workflow.config_settings.overwrite_config))
+    given = workflow.config_settings
+    config.update(settings.load(ROOT, given.config, given.configfiles))
     settings.check_targets(sys.argv[1:], config["scale"])
     audit.begin(config["scale"], config["cache"]["dir"], main=workflow.is_main_process)
 except (settings.ConfigError, audit.ActiveError) as error:
     raise WorkflowError(str(error))
+PAPERS = [name for name, section in config.items() if kinds.is_paper(section)]
+SCALE = {"scale": config["scale"]}
+SPECS = Specs(config, ROOT)
+
 
 wildcard_constraints:
     scale=re.escape(config["scale"]),
@@ -30,11 +35,6 @@ wildcard_constraints:
     forecaster=r"\w+",
     product="analyses|forecasts|samples",
     batch=r"\d+",
-
-
-SPECS = Specs(config, ROOT)
-SCALE = {"scale": config["scale"]}
-PAPERS = [name for name, section in config.items() if isinstance(section, dict) and "cases" in section]
 
 
 def spec(script, *, batch=None, **sections):

@@ -86,10 +86,12 @@ def test_samplers_have_exactly_the_law_of_their_linear_steps(sampler):
 
 
 @pytest.mark.parametrize(
-    "sampler", [AnnealedLangevin(levels=10, steps=2000, scale=0.2), ReverseSDE(steps=4000)], ids=str
+    "sampler",
+    [AnnealedLangevin(levels=10, steps=2000, step_factor=0.2), ReverseSDE(steps=4000)],
+    ids=str,
 )
 def test_the_law_of_fine_steps_is_the_gaussian(sampler):
-    """Langevin's variance is too large by about scale² σ²/(2 (v + σ²)) where it freezes: 2 %.
+    """Langevin's variance is too large by about step_factor² σ²/(2 (v + σ²)) where it freezes: 2 %.
 
     The reverse SDE starts at 0, and keeps v/(v + σ_max²) of that offset along each axis.
     """

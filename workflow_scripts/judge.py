@@ -12,4 +12,4 @@ with Stage(snakemake) as stage:
         stage.wildcards["scale"],
         build.measure,
     )
-    io.write_json(rows, snakemake.output[0])
+    io.write_json(snakemake.output[0], rows)

@@ -210,21 +210,37 @@ def _strayed(belief, bound: float) -> Tensor:
     """(...,) bool: not finite, or the mean beyond the bound."""
     mean = belief.mean
     kept = (mean.abs() <= bound).all(-1)  # false also for NaN
-    for value in belief:
+    for value in _tensors(belief):
         kept = kept & value.flatten(mean.ndim - 1).sum(-1).isfinite()
     return ~kept
+
+
+def _tensors(belief) -> Iterator[Tensor]:
+    """All tensors of a belief, those of states within it too."""
+    for value in belief:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, tuple):
+            yield from _tensors(value)
 
 
 def _replaced(belief, lost: Tensor, by):
     """The belief, with the seeds that are lost taken from `by` (a belief or a number)."""
     if not lost.any():
         return belief
-    others = by if isinstance(by, tuple) else [torch.full_like(value, by) for value in belief]
-    values = [
-        torch.where(lost.reshape(lost.shape + (1,) * (value.ndim - lost.ndim)), other, value)
-        for value, other in zip(belief, others, strict=True)
-    ]
-    return type(belief)(*values)
+    others = by if isinstance(by, tuple) else [by] * len(belief)
+    return type(belief)(
+        *(_replaced_value(v, lost, other) for v, other in zip(belief, others, strict=True))
+    )
+
+
+def _replaced_value(value, lost: Tensor, other):
+    if isinstance(value, tuple):
+        return _replaced(value, lost, other)
+    if not isinstance(value, Tensor):
+        return value
+    where = lost.reshape(lost.shape + (1,) * (value.ndim - lost.ndim))
+    return torch.where(where, torch.as_tensor(other, dtype=value.dtype), value)
 
 
 def _first_nan(series: Tensor) -> Tensor:

@@ -46,5 +46,9 @@ class DeepKalmanFilter:
         """q(z_t | z_{t-1}, y_1 ... y_t); y (..., obs), the same for all repeats; NaN = missing."""
         return self._belief(self.network.update(belief.state, y))
 
+    def observe(self, x: Tensor) -> Tensor:
+        """The estimate itself: it has the components that are observed."""
+        return x
+
     def _belief(self, state) -> Latent:
         return Latent(*self.network.seen(state.mean, state.std), state)

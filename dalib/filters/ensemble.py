@@ -132,11 +132,10 @@ class EnsembleFilter:
     def analyse(self, belief: Ensemble, y: Tensor, generator: Generator) -> Ensemble:
         """Members given y (..., obs), inflated where anything was observed at all."""
         E = self.updated(belief.members, self.observe(belief.members), y, generator)
-        if self.inflation == 1.0:
-            return Ensemble(E)
         mean = E.mean(-2, keepdim=True)
-        factor = torch.where(y.isnan().all(-1), 1.0, self.inflation)[..., None, None]
-        return Ensemble(torch.lerp(mean, E, factor.to(E.dtype)))
+        inflation = torch.as_tensor(self.inflation, dtype=E.dtype, device=E.device)
+        factor = torch.where(y.isnan().all(-1), 1.0, inflation)
+        return Ensemble(torch.lerp(mean, E, factor[..., None, None]))
 
     def updated(self, E: Tensor, predicted: Tensor, y: Tensor, generator: Generator) -> Tensor:
         """(..., member, state): E given y, with predicted = h(E)."""

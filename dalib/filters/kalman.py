@@ -51,7 +51,7 @@ def log_likelihood(belief: Gaussian, innovation: Tensor, H: Tensor, R: Tensor) -
 
     -½ dᵀ S⁻¹ d - ½ log det S - ½ p log 2π        p: how many are not missing
     """
-    count = (~innovation.isnan()).sum(-1)
+    count = (~innovation.isnan()).sum(-1, dtype=innovation.dtype)
     d, H, R = without_missing(innovation, H, R)
     L = cholesky(symmetric(H @ belief.cov @ H.mT + R))
     whitened = torch.linalg.solve_triangular(L, d[..., None], upper=False)[..., 0]

@@ -90,7 +90,10 @@ class BootstrapParticle:
         return (forecast.log_weights + self._log_density(forecast.members, y)).logsumexp(-1)
 
     def resample(self, belief: Weighted, generator: Generator) -> Weighted:
-        """Systematic, and regularised; each seed when its own effective size asks for it."""
+        """Systematic, and regularised; each seed when its own effective size asks for it.
+
+        Choices have no derivative: gradients flow through the particles chosen, not the choosing.
+        """
         index = systematic(belief.log_weights.detach(), generator)
         noise = self._normal(belief.members, generator) if self.regularisation else None
         poor = effective_size(belief.log_weights) < self.resample_below * self.members
@@ -107,8 +110,9 @@ class BootstrapParticle:
     def _spread(self, belief: Weighted, noise: Tensor) -> Tensor:
         """(..., member, state), regularising noise with the shape of the weighted particles."""
         N, d = belief.members.shape[-2:]
-        X = belief.members - belief.mean[..., None, :]
-        L = torch.linalg.qr((0.5 * belief.log_weights).exp()[..., None] * X, mode="r").R
+        X = (belief.members - belief.mean[..., None, :]).detach()
+        root = (0.5 * belief.log_weights.detach()).exp()[..., None]
+        L = torch.linalg.qr(root * X, mode="r").R  # exists also where too few particles count
         return self.regularisation * N ** (-1 / (d + 4)) * (noise @ L)  # LᵀL = Xᵀ diag(w) X
 
     def _noise_std(self, members: Tensor) -> Tensor:

@@ -33,16 +33,20 @@ def learning_figure(data: xr.Dataset) -> Figure:
     ax.set_xlabel("training step")
     ax.set_ylabel("−ELBO per time step (nats)")
     ax.grid(axis="y")
-    late = data.isel(check=slice(data.sizes["check"] // 3, None))
-    inset = ax.inset_axes((0.4, 0.36, 0.58, 0.5))
-    learning_curve(inset, late)
-    inset.tick_params(labelsize=6)
-    inset.grid(axis="y")
-    inset.set_title("last two thirds", fontsize=7, pad=3)
+    if data.sizes["check"] > 10:  # long enough to have levelled
+        learning_inset(ax.inset_axes((0.4, 0.36, 0.58, 0.5)), data)
     repeats = data.sizes["repeat"]
     note = f"median and range of {repeats} trainings" if repeats > 1 else "one training"
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, title=note, title_fontsize=7)
     return fig
+
+
+def learning_inset(ax: Axes, data: xr.Dataset) -> None:
+    """The last two thirds of the curve, where it levels."""
+    learning_curve(ax, data.isel(check=slice(data.sizes["check"] // 3, None)))
+    ax.tick_params(labelsize=6)
+    ax.grid(axis="y")
+    ax.set_title("last two thirds", fontsize=7, pad=3)
 
 
 def learning_data(history: xr.Dataset, quantity: str = "negative_elbo") -> xr.Dataset:

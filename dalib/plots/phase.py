@@ -25,7 +25,7 @@ def trajectory_3d(ax: Axes3D, x: xr.DataArray) -> Line3DCollection:
         getattr(ax, f"{axis}axis").pane.set_edgecolor("#d0d0d0")
         getattr(ax, f"{axis}axis")._axinfo["grid"].update(linewidth=0.4, color="#dddddd")
         ax.tick_params(axis=axis, pad=-2)
-    ax.set_box_aspect((1, 1.1, 0.9), zoom=0.92)
+    ax.set_box_aspect((1, 1.1, 0.9), zoom=1.08)
     ax.view_init(elev=18, azim=-55)
     return line
 
@@ -33,10 +33,10 @@ def trajectory_3d(ax: Axes3D, x: xr.DataArray) -> Line3DCollection:
 @style.published
 def trajectory_figure(data: xr.Dataset) -> Figure:
     """One trajectory x (time, state) in space."""
-    fig = style.figure(4.6, 3.7)
+    fig = style.figure(4.4, 3.3)
     ax = fig.add_subplot(projection="3d")
     line = trajectory_3d(ax, data.x)
-    bar = fig.colorbar(line, ax=ax, shrink=0.6, aspect=22, pad=0.08)
+    bar = fig.colorbar(line, ax=ax, shrink=0.7, aspect=24, pad=0.1)
     bar.set_label("time (model units)")
     bar.outline.set_visible(False)
     return fig

@@ -28,19 +28,9 @@ def levels_figure(data: xr.Dataset) -> Figure:
         cloud(ax, snapshot, PLANE, style.colour("langevin"), markersize=2.4)
         ax.set_xlim(*limits[0])
         ax.set_ylim(*limits[1])
-        ax.set_title(rf"$\sigma = {float(data.level[level]):.2g}$")
         outside = share_outside(snapshot, limits)
-        if outside > 0.001:
-            ax.text(
-                0.98,
-                0.02,
-                f"{outside:.0%} outside",
-                transform=ax.transAxes,
-                ha="right",
-                va="bottom",
-                fontsize=6.5,
-                color="#555555",
-            )
+        note = f" ({outside:.0%} outside)" if outside >= 0.005 else ""
+        ax.set_title(rf"$\sigma = {float(data.level[level]):.2g}${note}")
     style.letter(axes)
     fig.supxlabel(f"${PLANE[0]}$", fontsize=8)
     fig.supylabel(f"${PLANE[1]}$", fontsize=8)
@@ -54,9 +44,9 @@ def levels_figure(data: xr.Dataset) -> Figure:
 
 
 def wide(component: xr.DataArray) -> tuple[float, float]:
-    """Limits that leave half the range of the true states free on both sides."""
+    """Limits that leave a third of the range of the true states free on both sides."""
     low, high = float(component.min()), float(component.max())
-    room = 0.5 * (high - low)
+    room = (high - low) / 3
     return low - room, high + room
 
 

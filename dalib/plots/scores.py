@@ -94,7 +94,7 @@ def overview_figure(data: xr.Dataset) -> Figure:
     axes["filters"].plot(
         [], [], color=style.GREY, linewidth=1, linestyle="--", label="observations"
     )
-    style.name(axes["filters"], data.method.values, "upper right", ncols=4)
+    style.name(axes["filters"], data.method.values, "lower right", ncols=4, bbox_to_anchor=(1, 1))
     style.name(axes["lead"], data.forecaster.values, "upper left")
     style.name(axes["w1"], data.sampler.values, "lower right")
     return fig
@@ -109,10 +109,14 @@ def overview_data(
     """What the overview shows, in one dataset.
 
     Args:
-        analyses: {case/analyses: scores}, of which those in `descriptions` are shown, in its order.
-        descriptions: what stands below each case.
+        analyses: {case/analyses: scores}.
+        descriptions: what stands below each case, in this order; others are not shown.
     """
-    chosen = {case: analyses[f"{case}/analyses"] for case in descriptions}
+    chosen = {
+        case: analyses[f"{case}/analyses"]
+        for case in descriptions
+        if f"{case}/analyses" in analyses
+    }
     names = xr.DataArray(list(chosen), dims="case", name="case")
     shown = [scores[["rmse", "obs_rmse"]] for scores in chosen.values()]
     filters = xr.concat(shown, names, join="outer", combine_attrs="override")
@@ -126,6 +130,6 @@ def overview_data(
             samples[["w1_ratio", "nearest_median", "noisy_nearest_median"]].rename(
                 {"method": "sampler", "repeat": "training"}
             ),
-            xr.Dataset({"description": ("case", list(descriptions.values()), text)}),
+            xr.Dataset({"description": ("case", [descriptions[c] for c in chosen], text)}),
         ]
     )

@@ -2,7 +2,8 @@
 
 Snakemake believes a file that is there. So what was edited, half written, or has no metadata of
 Snakemake (a fresh clone, a lost `.snakemake/`, a killed run) is put away here; Snakemake then
-runs its stage, which takes from the store whatever is really unchanged.
+runs its stage, which takes from the store whatever is really unchanged. Nothing is lost: a file
+goes into the store if it is what its record says, else under `.cache/aside/`.
 """
 
 from __future__ import annotations
@@ -92,29 +93,35 @@ def active() -> list[Path]:
 def audit(folder: Path) -> None:
     """Put away every result under `folder` that cannot be trusted, with a notice."""
     remove_parts(dead_parts(folder, directory()))
-    away: dict[str, list[Path]] = defaultdict(list)
+    done: dict[str, list[Path]] = defaultdict(list)
     for path, record in provenance.results(folder):
-        why = distrust(path, record)
-        if why:
-            away[why].append(path)
-            put_away(path, record)
-    for why, paths in away.items():
+        what = settle(path, record)
+        if what:
+            done[what].append(path)
+    for why, paths in done.items():
         more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
         say(f"{', '.join(map(str, paths[:3]))}{more}: {why}")
 
 
-def distrust(path: Path, record: dict | None) -> str:
-    """Why `path` is not taken for the result it claims to be; "" if it is."""
+def settle(path: Path, record: dict | None) -> str:
+    """Deal with `path` if it is not the result it claims to be; says how, "" if it is."""
     if record is None:
+        set_aside(path)
         return f"without provenance, moved to {ASIDE}"
-    if provenance.metadata(path) is None:
-        return "not known to Snakemake (a fresh copy or a killed run), to be checked by its stage"
-    if provenance.untouched(path, record["outputs"][str(path)]):
+    entry = record["outputs"][str(path)]
+    if provenance.metadata(path) is None:  # only Snakemake can write it: let it run the stage
+        if adopt(path, record):
+            path.unlink()
+            return "not known to Snakemake (a fresh copy or a killed run), given to the store"
+        set_aside(path)
+        return f"neither known to Snakemake nor what its record says, moved to {ASIDE}"
+    if provenance.untouched(path, entry):
         return ""
-    if not provenance.same_content(path, record["outputs"][str(path)]):
-        return f"changed since it was made, moved to {ASIDE}; it comes back as it was"
-    restamp(path, record)
-    return ""
+    if provenance.same_content(path, entry):
+        restamp(path, record)
+        return ""
+    set_aside(path)
+    return f"changed since it was made, moved to {ASIDE}{restored(path, record)}"
 
 
 def restamp(path: Path, record: dict) -> None:
@@ -124,20 +131,24 @@ def restamp(path: Path, record: dict) -> None:
     io.write_json(provenance.beside(path), record)
 
 
-def put_away(path: Path, record: dict | None) -> None:
-    """Into the store if it is what its record says, else under `.cache/aside/`."""
-    store = Store(directory())
-    if record and provenance.metadata(path) is None and adopt(store, path, record):
-        path.unlink()
-        return
+def set_aside(path: Path) -> None:
     target = ASIDE / time.strftime("%Y%m%d-%H%M%S") / path
     target.parent.mkdir(parents=True, exist_ok=True)
     os.replace(path, target)
 
 
-def adopt(store: Store, path: Path, record: dict) -> bool:
-    """Let the store have an intact result that it lost, so that nothing is computed for it."""
+def restored(path: Path, record: dict) -> str:
+    """Bring `path` back from the store; Snakemake runs nothing for an intermediate file."""
     entry = record["outputs"][str(path)]
+    if Store(directory()).restore({**record, "outputs": {str(path): entry}}, [path]):
+        return ""
+    os.utime(path, ns=(entry["mtime_ns"], entry["mtime_ns"]))
+    return " and restored from the store"
+
+
+def adopt(path: Path, record: dict) -> bool:
+    """Let the store have an intact result, so that nothing is computed to get it back."""
+    store, entry = Store(directory()), record["outputs"][str(path)]
     if io.bytes_hash(path) != entry["sha256"]:
         return False
     store.check_format()

@@ -9,10 +9,17 @@ from typing import Any
 
 from dalib.registry import REGISTRIES
 from dalib.workflow import kinds
-from dalib.workflow.fields import WORDS, Kind, NoSuchClassError, Setting, settings_of
+from dalib.workflow.fields import WORDS, NoSuchClassError, Setting, settings_of
 
-REFERENCES = {"model": "models", "codec": "codecs", "filter": "filters"}  # key -> collection
-SUPPLIED = {"system": set(), "integrator": set()}  # roles whose classes get settings only
+SETTINGS_ONLY = {"system", "integrator"}  # roles whose objects are built of nothing else
+NAMES_IN_A_CASE = [  # keys of a case, and the collection whose entries stand there
+    ("analyses", "methods", "filters"),
+    ("forecasts", "methods", "forecasters"),
+    ("samples", "methods", "samplers"),
+    ("timing", "filters", "filters"),
+    ("timing", "samplers", "samplers"),
+    ("timing", "models", "models"),
+]
 JSON_WORDS = {
     "integer": WORDS["int"],
     "number": WORDS["float"],
@@ -31,13 +38,9 @@ class Problem:
     missing: bool = False  # something is absent below `path`
 
 
-def is_paper(section: Any) -> bool:
-    return isinstance(section, Mapping) and "cases" in section
-
-
 def check(config: Mapping, schema: Mapping, root: Path) -> list[Problem]:
     """Every problem; empty if there is none."""
-    papers = {name: section for name, section in config.items() if is_paper(section)}
+    papers = {name: section for name, section in config.items() if kinds.is_paper(section)}
     general = {key: value for key, value in config.items() if key not in papers}
     problems = list(_schema_problems(general, schema, schema, (), also=papers))
     for name, paper in papers.items():
@@ -46,85 +49,6 @@ def check(config: Mapping, schema: Mapping, root: Path) -> list[Problem]:
         problems += _kind_problems(paper, schema, root, (name,))
         problems += _reference_problems(paper, (name,))
     return problems
-
-
-# -- text to numbers -----------------------------------------------------------------------------
-
-
-def converted(config: Mapping, schema: Mapping, root: Path) -> dict[str, Any]:
-    """`config` with numbers that were given as text, wherever a number is meant."""
-    paper = schema["$defs"]["paper"]
-    return {
-        key: _convert_kinds(_convert(value, paper, schema), root, (key,))
-        if is_paper(value)
-        else _convert(value, schema["properties"].get(key, {}), schema)
-        for key, value in config.items()
-    }
-
-
-def _convert(value: Any, schema: Mapping, whole: Mapping) -> Any:
-    schema = _followed(schema, whole)
-    if isinstance(value, Mapping):
-        return {key: _convert(v, _below(schema, key), whole) for key, v in value.items()}
-    if isinstance(value, list):
-        return [_convert(v, schema.get("items", {}), whole) for v in value]
-    types = schema.get("type", [])
-    return from_text(value, [types] if isinstance(types, str) else types)
-
-
-def _followed(schema: Any, whole: Mapping) -> Mapping:
-    """A schema, or the definition that its `$ref` names, with what stands beside it."""
-    if isinstance(schema, Mapping) and "$ref" in schema:
-        found = whole["$defs"][schema["$ref"].removeprefix("#/$defs/")]
-        return {**_followed(found, whole), **schema}
-    return schema if isinstance(schema, Mapping) else {}
-
-
-def _below(schema: Mapping, key: str) -> Any:
-    return schema.get("properties", {}).get(key, schema.get("additionalProperties", {}))
-
-
-def from_text(value: Any, types: Iterable[str]) -> Any:
-    """A number, true, false or null for its text, if that is meant and text is not."""
-    if not isinstance(value, str) or not types or "string" in types:
-        return value
-    if "null" in types and value.lower() in ("", "null", "none"):
-        return None
-    if "boolean" in types and value.lower() in ("true", "false"):
-        return value.lower() == "true"
-    for kind, number in (("integer", int), ("number", float)):
-        if kind in types:
-            try:
-                return number(value)
-            except ValueError:
-                pass
-    return value
-
-
-def _convert_kinds(paper: dict[str, Any], root: Path, path: kinds.Path) -> dict[str, Any]:
-    """The same for the settings of classes, by their annotations."""
-    for choice in kinds.choices(paper, path):
-        for name, setting in (_settings(choice, root) or {}).items():
-            if name in choice.section:
-                choice.section[name] = _plain(choice.section[name], setting.kind)
-    return paper
-
-
-def _plain(value: Any, kind: Kind) -> Any:
-    if isinstance(value, list):
-        return [_plain(v, kind.element) for v in value] if kind.element else value
-    names = {"int": "integer", "float": "number", "bool": "boolean", "str": "string"}
-    types = [names.get(name, "null") for name in kind.names if name != "list"]
-    if "number" in types:  # 3 given where 3.0 is meant stays 3
-        types = ["integer", *types]
-    return from_text(value, types)
-
-
-def _settings(choice: kinds.Choice, root: Path) -> dict[str, Setting] | None:
-    try:
-        return settings_of(choice.dotted, root) if choice.dotted else None
-    except NoSuchClassError:
-        return None
 
 
 # -- schema --------------------------------------------------------------------------------------
@@ -176,9 +100,9 @@ def said(value: Any) -> str:
     """A value and what it is, as the user should read it."""
     if isinstance(value, Mapping):
         return "a mapping is given"
-    if isinstance(value, list):
-        return "a list is given"
     shown = json.dumps(value, ensure_ascii=False, default=str)
+    if isinstance(value, list) and len(shown) > 60:
+        return "a list is given"
     if isinstance(value, str):
         return f"{shown} is a text"
     return f"{shown} is given"
@@ -218,7 +142,6 @@ def unknown(what: str, name: Any, known: Iterable[str], *, quote: bool = True) -
 def _kind_problems(
     paper: Mapping, schema: Mapping, root: Path, path: kinds.Path
 ) -> Iterator[Problem]:
-    limits = schema["$defs"]["settings"]["properties"]
     for choice in kinds.choices(paper, path):
         if choice.role is None:
             roles = ", ".join(sorted(REGISTRIES))
@@ -235,7 +158,7 @@ def _kind_problems(
             continue
         if settings is not None:
             yield from _setting_problems(choice.section, settings, choice)
-        yield from _limit_problems(choice.section, limits, schema, choice.path)
+        yield from _limit_problems(choice.section, schema, choice.path)
     yield from _tuning_problems(paper, schema, root, path)
 
 
@@ -244,14 +167,14 @@ def _setting_problems(
 ) -> Iterator[Problem]:
     """Unknown, missing and wrongly typed settings of one class."""
     for name, value in section.items():
-        if name == "kind" or name in REFERENCES or _is_choice(name, value):
+        if name == "kind" or name in kinds.REFERENCES or _is_choice(name, value):
             continue
         if name not in settings:
             yield Problem((*choice.path, name), unknown("key", name, settings, quote=False))
         elif not settings[name].kind.allows(value):
             message = f"{said(value)}, {settings[name].kind} is needed"
             yield Problem((*choice.path, name), message)
-    if choice.role in SUPPLIED:
+    if choice.role in SETTINGS_ONLY:
         for name, setting in settings.items():
             if setting.required and name not in section:
                 yield Problem(choice.path, f'"{name}" is missing', missing=True)
@@ -262,10 +185,9 @@ def _is_choice(name: str, value: Any) -> bool:
     return name in REGISTRIES and isinstance(value, Mapping)
 
 
-def _limit_problems(
-    section: Mapping, limits: Mapping, schema: Mapping, path: kinds.Path
-) -> Iterator[Problem]:
+def _limit_problems(section: Mapping, schema: Mapping, path: kinds.Path) -> Iterator[Problem]:
     """Settings outside the range that the schema knows for their name."""
+    limits = schema["$defs"]["settings"]["properties"]
     for name in section.keys() & limits.keys():
         value = section[name]
         if isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -275,21 +197,10 @@ def _limit_problems(
 def _tuning_problems(
     paper: Mapping, schema: Mapping, root: Path, path: kinds.Path
 ) -> Iterator[Problem]:
-    """What a case says to a filter (`methods: {ekf: {inflation: 1.1}}`) are settings of its class."""
-    filters = paper.get("filters", {})
-    for case, section in paper["cases"].items():
-        methods = section.get("methods", {}) if isinstance(section, Mapping) else {}
-        for name, tuning in methods.items() if isinstance(methods, Mapping) else ():
-            if not isinstance(filters.get(name), Mapping) or not isinstance(tuning, Mapping):
-                continue
-            for choice in kinds.choices(filters[name], (*path, "filters", name)):
-                settings = _settings(choice, root)
-                if settings is None or choice.section is not filters[name]:
-                    continue
-                here = kinds.Choice((*path, "cases", case, "methods", name), None, tuning)
-                yield from _setting_problems(tuning, settings, here)
-                limits = schema["$defs"]["settings"]["properties"]
-                yield from _limit_problems(tuning, limits, schema, here.path)
+    """What a case says to a filter, `methods: {ekf: {inflation: 1.1}}`: settings of its class."""
+    for where, settings, tuning in kinds.tunings(paper, root, path):
+        yield from _setting_problems(tuning, settings, kinds.Choice(where, None, tuning))
+        yield from _limit_problems(tuning, schema, where)
 
 
 # -- names ---------------------------------------------------------------------------------------
@@ -307,23 +218,17 @@ def _reference_problems(paper: Mapping, path: kinds.Path) -> Iterator[Problem]:
 def _references(paper: Mapping) -> Iterator[tuple[kinds.Path, str, str]]:
     """(path in the paper, collection, name) of everything that names an entry of a collection."""
     yield from _listed(paper.get("active"), ("active",), "cases")
-    for key, collection in (("filters", "filters"), ("samplers", "samplers"), ("models", "models")):
-        yield from _listed(_get(paper, "timing", key), ("timing", key), collection)
-    if _get(paper, "timing", "case") is not None:
-        yield ("timing", "case"), "cases", paper["timing"]["case"]
     for case in paper["cases"] if isinstance(paper["cases"], Mapping) else ():
-        for product, collection in (
-            ((), "filters"),
-            (("forecasts",), "forecasters"),
-            (("samples",), "samplers"),
-        ):
-            where = ("cases", case, *product, "methods")
-            yield from _listed(_get(paper, *where), where, collection)
+        for *keys, collection in NAMES_IN_A_CASE:
+            where = ("cases", case, *keys)
+            yield from _listed(kinds.get(paper, *where), where, collection)
     for collection in ("filters", "forecasters", "samplers", "models"):
         for entry, section in (paper.get(collection) or {}).items():
-            for key in REFERENCES.keys() & (section.keys() if isinstance(section, Mapping) else ()):
+            for key in kinds.REFERENCES.keys() & (
+                section.keys() if isinstance(section, Mapping) else ()
+            ):
                 if isinstance(section[key], str):
-                    yield (collection, entry, key), REFERENCES[key], section[key]
+                    yield (collection, entry, key), kinds.REFERENCES[key], section[key]
 
 
 def _listed(names: Any, where: kinds.Path, collection: str) -> Iterator[tuple]:
@@ -332,11 +237,3 @@ def _listed(names: Any, where: kinds.Path, collection: str) -> Iterator[tuple]:
         yield from (((*where, name), collection, name) for name in names)
     elif isinstance(names, list):
         yield from (((*where, i), collection, name) for i, name in enumerate(names))
-
-
-def _get(tree: Any, *path: str) -> Any:
-    for key in path:
-        if not isinstance(tree, Mapping) or key not in tree:
-            return None
-        tree = tree[key]
-    return tree

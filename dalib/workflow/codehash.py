@@ -26,7 +26,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from dalib.workflow.syntax import SCRIPT, SIDE, Definition, Source, Target, Unit, Use, read
+from dalib.workflow.scopes import Target, Use
+from dalib.workflow.syntax import SCRIPT, SIDE, Definition, Source, Unit, read
 
 # Nothing but the roots comes out of what these modules do with importlib.
 RESOLVERS = {"dalib.build"}
@@ -104,10 +105,14 @@ class Modules:
 
     def is_namespace(self, name: str) -> bool:
         """A folder of modules without `__init__.py`."""
+        if name.split(".")[0] in sys.stdlib_module_names:
+            return False
         folder = self.root.joinpath(*name.split("."))
         return folder.is_dir() and self.get(name) is None and any(folder.rglob("*.py"))
 
     def _read(self, name: str) -> Source | None:
+        if name.split(".")[0] in sys.stdlib_module_names:  # a script may be called time.py
+            return None
         for base in (self.root, self.beside):
             stem = base.joinpath(*name.split("."))
             for path in (stem / "__init__.py", stem.with_name(f"{stem.name}.py")):

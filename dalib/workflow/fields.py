@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from dalib.workflow.codehash import Modules
-from dalib.workflow.syntax import FUNCTIONS, Source, Target
+from dalib.workflow.scopes import FUNCTIONS, Target
+from dalib.workflow.syntax import Source
 
 WORDS = {
     "int": "a whole number",

@@ -9,9 +9,13 @@ The role of a kind is the key above it, or the singular of the collection that i
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path as Folder
 from typing import Any
 
 from dalib.registry import REGISTRIES
+from dalib.workflow.fields import NoSuchClassError, Setting, settings_of
+
+REFERENCES = {"model": "models", "codec": "codecs", "filter": "filters"}  # key -> collection
 
 Path = tuple[str | int, ...]  # keys and list positions from the top of the configuration
 
@@ -30,7 +34,7 @@ class Choice:
 
     @property
     def dotted(self) -> str | None:
-        """"package.module:Class", None if the kind is not known."""
+        """ "package.module:Class", None if the kind is not known."""
         if isinstance(self.kind, str) and ":" in self.kind:
             return self.kind
         return REGISTRIES[self.role].get(self.kind) if self.role else None
@@ -61,3 +65,34 @@ def role(path: Path) -> str | None:
 def singular(collection: str) -> str:
     """`filters` -> `filter`."""
     return collection.removesuffix("s")
+
+
+def is_paper(section: Any) -> bool:
+    return isinstance(section, Mapping) and "cases" in section
+
+
+def get(tree: Any, *path: str) -> Any:
+    for key in path:
+        if not isinstance(tree, Mapping) or key not in tree:
+            return None
+        tree = tree[key]
+    return tree
+
+
+def settings(choice: Choice, root: Folder) -> dict[str, Setting] | None:
+    try:
+        return settings_of(choice.dotted, root) if choice.dotted else None
+    except NoSuchClassError:
+        return None
+
+
+def tunings(paper: Mapping, root: Folder, path: Path) -> Iterator[tuple]:
+    """(path, settings of the filter's class, settings given) for each filter of each case."""
+    for case in paper["cases"] if isinstance(paper["cases"], Mapping) else ():
+        methods = get(paper, "cases", case, "analyses", "methods")
+        for name, tuning in methods.items() if isinstance(methods, Mapping) else ():
+            section = get(paper, "filters", name)
+            if isinstance(section, Mapping) and "kind" in section and isinstance(tuning, Mapping):
+                found = settings(Choice((), "filter", section), root)
+                if found is not None:
+                    yield (*path, "cases", case, "analyses", "methods", name), found, tuning

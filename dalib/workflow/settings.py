@@ -12,7 +12,8 @@ from typing import Any
 
 import yaml
 
-from dalib.workflow.checks import Problem, check, converted
+from dalib.workflow.checks import Problem, check
+from dalib.workflow.conversion import converted
 from dalib.workflow.errors import ConfigError
 
 __all__ = ["ConfigError", "check_targets", "load", "scales"]
@@ -57,8 +58,7 @@ def load(
     config = converted(merged(layers), schema, root)
     problems += check(config, schema, root)
     if problems:
-        lines = {_line(problem, config, layers): None for problem in problems}
-        raise ConfigError("\n".join(lines))
+        raise ConfigError("\n".join(_lines(problems, config, layers)))
     return _with_seeds(config)
 
 
@@ -69,7 +69,7 @@ def check_targets(targets: Iterable[str], scale: str) -> None:
         f"add --config scale={other}"
         for target in sorted(targets)
         for other in [_scale_of(target)]
-        if other not in (None, scale)
+        if other in SCALES and other != scale
     ]
     if lines:
         raise ConfigError("\n".join(lines))
@@ -122,8 +122,7 @@ def _with_seeds(config: dict[str, Any]) -> dict[str, Any]:
 def read_yaml(path: Path, label: str | Path) -> dict[str, Any]:
     """A YAML file with a mapping, empty if the file is."""
     try:
-        loader = yaml.SafeLoader(path.read_text(encoding="utf-8"))
-        node = loader.get_single_node()
+        loader, node = _composed(path.read_text(encoding="utf-8"))
         _refuse_repeated_keys(node)
         tree = {} if node is None else loader.construct_document(node)
     except FileNotFoundError:
@@ -137,6 +136,16 @@ def read_yaml(path: Path, label: str | Path) -> dict[str, Any]:
     if not isinstance(tree, dict):
         raise ConfigError(f"{label}: a mapping is needed at the top, with keys such as `scale:`")
     return tree
+
+
+def _composed(text: str) -> tuple[Any, yaml.Node | None]:
+    """Parsed fast where PyYAML has its C library; its Python twin has the better messages."""
+    try:
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
+        return loader, loader.get_single_node()
+    except yaml.YAMLError:
+        loader = yaml.SafeLoader(text)
+        return loader, loader.get_single_node()
 
 
 def _refuse_repeated_keys(node: yaml.Node | None) -> None:
@@ -166,16 +175,24 @@ def _from_text(value: Any) -> Any:
 
 
 def _label(file: Path, root: Path) -> str:
+    file, root = file.resolve(), root.resolve()
     return str(file.relative_to(root)) if file.is_relative_to(root) else str(file)
 
 
 # -- messages ------------------------------------------------------------------------------------
 
 
-def _line(problem: Problem, config: Mapping, layers: list[Layer]) -> str:
+def _lines(problems: Iterable[Problem], config: Mapping, layers: list[Layer]) -> list[str]:
+    """One line each, those of the lowest layer first."""
+    order = [layer.label for layer in layers]
+    found = {(_origin(problem, layers), problem) for problem in problems}
+    found = sorted(found, key=lambda pair: (order.index(pair[0]), str(pair[1].path)))
+    return [_line(problem, label, config, layers) for label, problem in found]
+
+
+def _line(problem: Problem, label: str, config: Mapping, layers: list[Layer]) -> str:
     """`<layer>: <key>: <what is wrong>`."""
     name = ".".join(map(str, problem.path))
-    label = _origin(problem, layers)
     if label == COMMAND_LINE and len(problem.path) == 1:
         value = layers[-1].tree[problem.path[0]]
         if not isinstance(value, (Mapping, list)):

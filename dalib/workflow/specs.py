@@ -3,7 +3,8 @@
     {"code": digest, "config": {name: section}, "seed": ..., "device": ..., ...}
 
 It depends on configuration, wildcards and code alone, and holds plain JSON values: Snakemake
-compares the text of it.
+compares the text of it. `script` and `sections` say what it was made from, so that it can be made
+again beside a record.
 """
 
 import json
@@ -13,12 +14,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from dalib import io
 from dalib.workflow import codehash, kinds
 from dalib.workflow.errors import ConfigError
-from dalib.workflow.files import read_yaml, replacing
 from dalib.workflow.stage import gpus
-
-REFERENCES = {"model": "models", "codec": "codecs", "filter": "filters"}  # key -> collection
 
 
 class Specs:
@@ -50,29 +49,36 @@ class Specs:
                 "{paper}.cases.{case}", or such a name with the only keys of it that count.
         """
 
+        wanted = {n: [s] if isinstance(s, str) else list(s) for n, s in sections.items()}
+
         def of(wildcards: Any) -> dict[str, Any]:
             filled = dict(wildcards.items())
-            config, roots = {}, set()
-            for name, wanted in sections.items():
-                dotted, *keys = [wanted] if isinstance(wanted, str) else wanted
-                path = tuple(dotted.format(**filled).split("."))
-                config[name] = self.section(path, keys)
-                roots |= _roots(config[name], path)
-            if kinds_in:
-                file = self.root / kinds_in.format(**filled)
-                roots |= _roots(read_yaml(file, file), ())
-            spec = {
-                "code": self.code(script, tuple(sorted(roots))),
-                "config": config,
-                "seed": self.config["seed"],
-            }
+            found = {n: [dotted.format(**filled), *keys] for n, (dotted, *keys) in wanted.items()}
+            extras = {"seed": self.config["seed"]}
             if device:
-                spec["device"] = resolved_device(self.config["device"])
+                extras["device"] = resolved_device(self.config["device"])
             if threads is not None:
-                spec["threads"] = threads
-            return plain(spec)
+                extras["threads"] = threads
+            if kinds_in:
+                extras["kinds_in"] = kinds_in.format(**filled)
+            return self.made({"script": script, "sections": found, **extras})[0]
 
         return of
+
+    def made(self, request: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+        """The spec for script, sections and extras, and its units.
+
+        A spec can be given too: it is made again from the present configuration and code.
+        """
+        config, roots = {}, set()
+        for name, (dotted, *keys) in request["sections"].items():
+            path = tuple(dotted.split("."))
+            config[name] = self.section(path, keys)
+            roots |= _roots(config[name], path)
+        if "kinds_in" in request:
+            roots |= _roots(io.read_yaml(self.root / request["kinds_in"]), ())
+        units = self.units(request["script"], tuple(sorted(roots)))
+        return plain({**request, "code": self._noted(units), "config": config}), units
 
     def section(self, path: kinds.Path, keys: Iterable[str] = ()) -> Any:
         """A section of the configuration, or some keys of it where it has them.
@@ -84,7 +90,9 @@ class Specs:
             if not isinstance(section, Mapping) or key not in section:
                 there = ", ".join(section) if isinstance(section, Mapping) else "nothing"
                 above = ".".join(path[:depth]) or "the configuration"
-                raise ConfigError(f"{'.'.join(path)}: no such section; in {above} there are: {there}")
+                raise ConfigError(
+                    f"{'.'.join(path)}: no such section; in {above} there are: {there}"
+                )
             section = section[key]
         if keys:
             section = {key: section[key] for key in keys if key in section}
@@ -97,7 +105,7 @@ class Specs:
             return tree
         found = {}
         for key, value in tree.items():
-            entries = paper.get(REFERENCES.get(key), {})
+            entries = paper.get(kinds.REFERENCES.get(key), {})
             if isinstance(value, str) and value in entries:
                 if (key, value) in above:
                     raise ConfigError(f"{key}: {value} leads back to itself")
@@ -112,15 +120,12 @@ class Specs:
         named = self.section(tuple(section.split("."))).get(key)
         return named["name"] if isinstance(named, Mapping) else None
 
-    def code(self, script: str, roots: tuple[str, ...] = ()) -> str:
-        """The digest of a script with the classes it is given; its units are noted in the store."""
-        units = self.units(script, roots)
+    def _noted(self, units: dict[str, str]) -> str:
+        """The digest of units, whose table is kept in the store for whoever asks what changed."""
         digest = codehash.digest(units)
         table = Path(self.config["cache"]["dir"]) / "units" / f"{digest}.json"
         if not table.exists():
-            table.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(table) as part:
-                part.write_text(json.dumps(units, indent=1))
+            io.write_json(table, units)
         return digest
 
     def _units(self, script: str, roots: tuple[str, ...]) -> dict[str, str]:

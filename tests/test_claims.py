@@ -1,0 +1,167 @@
+"""Claims judged on small score datasets."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+import yaml
+
+from dalib import claims
+from dalib.metrics import measures
+from dalib.registry import MEASURES
+
+CONFIG = Path(__file__).parents[1] / "config" / "claims"
+
+
+def make(section):
+    cls = getattr(measures, MEASURES[section["kind"]].rpartition(":")[2])
+    return cls(**{key: value for key, value in section.items() if key != "kind"})
+
+
+def scores():
+    rmse = xr.DataArray(
+        [[0.2, 0.3, 0.4], [0.6, 0.6, 0.9]],
+        dims=("method", "seed"),
+        coords={"method": ["ekf", "particle"]},
+    )
+    lead = xr.DataArray([1.0, 2.0], dims="lead", coords={"lead": [0.1 + 0.15, 0.5]})
+    return {"base/analyses": xr.Dataset({"rmse": rmse, "error": lead})}
+
+
+def claim(**changes):
+    section = {
+        "name": "RMSE of the EKF",
+        "measure": {"kind": "median"},
+        "inputs": {
+            "values": {"scores": "base/analyses", "variable": "rmse", "where": {"method": "ekf"}}
+        },
+        "operator": "<",
+        "threshold": 0.4,
+    } | changes
+    return {
+        "id": "X-1",
+        "statement": "it follows",
+        "published": None,
+        "decided_from": "quick",
+        "checks": [section],
+    }
+
+
+def judged(one, scale="quick", data=None):
+    return claims.judge("paper", [one], data or scores(), scale, make)[0]
+
+
+def test_a_claim_holds_when_its_check_holds():
+    row = judged(claim())
+    assert row["verdict"] == "reproduced"
+    assert row["measured"] == {"RMSE of the EKF": 0.3}
+    assert row["spread"] == {"RMSE of the EKF": [0.2, 0.4]}
+    assert row["criterion"] == "RMSE of the EKF < 0.4"
+    assert row["evidence"] == ["base/analyses: rmse(method=ekf)"]
+    assert list(row) == [
+        "id", "paper", "statement", "published", "measured", "spread", "criterion", "verdict",
+        "reason", "evidence",
+    ]  # fmt: skip
+
+
+def test_a_claim_fails_when_one_of_its_checks_fails():
+    one = claim()
+    one["checks"].append(claim(name="ten times smaller", threshold=0.04)["checks"][0])
+    row = judged(one)
+    assert row["verdict"] == "not reproduced"
+    assert row["reason"] == "ten times smaller: 0.3 < 0.04 does not hold"
+
+
+def test_a_smaller_scale_measures_and_does_not_decide():
+    row = judged(claim(), scale="smoke")
+    assert row["verdict"] == "not decidable at this scale"
+    assert row["measured"] == {"RMSE of the EKF": 0.3}
+
+
+def test_thresholds_of_a_scale_count_for_smaller_ones():
+    one = claim(threshold={"quick": 0.4, "desk": 0.1, "paper": 0.1})
+    assert judged(one, "smoke")["criterion"].endswith("< 0.4")
+    assert judged(one, "quick")["verdict"] == "reproduced"
+    assert judged(one, "desk")["verdict"] == "not reproduced"
+
+
+def test_a_note_is_reported_and_decides_nothing():
+    one = claim()
+    one["notes"] = [claim(name="strong form", operator=">", threshold=1.0)["checks"][0]]
+    row = judged(one)
+    assert row["verdict"] == "reproduced"
+    assert "strong form: 0.3 > 1 does not hold" in row["reason"]
+    assert row["measured"]["strong form"] == 0.3
+
+
+def test_what_is_not_finite_is_not_reproduced():
+    data = scores()
+    data["base/analyses"]["rmse"][0, 1] = np.nan
+    row = judged(claim(), data=data)
+    assert row["verdict"] == "not reproduced" and "nan is not finite" in row["reason"]
+    json.dumps(row, allow_nan=False)
+
+
+def test_numbers_find_the_nearest_coordinate_and_nothing_further_off():
+    inputs = {"values": {"scores": "base/analyses", "variable": "error", "where": {"lead": 0.25}}}
+    assert judged(claim(inputs=inputs))["measured"] == {"RMSE of the EKF": 1.0}
+    inputs["values"]["where"]["lead"] = 0.3
+    row = judged(claim(inputs=inputs))
+    assert row["verdict"] == "not decidable at this scale"
+    assert "no lead 0.3; there are: 0.25, 0.5" in row["reason"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"operator": "=="}, "unknown operator '=='; known: <, <=, >, >=, within"),
+        ({"threshold": {"smoke": 1.0}}, "no threshold for scale 'quick'"),
+        (
+            {"inputs": {"values": {"scores": "base/analyses", "variable": "crps"}}},
+            "have no variable 'crps'; there are: error, rmse",
+        ),
+    ],
+)
+def test_a_claim_that_cannot_be_read_says_what_is_there(change, message):
+    with pytest.raises(claims.ClaimError, match=message.replace("(", r"\(")) as error:
+        judged(claim(**change))
+    assert "claim X-1 of paper" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ({"scores": "base/forecasts"}, "no scores 'base/forecasts'; there are: base/analyses"),
+        ({"where": {"method": "enkf"}}, "no method 'enkf'; there are: ekf, particle"),
+    ],
+)
+def test_what_was_not_run_cannot_be_decided(address, reason):
+    inputs = {"values": {"scores": "base/analyses", "variable": "rmse"} | address}
+    row = judged(claim(inputs=inputs))
+    assert row["verdict"] == "not decidable at this scale"
+    assert reason in row["reason"]
+    assert row["measured"] == {} and row["criterion"] == "RMSE of the EKF < 0.4"
+
+
+def test_a_forgotten_key_is_named():
+    one = claim()
+    del one["checks"][0]["operator"]
+    with pytest.raises(claims.ClaimError, match="key 'operator' is missing"):
+        judged(one)
+
+
+@pytest.mark.parametrize("path", sorted(CONFIG.glob("*.yaml")), ids=lambda p: p.stem)
+def test_every_claim_of_a_paper_is_complete_and_its_measures_are_known(path):
+    rows = yaml.safe_load(path.read_text())
+    assert len({row["id"] for row in rows}) == len(rows)
+    for row in rows:
+        assert {"id", "statement", "published", "decided_from", "checks"} <= row.keys()
+        assert row["decided_from"] in claims.SCALES
+        for section in row["checks"] + row.get("notes", []):
+            assert section.keys() == {"name", "measure", "inputs", "operator", "threshold"}
+            assert section["operator"] in claims.OPERATORS
+            assert callable(make(section["measure"]))
+            for address in section["inputs"].values():
+                assert {"scores", "variable"} <= address.keys() <= {"scores", "variable", "where"}

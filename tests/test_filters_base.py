@@ -1,0 +1,133 @@
+import logging
+
+import pytest
+import torch
+
+from dalib.filters import Ensemble, Gaussian, Weighted, assimilate, cycle
+from dalib.filters.ekf import EKF
+from dalib.filters.enkf import EnKF
+from dalib.filters.etkf import ETKF
+from dalib.filters.particle import BootstrapParticle
+from dalib.observe import MovingSubset, Subset
+from dalib.streams import normal, stream, streams
+
+
+def standard(size) -> Gaussian:
+    return Gaussian(torch.zeros(size).double(), torch.eye(size).double())
+
+
+def enkf(**settings) -> EnKF:
+    given = {"step": lambda x: 0.9 * x, "observe": Subset((0, 1)), "obs_std": 1.0, "members": 10}
+    return EnKF(**given | settings)
+
+
+def test_the_moments_of_beliefs_are_those_of_their_samples():
+    E = normal((2, 7, 3), stream(1))
+    belief = Ensemble(E)
+    assert torch.allclose(belief.mean, E.mean(1))
+    assert torch.allclose(belief.std, E.std(1))
+    assert torch.allclose(belief.cov[1], E[1].T.cov())
+    twice = Weighted(E[:, :2], torch.tensor([0.75, 0.25]).double().log().expand(2, 2))
+    assert torch.allclose(twice.mean, 0.75 * E[:, 0] + 0.25 * E[:, 1])
+    gap = (E[:, 0] - E[:, 1]).abs()
+    assert torch.allclose(twice.std, (0.75 * 0.25) ** 0.5 * gap)
+
+
+def test_the_loop_forecasts_first_and_streams():
+    y = torch.ones(3, 2).double()
+    pairs = cycle(enkf(), standard(3), y, stream(1))
+    forecast, analysis = next(pairs)
+    prior = enkf().start(standard(3), stream(1))
+    assert torch.equal(forecast.members, 0.9 * prior.members)
+    assert len(list(pairs)) == 2
+    analyses = assimilate(enkf(), standard(3), y, stream(1))
+    assert torch.equal(analyses.forecast_mean[0], forecast.mean)
+    assert torch.equal(analyses.std[0], analysis.std)
+    assert analyses.mean.shape == (3, 3)
+
+
+def test_a_wrong_number_of_observations_says_what_would_be_right():
+    with pytest.raises(ValueError) as error:
+        assimilate(enkf(), standard(3), torch.zeros(100, 3).double(), stream(1))
+    assert str(error.value) == (
+        "y has 3 values but observe() returns 2; give observations of shape (time, 2), got (100, 3)"
+    )
+    with pytest.raises(ValueError, match=r"of shape \(..., time, 2\), got \(4, 100, 3\)"):
+        assimilate(enkf(), standard(3), torch.zeros(4, 100, 3).double(), stream(1))
+
+
+def test_a_series_without_any_observation_is_an_error():
+    y = torch.zeros(3, 5, 2).double()
+    y[1] = torch.nan
+    with pytest.raises(ValueError, match=r"all observations of the seeds \[1\] are NaN"):
+        assimilate(enkf(), standard(3), y, stream(1))
+    with pytest.raises(ValueError, match="all observations are NaN"):
+        assimilate(enkf(), standard(3), y[1], stream(1))
+
+
+def exploding(x: torch.Tensor) -> torch.Tensor:
+    """Harmless but where the first component is large."""
+    return torch.where(x[..., :1] > 50, x.square() ** 9, x)
+
+
+@pytest.mark.parametrize(
+    "filter",
+    [
+        enkf(step=exploding),
+        ETKF(step=exploding, observe=Subset((0, 1)), obs_std=1.0, members=5, rotate=True),
+        EKF(step=exploding, observe=Subset((0, 1)), obs_std=1.0, model_error_std=0.1),
+        BootstrapParticle(
+            step=exploding,
+            observe=Subset((0, 1)),
+            obs_std=1.0,
+            members=20,
+            jitter_std=0.1,
+            regularisation=1.0,
+        ),
+    ],
+    ids=lambda filter: type(filter).__name__,
+)
+def test_a_seed_that_diverges_is_reported_and_leaves_the_others_alone(filter, caplog):
+    y = torch.ones(3, 8, 2).double()
+    mean = torch.zeros(3, 3).double()
+    prior = Gaussian(mean, torch.eye(3).double())
+    calm = assimilate(filter, prior, y, streams("diverge", range(3), "filter"))
+    assert not calm.diverged.any()
+    mean[1] = 1000.0  # far beyond where the model explodes
+    with caplog.at_level(logging.WARNING):
+        wild = assimilate(
+            filter, Gaussian(mean, prior.cov), y, streams("diverge", range(3), "filter")
+        )
+    assert wild.diverged.tolist() == [False, True, False]
+    assert wild.diverged_at[1] <= 1
+    assert f"{type(filter).__name__}: 1 of 3 seeds diverged" in caplog.text
+    for found, expected in zip(wild[:4], calm[:4], strict=True):
+        assert torch.allclose(found[[0, 2]], expected[[0, 2]], rtol=1e-12, atol=1e-12)
+        assert found[1, 2:].isnan().all()
+
+
+def test_a_mean_beyond_the_bound_counts_as_diverged():
+    filter = enkf(step=lambda x: x + torch.tensor([0.0, 0.0, 10.0]))  # in the component not seen
+    analyses = assimilate(filter, standard(3), torch.zeros(20, 2).double(), stream(2), bound=100)
+    assert 8 <= analyses.diverged_at <= 10
+    assert analyses.mean[: analyses.diverged_at].isfinite().all()
+
+
+def test_an_operator_that_moves_is_asked_for_each_time():
+    index = ((0, 1), (1, 2), (2, 0))
+    y = normal((3, 2), stream(3))
+    moving = assimilate(enkf(observe=MovingSubset(index)), standard(3), y, stream(4))
+    generator, filter = stream(4), enkf()
+    belief = filter.start(standard(3), generator)
+    for k in range(3):
+        filter = enkf(observe=Subset(index[k]))
+        belief = filter.analyse(filter.forecast(belief, generator), y[k], generator)
+        assert torch.equal(moving.mean[k], belief.mean)
+
+
+def test_the_prior_broadcasts_to_the_observations():
+    y = normal((4, 6, 2), stream(5))
+    generator = streams("prior", range(4), "filter")
+    analyses = assimilate(enkf(), standard(3), y, generator)
+    assert analyses.mean.shape == (4, 6, 3)
+    assert not torch.equal(analyses.mean[0, 0], analyses.mean[1, 0])

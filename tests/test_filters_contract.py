@@ -1,0 +1,186 @@
+"""What holds for every filter of the registry, whatever its method."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from dalib import build
+from dalib.filters import Gaussian, assimilate, at, cycle
+from dalib.integrate import RK4
+from dalib.localise import Ring
+from dalib.observe import MovingSubset, Subset
+from dalib.registry import FILTERS
+from dalib.streams import normal, streams
+from dalib.systems.lorenz import Lorenz96
+
+SIZE, SEEDS, TIMES = 8, 3, 6
+SITES = torch.arange(SIZE)
+KINDS = sorted(set(FILTERS) - {"deep_kalman"})  # a network's contract stands in test_deep_kalman
+SETTINGS = {
+    "ekf": {"model_error_std": 0.1, "inflation": 1.1},
+    "enkf": {"members": 10, "inflation": 1.05, "model_error_std": 0.1},
+    "denkf": {"members": 10, "inflation": 1.05},
+    "etkf": {"members": 10, "inflation": 1.05, "rotate": True},
+    "letkf": {"members": 5, "inflation": 1.05, "rotate": True},
+    "ens3dvar": {"members": 6, "weight": 0.5},
+    "var3d": {"background_scale": 0.1},
+    "particle": {"members": 50, "jitter_std": 0.3, "regularisation": 1.0},
+}
+
+
+def supplied(step, tangent) -> dict:
+    shift = 0.95 * torch.eye(SIZE, dtype=torch.float64).roll(1, 0)
+    return {
+        "step": lambda: step,
+        "tangent": lambda: tangent,
+        "observe": lambda: Subset(tuple(range(0, SIZE, 2))),
+        "obs_std": lambda: torch.tensor([1.0, 1.0, 0.5, 2.0], dtype=torch.float64),
+        "background": lambda: Gaussian(
+            torch.full((SIZE,), 2.3).double(), 13 * torch.eye(SIZE).double()
+        ),
+        "taper": lambda: Ring(1.0)(SITES, SITES, SIZE),
+        "matrix": lambda: shift,
+        "noise_cov": lambda: 0.1 * torch.eye(SIZE, dtype=torch.float64),
+    }
+
+
+def make(kind: str, forcing=8.0):
+    system, rk4 = Lorenz96(SIZE, forcing), RK4(0.05)
+    section = {"kind": kind, **SETTINGS.get(kind, {})}
+    return build.make("filter", section, supplied(rk4.flow(system), rk4.tangent(system)))
+
+
+def inputs() -> tuple[Gaussian, torch.Tensor]:
+    """Prior and observations (seed, time, obs), with values, times and a first time missing."""
+    mean = 2 + 3 * normal((SEEDS, SIZE), streams("contract", range(SEEDS), "prior"))
+    y = 2 + 3 * normal((SEEDS, TIMES, SIZE // 2), streams("contract", range(SEEDS), "y"))
+    y[0, 2, 1], y[1, 3], y[2, 0] = torch.nan, torch.nan, torch.nan
+    return Gaussian(mean, 0.5 * torch.eye(SIZE).double()), y
+
+
+def generators():
+    return streams("contract", range(SEEDS), "filter")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_same_seed_same_result_and_nothing_else_touched(kind):
+    prior, y = inputs()
+    copies = [prior.mean.clone(), prior.cov.clone(), y.clone()]
+    torch.manual_seed(0)
+    state = torch.get_rng_state()
+    first = assimilate(make(kind), prior, y, generators())
+    second = assimilate(make(kind), prior, y, generators())
+    assert torch.equal(torch.get_rng_state(), state)
+    for a, b in zip(first, second, strict=True):
+        assert torch.equal(a, b)
+    for value, copy in zip((prior.mean, prior.cov, y), copies, strict=True):
+        assert torch.equal(value.nan_to_num(), copy.nan_to_num())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_analyses_are_finite_and_of_the_right_shape(kind):
+    prior, y = inputs()
+    analyses = assimilate(make(kind), prior, y, generators())
+    for series in analyses[:4]:
+        assert series.shape == (SEEDS, TIMES, SIZE)
+        assert series.dtype == torch.float64
+        assert series.isfinite().all()
+    assert (analyses.std > 0).all()
+    assert not analyses.diverged.any()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_batch_of_seeds_is_so_many_single_runs(kind):
+    prior, y = inputs()
+    batch = assimilate(make(kind), prior, y, generators())
+    for seed, generator in enumerate(generators().generators):
+        single = Gaussian(prior.mean[seed], prior.cov)
+        alone = assimilate(make(kind), single, y[seed], generator)
+        for a, b in zip(batch[:4], alone[:4], strict=True):
+            assert torch.allclose(a[seed], b, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_another_leading_axis_changes_nothing(kind):
+    """(2, seed) instead of (seed,), all drawing alike."""
+    prior, y = inputs()
+    two = Gaussian(prior.mean.expand(2, SEEDS, SIZE), prior.cov.expand(2, SEEDS, SIZE, SIZE))
+    analyses = assimilate(make(kind), two, y.expand(2, *y.shape), streams("x", range(2), "filter"))
+    assert analyses.mean.shape == (2, SEEDS, TIMES, SIZE)
+    assert analyses.mean.isfinite().all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_time_without_observations_leaves_mean_and_spread(kind):
+    prior, y = inputs()
+    filter = dataclasses.replace(make(kind))
+    analyses = assimilate(filter, prior, y, generators())
+    if kind == "climatology":
+        return  # it never looks at observations
+    assert torch.allclose(analyses.mean[1, 3], analyses.forecast_mean[1, 3], atol=1e-9)
+    assert torch.allclose(analyses.std[1, 3], analyses.forecast_std[1, 3], atol=1e-9)
+    assert not torch.allclose(analyses.mean[0, 3], analyses.forecast_mean[0, 3], atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_operator_that_moves_is_followed(kind):
+    prior, y = inputs()
+    still = make(kind)
+    rows = [tuple((i + k) % SIZE for i in range(0, SIZE, 2)) for k in range(TIMES)]
+    moving = dataclasses.replace(still, observe=MovingSubset(tuple(rows)))
+    analyses = assimilate(moving, prior, y, generators())
+    assert analyses.mean.isfinite().all()
+    if kind != "climatology":
+        fixed = assimilate(still, prior, y, generators())
+        assert torch.allclose(analyses.mean[:, 0], fixed.mean[:, 0])
+        assert not torch.allclose(analyses.mean[:, 1], fixed.mean[:, 1])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradients_of_likelihood_and_analyses_are_finite(kind):
+    """With respect to the prior, the model and the error of the observations."""
+    prior, y = inputs()
+    mean = prior.mean.clone().requires_grad_(True)
+    forcing = torch.tensor(8.0, dtype=torch.float64, requires_grad=True)
+    obs_std = torch.ones(SIZE // 2, dtype=torch.float64, requires_grad=True)
+    filter = dataclasses.replace(make(kind, forcing), obs_std=obs_std)
+    total = 0
+    for k, (forecast, analysis) in enumerate(
+        cycle(filter, Gaussian(mean, prior.cov), y, generators())
+    ):
+        total = total + at(filter, k).log_likelihood(forecast, y[:, k]).sum()
+        total = total + analysis.mean.square().sum()
+    assert total.isfinite()
+    leaves = [obs_std]
+    if kind not in ("climatology", "oi"):
+        leaves.append(mean)
+        leaves += [forcing] if kind != "kalman" else []
+    for gradient in torch.autograd.grad(total, leaves):
+        assert gradient.isfinite().all()
+        assert (gradient != 0).any()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_gradient_is_the_slope_of_the_likelihood(kind):
+    """Central differences; resampling makes jumps, so that the particle filter only weights."""
+    prior, y = inputs()
+    settings = {"resample_below": 0.0, "regularisation": 0.0} if kind == "particle" else {}
+    filter = dataclasses.replace(make(kind), **settings)
+    direction = normal((SEEDS, SIZE), streams("contract", range(SEEDS), "direction"))
+
+    def likelihood(shift):
+        moved = Gaussian(prior.mean + shift * direction, prior.cov)
+        steps = cycle(filter, moved, y, generators())
+        return sum(filter.log_likelihood(f, y[:, k]).sum() for k, (f, _) in enumerate(steps))
+
+    shift = torch.zeros((), dtype=torch.float64, requires_grad=True)
+    value = likelihood(shift)
+    if kind in ("climatology", "oi"):
+        assert not value.requires_grad
+        return
+    (slope,) = torch.autograd.grad(value, shift)
+    h = 1e-5
+    with torch.no_grad():
+        difference = (likelihood(h) - likelihood(-h)) / (2 * h)
+    assert slope.item() == pytest.approx(difference.item(), rel=1e-5, abs=1e-6)

@@ -1,0 +1,400 @@
+import shutil
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dalib.workflow import kinds
+from dalib.workflow.settings import ConfigError, check_targets, load, read_yaml, scales
+
+ROOT = Path(__file__).parents[1]
+
+SCHEMA = """
+    type: object
+    additionalProperties: false
+    required: [scale]
+    properties:
+      scale: {type: string}
+      seeds: {type: [integer, "null"], minimum: 1, unit: seeds}
+      lorenz:
+        type: object
+        additionalProperties: false
+        properties:
+          ensemble: {type: integer, minimum: 2, unit: members}
+          device: {enum: [cpu, cuda]}
+          grid: {type: array, minItems: 2, items: {type: number}}
+          train:
+            type: object
+            additionalProperties: false
+            required: [epochs]
+            properties:
+              epochs: {type: integer}
+              rate: {type: number, exclusiveMinimum: 0}
+              shuffle: {type: boolean}
+    $defs: {paper: {}, settings: {properties: {}}}
+    """
+CONFIG = """
+    scale: quick
+    seeds: null
+    lorenz:
+      ensemble: 40
+      device: cpu
+      grid: [1, 2, 3]
+      train: {epochs: 8, rate: 0.1, shuffle: true}
+    """
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A project with a small schema; every scale file is empty."""
+    write(tmp_path / "config/schema.yaml", SCHEMA)
+    write(tmp_path / "config.yaml", CONFIG)
+    for scale in ("smoke", "quick", "desk", "paper"):
+        write(tmp_path / f"config/scales/{scale}.yaml", "")
+    return tmp_path
+
+
+@pytest.fixture
+def real(tmp_path):
+    """A copy of this project's configuration beside which files can be laid."""
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    shutil.copy(ROOT / "config.yaml", tmp_path)
+    (tmp_path / "dalib").symlink_to(ROOT / "dalib")
+    return tmp_path
+
+
+def write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(textwrap.dedent(text).lstrip("\n"))
+    return path
+
+
+def messages(root: Path, arguments=None, files=()) -> list[str]:
+    with pytest.raises(ConfigError) as error:
+        load(root, arguments, files)
+    return str(error.value).splitlines()
+
+
+# -- layers --------------------------------------------------------------------------------------
+
+
+def test_later_layers_win_and_leave_the_rest(project):
+    write(project / "config/scales/desk.yaml", "lorenz: {ensemble: 50, train: {epochs: 9}}")
+    given = write(project / "mine.yaml", "scale: desk\nlorenz: {train: {epochs: 10}, grid: [5, 6]}")
+    assert load(project)["lorenz"]["ensemble"] == 40
+    config = load(project, {"lorenz": {"train": {"rate": 0.5}}}, [given])
+    assert config["scale"] == "desk"
+    assert config["lorenz"] == {
+        "ensemble": 50,
+        "device": "cpu",
+        "grid": [5, 6],
+        "train": {"epochs": 10, "rate": 0.5, "shuffle": True},
+    }
+
+
+def test_sections_that_yaml_shares_do_not_change_together(real):
+    changed = load(real, {"dkf": {"cases": {"base": {"system": {"rho": 30.0}}}}})
+    assert changed["dkf"]["cases"]["base"]["system"]["rho"] == 30.0
+    assert changed["dkf"]["cases"]["clean"]["system"]["rho"] == 28.0
+
+
+def test_text_becomes_a_number_where_a_number_is_meant(project):
+    given = {"seeds": "3", "lorenz": {"ensemble": "12", "train": {"rate": "1e-3"}}}
+    config = load(project, given)
+    assert config["seeds"] == 3
+    assert config["lorenz"]["ensemble"] == 12
+    assert config["lorenz"]["train"]["rate"] == 1e-3
+    assert load(project, {"lorenz": {"train": {"shuffle": "False"}}})["lorenz"]["train"] == {
+        "epochs": 8,
+        "rate": 0.1,
+        "shuffle": False,
+    }
+    assert load(project, {"seeds": "null"})["seeds"] is None
+
+
+def test_mapping_may_be_given_as_text(project):
+    assert load(project, {"lorenz": '{"train": {"epochs": "3"}}'})["lorenz"]["train"]["epochs"] == 3
+
+
+def test_settings_of_a_class_become_numbers_too(real):
+    config = load(real, {"dkf": {"filters": {"particle": {"members": "50"}}}})
+    assert config["dkf"]["filters"]["particle"]["members"] == 50
+
+
+def test_seeds_replace_the_test_seeds_of_every_case(real):
+    config = load(real, {"seeds": "5"})
+    cases = config["dkf"]["cases"].values()
+    assert {case["truth"]["test"]["seeds"] for case in cases} == {5}
+    assert config["dkf"]["cases"]["clean"]["truth"]["train"]["seeds"] == 200
+
+
+# -- messages ------------------------------------------------------------------------------------
+
+
+def test_messages_name_layer_key_and_remedy(project):
+    """The three lines that the design promises, all at once."""
+    write(project / "config.yaml", CONFIG.replace("shuffle: true", "epohcs: 3"))
+    assert messages(project) == [
+        'config.yaml: lorenz.train.epohcs: unknown key (did you mean "epochs"?)'
+    ]
+    write(project / "config.yaml", CONFIG)
+    write(project / "config/scales/paper.yaml", "lorenz: {ensemble: 1}")
+    assert messages(project, {"scale": "paper"}) == [
+        "config/scales/paper.yaml: lorenz.ensemble: 1 is too small, at least 2 members are needed"
+    ]
+    assert messages(project, {"scale": "papper"}) == [
+        "--config scale=papper: no such scale; there are: smoke, quick, desk, paper"
+    ]
+
+
+def test_all_problems_are_told_at_once_lowest_layer_first(project):
+    write(project / "config.yaml", CONFIG.replace("shuffle: true", "epohcs: 3"))
+    write(project / "config/scales/desk.yaml", "lorenz: {ensemble: 1}")
+    given = write(project / "mine.yaml", "scale: desk\nlorenz: {grid: [1]}")
+    assert messages(project, {"seeds": 0}, [given]) == [
+        'config.yaml: lorenz.train.epohcs: unknown key (did you mean "epochs"?)',
+        "config/scales/desk.yaml: lorenz.ensemble: 1 is too small, at least 2 members are needed",
+        "mine.yaml: lorenz.grid: 1 entries are given, at least 2 are needed",
+        "--config seeds=0: 0 is too small, at least 1 seed is needed",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        (
+            {"seeds": "many"},
+            '--config seeds=many: "many" is a text, a whole number or null is needed',
+        ),
+        (
+            {"lorenz": {"train": {"rate": "fast"}}},
+            '--config: lorenz.train.rate: "fast" is a text, a number is needed',
+        ),
+        ({"lorenz": {"ensemble": 2.5}}, "--config: lorenz.ensemble: 2.5 is given, a whole number"),
+        ({"lorenz": {"train": 3}}, "--config: lorenz.train: 3 is given, a mapping is needed"),
+        ({"lorenz": {"grid": 3}}, "--config: lorenz.grid: 3 is given, a list is needed"),
+        ({"lorenz": {"ensemble": [3]}}, "--config: lorenz.ensemble: [3] is given, a whole"),
+        (
+            {"lorenz": {"train": {"rate": 0}}},
+            "--config: lorenz.train.rate: 0 is too small, more than 0 is needed",
+        ),
+        (
+            {"lorenz": {"device": "cudda"}},
+            '--config: lorenz.device: unknown value "cudda" (did you mean "cuda"?); there are: cpu',
+        ),
+        ({"lorentz": {}}, '--config: lorentz: unknown key (did you mean "lorenz"?)'),
+        ({"lorenz": {"xyz": 3}}, "--config: lorenz.xyz: unknown key; there are: device, ensemble"),
+        ({"zzz": 3}, "--config zzz=3: unknown key; there are: lorenz, scale, seeds"),
+    ],
+)
+def test_message(given, line, project):
+    assert messages(project, given)[0].startswith(line)
+
+
+def test_missing_key_is_told_with_the_layer_that_lacks_it(project):
+    write(project / "config.yaml", CONFIG.replace("epochs: 8, ", ""))
+    assert messages(project) == ['config.yaml: lorenz.train: "epochs" is missing']
+
+
+def test_unknown_scale_in_a_file(project):
+    write(project / "config.yaml", CONFIG.replace("quick", "quik"))
+    assert messages(project) == [
+        "config.yaml: scale: quik: no such scale; there are: smoke, quick, desk, paper"
+    ]
+
+
+def test_yaml_error_has_file_line_and_column(project):
+    write(project / "config.yaml", "scale: quick\nlorenz:\n  train: {epochs: 8\n  ensemble: 3\n")
+    assert messages(project) == ["config.yaml: line 4, column 11: expected ',' or '}', but got ':'"]
+    write(project / "config.yaml", CONFIG)
+    write(project / "config/scales/quick.yaml", "lorenz:\n\ttrain: 3\n")
+    (line,) = messages(project)
+    assert line.startswith("config/scales/quick.yaml: line 2, column 1: found character '\\t'")
+
+
+def test_key_given_twice_is_an_error(project):
+    write(project / "config.yaml", "scale: quick\nseeds: 3\nseeds: 4\n")
+    assert messages(project) == ['config.yaml: line 3, column 1: the key "seeds" appears twice']
+
+
+def test_file_that_is_no_mapping_or_is_not_there(project):
+    write(project / "config.yaml", "- scale\n")
+    assert messages(project) == [
+        "config.yaml: a mapping is needed at the top, with keys such as `scale:`"
+    ]
+    (project / "config.yaml").unlink()
+    assert messages(project) == ["config.yaml: there is no such file"]
+
+
+# -- choices of code -----------------------------------------------------------------------------
+
+
+def dkf(**sections):
+    return {"dkf": sections}
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        (
+            dkf(filters={"new": {"kind": "particel"}}),
+            '--config: dkf.filters.new.kind: unknown filter "particel" (did you mean "particle"?); '
+            "there are: climatology, ",
+        ),
+        (
+            dkf(filters={"new": {"kind": "particle", "member": 3}}),
+            '--config: dkf.filters.new.member: unknown key (did you mean "members"?)',
+        ),
+        (
+            dkf(filters={"new": {"kind": "particle", "members": "many"}}),
+            '--config: dkf.filters.new.members: "many" is a text, a whole number is needed',
+        ),
+        (
+            dkf(filters={"new": {"kind": "etkf", "members": 1}}),
+            "--config: dkf.filters.new.members: 1 is too small, at least 2 members are needed",
+        ),
+        (
+            dkf(filters={"new": {"kind": "etkf", "rotate": 1.5}}),
+            "--config: dkf.filters.new.rotate: 1.5 is given, true or false is needed",
+        ),
+        (dkf(filters={"new": {}}), '--config: dkf.filters.new: "kind" is missing'),
+        (
+            dkf(filters={"new": {"kind": "deep_kalman", "model": "dkff"}}),
+            '--config: dkf.filters.new.model: unknown model "dkff" (did you mean "dkf"?)',
+        ),
+        (
+            dkf(filters={"new": {"kind": "no_such_lab.filters:Mine"}}),
+            "--config: dkf.filters.new.kind: no_such_lab.filters:Mine: "
+            "there is no module no_such_lab; put it beside the Snakefile",
+        ),
+        (
+            dkf(filters={"new": {"kind": "dalib.filters.ekf:EFK"}}),
+            "--config: dkf.filters.new.kind: dalib.filters.ekf:EFK: "
+            "module dalib.filters.ekf has no class EFK",
+        ),
+        (
+            dkf(cases={"clean": {"analyses": {"methods": {"ekff": {}}}}}),
+            '--config: dkf.cases.clean.analyses.methods.ekff: unknown method "ekff" '
+            '(did you mean "ekf"?)',
+        ),
+        (
+            dkf(cases={"clean": {"analyses": {"methods": {"ekf": {"inflaton": 1.1}}}}}),
+            "--config: dkf.cases.clean.analyses.methods.ekf.inflaton: unknown key "
+            '(did you mean "inflation"?)',
+        ),
+        (
+            dkf(active=["clean", "cleen"]),
+            '--config: dkf.active.1: unknown case "cleen" (did you mean "clean"?)',
+        ),
+        (
+            dkf(cases={"clean": {"system": {"kind": "lorenz95"}}}),
+            '--config: dkf.cases.clean.system.kind: unknown system "lorenz95" (did you mean "lore',
+        ),
+        (
+            dkf(
+                cases={"clean": {"observations": {"operator": {"kind": "subset", "index": [0.5]}}}}
+            ),
+            "--config: dkf.cases.clean.observations.operator.index: [0.5] is given, "
+            "a list, each entry a whole number is needed",
+        ),
+    ],
+)
+def test_choice_of_code_is_checked_against_its_class(given, line, real):
+    assert any(found.startswith(line) for found in messages(real, given))
+
+
+def test_missing_setting_of_a_system_is_an_error(real):
+    write(
+        real / "my_lab/models.py",
+        """
+        from dataclasses import dataclass
+
+        @dataclass(frozen=True)
+        class Pendulum:
+            length: float
+            size: int = 2
+        """,
+    )
+    given = dkf(cases={"clean": {"system": {"kind": "my_lab.models:Pendulum"}}})
+    found = messages(real, given)
+    assert 'config.yaml: dkf.cases.clean.system: "length" is missing' in found
+    assert "config.yaml: dkf.cases.clean.system.rho: unknown key; there are: length, size" in found
+
+
+def test_class_of_the_users_own_is_checked_without_importing_it(real):
+    write(
+        real / "my_lab/filters.py",
+        """
+        from dataclasses import dataclass
+        from no_such_package import nothing
+        from .base import Base
+
+        @dataclass
+        class Mine(Base):
+            factor: float = 1.0
+        """,
+    )
+    write(
+        real / "my_lab/base.py",
+        """
+        from dataclasses import dataclass
+
+        @dataclass
+        class Base:
+            step: object
+            members: int = 3
+        """,
+    )
+    section = {"kind": "my_lab.filters:Mine", "factor": "2.5", "members": 7}
+    config = load(real, dkf(filters={"mine": section}))
+    assert config["dkf"]["filters"]["mine"]["factor"] == 2.5
+    assert messages(real, dkf(filters={"mine": section | {"fctor": 1}})) == [
+        '--config: dkf.filters.mine.fctor: unknown key (did you mean "factor"?)'
+    ]
+
+
+# -- targets -------------------------------------------------------------------------------------
+
+
+def test_target_of_another_scale_is_refused():
+    with pytest.raises(ConfigError) as error:
+        check_targets(["results/paper/dkf/figures/fig1.pdf"], "quick")
+    assert str(error.value) == (
+        "results/paper/dkf/figures/fig1.pdf belongs to scale paper, "
+        "but the configured scale is quick: add --config scale=paper"
+    )
+
+
+def test_other_targets_and_options_pass():
+    arguments = ["-n", "dkf", "results/quick/dkf/figures/fig1.pdf", "scale=quick", "results/x.html"]
+    check_targets(arguments, "quick")
+
+
+# -- this project --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scale", scales(ROOT))
+def test_configuration_is_valid_at_every_scale(scale):
+    assert load(ROOT, {"scale": scale})["scale"] == scale
+
+
+def properties(schema) -> Iterator[tuple[str, dict]]:
+    if isinstance(schema, dict):
+        yield from schema.get("properties", {}).items()
+        for value in schema.values():
+            yield from properties(value)
+
+
+def test_every_key_of_the_schema_has_a_description():
+    schema = read_yaml(ROOT / "config/schema.yaml", "schema")
+    found = list(properties(schema))
+    assert len(found) > 50
+    assert [name for name, below in found if not below.get("description")] == []
+
+
+def test_every_setting_in_the_configuration_has_a_description():
+    schema = read_yaml(ROOT / "config/schema.yaml", "schema")
+    described = schema["$defs"]["settings"]["properties"].keys()
+    used = {key for choice in kinds.choices(load(ROOT)) for key in choice.section}
+    assert used <= described

@@ -1,0 +1,71 @@
+"""Tables: marks follow numbers, and the text is fixed by them."""
+
+import numpy as np
+import xarray as xr
+
+from dalib import tables
+
+
+def analyses():
+    coords = {"method": ["ekf", "particle"], "seed": [0, 1, 2]}
+    rmse = xr.DataArray([[1.0, 2.0, 3.0], [0.5, 0.25, 8.0]], coords, ("method", "seed"))
+    return xr.Dataset(
+        {
+            "rmse": rmse,
+            "forecast_rmse": 2 * rmse,
+            "spread": rmse,
+            "diverged": (rmse > 4).astype(float),
+            "obs_rmse": ("seed", [1.0, 1.0, 1.0]),
+        }
+    )
+
+
+def test_filters_are_medians_and_ranges_over_seeds():
+    rows = tables.filters({"base/analyses": analyses()}, {"base": "step 0.05"})
+    assert [row["filter"] for row in rows] == ["ekf", "particle"]
+    particle = rows[1]
+    assert (particle["RMSE, median"], particle["min"], particle["max"]) == (0.5, 0.25, 8.0)
+    assert particle["diverged runs"] == 1 and particle["seeds"] == 3
+
+
+def test_speed_is_a_mark_on_the_measured_time():
+    timing = xr.Dataset(
+        {"cpu_seconds_per_state": ("method", [0.0004, 0.002])}, {"method": ["ekf", "langevin"]}
+    )
+    columns = {"filter": "ekf", "diffusion": "langevin"}
+    rows = tables.speed(timing, columns, {"filter": "✓", "diffusion": "✗"}, limit=1e-3)
+    assert [(row["ours"], row["number"]) for row in rows] == [("✓", 0.4), ("✗", 2.0)]
+
+
+def test_generalisation_needs_both_no_equations_and_equal_scores():
+    published = dict.fromkeys(("a", "b", "c"), "✓")
+    rows = tables.generalisation({"a": None, "b": 1.1, "c": 1.3}, published, tolerance=0.2)
+    assert [row["ours"] for row in rows] == ["✗", "✓", "✗"]
+
+
+def test_markdown_has_a_column_for_each_key_and_numbers_on_the_right():
+    text = tables.markdown([{"a": "x", "b": 0.123456}, {"a": "y", "b": float("nan")}])
+    assert text == "| a | b |\n| --- | ---: |\n| x | 0.1235 |\n| y |  |\n"
+
+
+def test_csv_quotes_commas_and_ends_lines_the_same_everywhere():
+    assert tables.csv([{"a": "x, y", "b": 2}, {"a": 'z"', "b": None}]) == (
+        'a,b\n"x, y",2\n"z""",\n'
+    )
+
+
+def test_the_wide_table_holds_every_number_beside_both_marks():
+    rows = [
+        tables.property_row("speed", method, holds=holds, value=value, meaning="ms", published="✓")
+        for method, holds, value in [("A", True, 0.5), ("B", False, None)]
+    ]
+    assert tables.wide(rows) == [
+        {"property": "speed", "A": "✓ 0.5 (paper: ✓)", "B": "✗ (paper: ✓)"}
+    ]
+    assert tables.page(rows).endswith("\nspeed: ms.\n")
+
+
+def test_a_ratio_is_one_of_medians():
+    score = xr.DataArray([1.0, 2.0, 9.0], dims="repeat")
+    assert tables.ratio(score, xr.DataArray(4.0)) == 0.5
+    assert np.isnan(tables.ratio(score.where(score < 5), xr.DataArray(4.0)))
