@@ -24,11 +24,11 @@ test: setup
 	$(bin)/pytest
 
 accuracy: setup
-	$(bin)/python benchmarks/accuracy.py
+	$(bin)/python -m benchmarks.accuracy
 
 bench: setup
-	$(bin)/python benchmarks/lorenz96_enkf.py
-	$(bin)/python benchmarks/particle.py
+	$(bin)/python -m benchmarks.lorenz96_enkf
+	$(bin)/python -m benchmarks.particle
 
 list: setup
 	@$(bin)/python -m dalib.workflow list --config $(config)

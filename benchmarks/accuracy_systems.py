@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable, Iterator
 from functools import cache
 
-import torch
 from torch import Tensor
 
 from benchmarks.rows import Row

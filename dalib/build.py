@@ -89,8 +89,11 @@ def filter(case: Mapping, method: Mapping, *, obs_std: Tensor, network=None) -> 
         "tangent": lambda: make("integrator", case["integrator"]).tangent(system(case)),
         "observe": lambda: operator(case, system(case).size),
         "background": lambda: climatology(case),
-        "taper": partial(taper, case, method),
+        "matrix": lambda: system(case).matrix,
+        "noise_cov": lambda: system(case).noise_cov,
     }
+    if "localisation" in method:
+        supplies["taper"] = partial(taper, case, method)
     return make("filter", without(method, "localisation"), supplies)
 
 
@@ -124,10 +127,9 @@ def training(section: Mapping) -> Any:
 
 
 def taper(case: Mapping, method: Mapping) -> Tensor:
-    """(state, obs), weights of observations at state components; (state, state) for covariances."""
+    """(state, state), weights of state components on each other."""
     places = torch.arange(system(case).size)
-    seen = operator(case, len(places))(places.double()).round().long()
-    return make("localisation", method["localisation"])(places, seen, len(places))
+    return make("localisation", method["localisation"])(places, places, len(places))
 
 
 def climatology(case: Mapping):

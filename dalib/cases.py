@@ -219,6 +219,8 @@ def samples(
     sampler = build.make("sampler", build.without(method, "model"))
     generator = Streams(tuple(stream(experiment, run, "sample") for run in range(network.repeats)))
     drawn = sampler.sample(network, case["samples"]["count"], generator)
+    to_units = network.scaling.invert  # the score is one of standardised states
+    drawn = drawn._replace(states=to_units(drawn.states), snapshots=to_units(drawn.snapshots))
     return arrays.samples_dataset(drawn, weights, weights.quantity.values)
 
 

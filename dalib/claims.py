@@ -88,7 +88,7 @@ def row(paper: str, claim: Mapping, scores: Mapping, scale: str, make: Callable)
         "spread": {
             o.name: [number(o.measured.low), number(o.measured.high)] for o in outcomes + notes
         },
-        "criterion": "; ".join(f"{c['name']} {criterion(c, scale)}" for c in claim["checks"]),
+        "criterion": {c["name"]: criterion(c, scale) for c in claim["checks"]},
         "verdict": verdict,
         "reason": ". ".join([reason, *remarks]),
         "evidence": sorted({e for o in outcomes + notes for e in o.evidence}),

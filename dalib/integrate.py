@@ -68,14 +68,34 @@ class RK4:
         """The flow of x (..., state), a cache-sized number of columns (state, count) at a time."""
         rows = x.reshape(-1, x.shape[-1])
         out = torch.empty_like(rows)
-        pieces = math.ceil(max(1, rows.numel()) / CHUNK)
-        count = math.ceil(len(rows) / pieces)
-        columns, advance = _rk4_in_place(system, rows.new_zeros(rows.shape[1], count), self)
-        for start in range(0, len(rows), max(1, count)):
+        pieces = max(1, math.ceil(rows.numel() / CHUNK))
+        count = max(1, math.ceil(len(rows) / pieces))
+        columns = rows.new_zeros(rows.shape[1], count)
+        advance = self._in_place(system, columns)
+        for start in range(0, len(rows), count):
             part = rows[start : start + count]
             columns[:, : len(part)] = part.T
-            out[start : start + count] = advance()[:, : len(part)].T
+            advance()
+            out[start : start + count] = columns[:, : len(part)].T
         return out.reshape(x.shape)
+
+    def _in_place(self, system, x: Tensor) -> Callable[[], None]:
+        """A call that replaces what x (state, count) then holds by its flow."""
+        k, stage, total = torch.empty_like(x), torch.empty_like(x), torch.empty_like(x)
+        drift, drift_of_stage = system.drift_kernel(x, k), system.drift_kernel(stage, k)
+        dt = self.dt
+
+        def advance() -> None:
+            for _ in range(self.steps):
+                drift()
+                torch.add(x, k, alpha=dt / 6, out=total)
+                for ahead, weight in ((dt / 2, dt / 3), (dt / 2, dt / 3), (dt, dt / 6)):
+                    torch.add(x, k, alpha=ahead, out=stage)
+                    drift_of_stage()
+                    total.add_(k, alpha=weight)
+                x.copy_(total)
+
+        return advance
 
 
 @dataclass(frozen=True)
@@ -203,30 +223,6 @@ def _rk4_tangent_step(system, x: Tensor, F: Tensor, dt: float) -> tuple[Tensor, 
     k3, K3 = rates(x + dt / 2 * k2, F + dt / 2 * K2)
     k4, K4 = rates(x + dt * k3, F + dt * K3)
     return x + dt / 6 * (k1 + 2 * k2 + 2 * k3 + k4), F + dt / 6 * (K1 + 2 * K2 + 2 * K3 + K4)
-
-
-def _rk4_in_place(system, x: Tensor, integrator: RK4) -> tuple[Tensor, Callable[[], Tensor]]:
-    """x (state, count) to be filled, and a call that gives its flow, without any allocation."""
-    dt = integrator.dt
-    k, stage, total = torch.empty_like(x), torch.empty_like(x), torch.empty_like(x)
-    drift_of = {id(a): system.drift_kernel(a, k) for a in (x, stage, total)}
-
-    def step(x: Tensor, total: Tensor) -> None:
-        drift_of[id(x)]()
-        torch.add(x, k, alpha=dt / 6, out=total)
-        for ahead, weight in ((dt / 2, dt / 3), (dt / 2, dt / 3), (dt, dt / 6)):
-            torch.add(x, k, alpha=ahead, out=stage)
-            drift_of[id(stage)]()
-            total.add_(k, alpha=weight)
-
-    def advance() -> Tensor:
-        now, then = x, total
-        for _ in range(integrator.steps):
-            step(now, then)
-            now, then = then, now
-        return now
-
-    return x, advance
 
 
 def _has_tensors(system) -> bool:

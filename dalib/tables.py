@@ -74,20 +74,23 @@ def _filter_row(scores: xr.Dataset, description: str, method: str) -> Row:
         "one-step forecast": float(own.forecast_rmse.median(skipna=False)),
         "spread": float(own.spread.median(skipna=False)),
         "observations": float(scores.obs_rmse.median()),
-        "diverged runs": int(own.diverged.sum()),
+        "share diverged": float(own.diverged.mean()),
     }
 
 
 # ------------------------------------------------------------------ properties
 def property_row(
-    name: str, method: str, *, holds: bool, value: float | None, meaning: str, published: str
+    name: str, method: str, *, holds: bool | None, value: float | None, meaning: str, published: str
 ) -> Row:
-    """One mark with the number it comes from, beside the mark that was published."""
+    """One mark with the number it comes from, beside the mark that was published.
+
+    Without `holds` there is nothing to measure, and no mark of ours.
+    """
     return {
         "property": name,
         "method": method,
         "published": published,
-        "ours": mark(holds),
+        "ours": "" if holds is None else mark(holds),
         "number": value,
         "meaning": meaning,
     }
@@ -160,6 +163,14 @@ def physics_informed(
     ]
 
 
+def ideal(rows: Sequence[Row], published: str) -> list[Row]:
+    """One more row for each property: the mark that the ideal method has in the paper."""
+    return [
+        property_row(name, "ideal", holds=None, value=None, meaning="", published=published)
+        for name in dict.fromkeys(row["property"] for row in rows)
+    ]
+
+
 def ratio(score: xr.DataArray, reference: xr.DataArray) -> float:
     """Ratio of medians."""
     return float(score.median(skipna=False) / reference.median(skipna=False))
@@ -175,19 +186,20 @@ def wide(rows: Sequence[Row]) -> list[Row]:
 
 
 def _cell(row: Row) -> str:
-    number = f" {text(row['number'])}" if row["number"] is not None else ""
-    return f"{row['ours']}{number} (paper: {row['published']})"
+    number = text(row["number"])
+    return " ".join(filter(None, [row["ours"], number, f"(paper: {row['published']})"]))
 
 
-def page(rows: Sequence[Row]) -> str:
-    """The wide table, and below it what its numbers mean."""
-    return markdown(wide(rows)) + notes(rows)
+def page(rows: Sequence[Row], closing: str = "") -> str:
+    """The wide table, and below it what its numbers mean and where more is to be found."""
+    return markdown(wide(rows)) + notes(rows) + (f"\n{closing}\n" if closing else "")
 
 
 def notes(rows: Sequence[Row]) -> str:
     """What the numbers of `wide` mean, a line for each property."""
     meanings: dict[str, list[str]] = {}
     for row in rows:
-        if row["meaning"] not in meanings.setdefault(row["property"], []):
-            meanings[row["property"]].append(row["meaning"])
+        known = meanings.setdefault(row["property"], [])
+        if row["meaning"] and row["meaning"] not in known:
+            known.append(row["meaning"])
     return "".join(f"\n{name}: {'; '.join(texts)}.\n" for name, texts in meanings.items())

@@ -156,8 +156,9 @@ def fit(
         model: as described at the top of this module.
         draw: gives a batch from the generator.
         watched: named batches held fixed, e.g. training and held-out windows, on which the model
-            reports before the first update, every `check_every` and after the last. Reports use
-            copies of the generators, so that watching changes nothing.
+            reports before the first update, every `check_every` and after the last, with the
+            weights of that step and not their average. Reports draw from copies of the
+            generators, so that watching changes nothing.
         progress: label of the progress bar on stderr; None for none.
         save: called at every check with all that is needed to continue; see `resume`.
         resume: what `save` was given: the training continues as if it had never stopped.

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from dalib.workflow import audit, index, kinds, runs, settings
+from dalib.workflow import audit, index, kinds, prune, runs, settings
 from dalib.workflow.specs import Specs
+from dalib.workflow.store import StoreError
 
 ROOT = Path(workflow.basedir)
 TARGETS = {}  # of each paper, filled by rules/papers
@@ -18,7 +19,7 @@ try:
     config.update(settings.load(ROOT, given.config, given.configfiles))
     settings.check_targets(sys.argv[1:], config["scale"])
     audit.begin(config["scale"], config["cache"]["dir"], main=workflow.is_main_process)
-except (settings.ConfigError, audit.ActiveError) as error:
+except (settings.ConfigError, audit.ActiveError, StoreError) as error:
     raise WorkflowError(str(error))
 PAPERS = [name for name, section in config.items() if kinds.is_paper(section)]
 SCALE = {"scale": config["scale"]}
@@ -210,4 +211,5 @@ def model_of(collection, wildcard):
 def finish():
     """Say how many jobs were computed and reused, and make the index."""
     print(runs.summary(), file=sys.stderr)
+    prune.limit(ROOT, config["cache"]["keep_gb"])
     index.main(ROOT, config["scale"])

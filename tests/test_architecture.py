@@ -14,6 +14,7 @@ RULES = [ROOT / "Snakefile", *sorted((ROOT / "rules").rglob("*.smk"))]
 # A part is a module or subpackage of dalib; it may import itself and what stands here.
 ARROWS = {
     "registry": set(),
+    "memory": set(),
     "streams": set(),
     "systems": set(),
     "localise": set(),

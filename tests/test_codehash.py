@@ -241,6 +241,24 @@ CASES = {
         ("lab/a", "x / 2", "x / 3"),
         ("lab/a", "def unused(x):\n    return x", "def unused(x):\n    return -x"),
     ),
+    "function handed to a call when the module is imported": (
+        "from lab.a import other\nother(1)",
+        {
+            "a": """
+            from functools import partial
+            def half(x):
+                return x / 2
+            def third(x):
+                return x / 3
+            HALVES = list(map(half, range(3)))
+            LATER = partial(third, 1)
+            def other(x):
+                return x
+            """
+        },
+        ("lab/a", "x / 2", "x / 4"),
+        ("lab/a", "x / 3", "x / 4"),
+    ),
     "class attribute": (
         "from lab.a import A\nA()",
         {

@@ -113,9 +113,9 @@ def test_forecasts_have_the_axes_of_a_forecaster_and_start_after_the_context():
 
 def test_free_run_without_noise_iterates_the_mean_from_drawn_starts():
     net = network()
-    forecaster = DeepKalmanForecaster(net)
-    run = forecaster.free_run(6, 10, streams("f", (0, 1), "x"), discard=0, noise=False)
-    again = forecaster.free_run(6, 8, streams("f", (0, 1), "x"), discard=2, noise=False)
+    forecaster = DeepKalmanForecaster(net, noisy=False)
+    run = forecaster.free_run(6, 10, streams("f", (0, 1), "x"), discard=0)
+    again = forecaster.free_run(6, 8, streams("f", (0, 1), "x"), discard=2)
     assert run.states.shape == (2, 6, 10, 2)
     torch.testing.assert_close(run.states[:, :, 2:], again.states, rtol=1e-5, atol=1e-5)
     assert (run.clipped == 0).all()

@@ -20,7 +20,7 @@ SCORES = [
         "published": 0.2,
         "measured": {"RMSE": 0.21345, "spread": None},
         "spread": {"RMSE": [0.1, 0.3], "spread": [None, None]},
-        "criterion": "RMSE < 0.4",
+        "criterion": {"RMSE": "< 0.4"},
         "verdict": "reproduced",
         "reason": "RMSE: 0.213 < 0.4 holds",
         "evidence": ["base/analyses: rmse"],
@@ -103,7 +103,7 @@ def test_claims_stand_beside_the_published_numbers(root):
     row = text[text.index('id="A-1"') :]
     assert "filters follow &lt;the&gt; truth" in row
     assert "<td>0.2</td>" in row and "<b>0.213</b>" in row and "[0.1, 0.3]" in row
-    assert 'class="verdict good">reproduced' in row and "RMSE &lt; 0.4" in row
+    assert 'class="verdict good">reproduced' in row and "(&lt; 0.4)" in row
 
 
 def test_scorecards_of_all_papers_are_merged(root):

@@ -13,7 +13,7 @@ def test_the_taper_is_one_at_zero_and_vanishes_smoothly_at_two():
         around = torch.tensor([joint - 1e-6, joint + 1e-6], dtype=torch.float64)
         below, above = torch.func.vmap(torch.func.grad(gaspari_cohn))(around)
         assert gaspari_cohn(around).diff().abs() < 1e-5
-        assert below == pytest.approx(above, abs=1e-5)
+        assert below.item() == pytest.approx(above.item(), abs=1e-5)
 
 
 def test_the_radius_is_where_the_taper_is_about_exp_minus_half():

@@ -233,8 +233,10 @@ def test_a_function_that_changes_the_output_reruns_its_stage_and_what_follows(to
     assert "(input doubled changed)" in toy.said
 
 
-def test_a_function_that_leaves_the_output_reruns_its_stage_alone(toy):
+def test_a_function_that_leaves_the_output_reruns_its_stage_alone(toy, capsys):
     toy.edit("2 * value", "value + value")
+    assert verify.main(Path("."), CONFIG) == 1
+    assert "b/doubled.txt: toy.ops:double changed; run snakemake" in capsys.readouterr().out
     assert toy.run() == every("computed", "double") | every("reused", "total")
     assert toy.run() == {}
 
@@ -300,7 +302,7 @@ def test_results_carried_elsewhere_without_folder_and_store_are_reused(toy):
 def test_an_edited_result_is_found_and_restored(toy, capsys):
     before = toy.results()
     toy.path("double").write_text("[0]")
-    assert verify.main(Path("."), "smoke") == 1
+    assert verify.main(Path("."), CONFIG) == 1
     assert "doubled.txt: changed since it was made" in capsys.readouterr().out
     assert toy.run() == {}
     assert toy.results() == before
@@ -308,7 +310,7 @@ def test_an_edited_result_is_found_and_restored(toy, capsys):
     assert aside.read_text() == "[0]"
     notice = "doubled.txt: changed since it was made, moved to .cache/aside and restored from the"
     assert notice in toy.said
-    assert verify.main(Path("."), "smoke") == 0
+    assert verify.main(Path("."), CONFIG) == 0
 
 
 def test_a_dry_run_moves_nothing(toy):
@@ -361,6 +363,22 @@ def test_killed_in_the_middle_of_a_write(toy, how):
     ran = toy.run()
     assert ran["double b"] == "computed" and ran["total b"] == "computed"
     assert toy.results() == before and not list(toy.folder.rglob("results/**/*.part-*"))
+
+
+def test_a_job_that_outlived_its_snakemake_is_waited_for(toy):
+    script = toy.folder / "workflow_scripts/double.py"
+    toy.edit("    text = ", SLOW.replace("60", "8") + "    text = ", script)
+    target = str(toy.path("double", "b").relative_to(toy.folder))
+    process = toy.start("--", target)
+    while not (toy.folder / "started").exists():
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    subprocess.run([sys.executable, "-m", "dalib.workflow", "unlock"], check=True)
+    toy.run("--", target)
+    assert "0 computed, 1 reused, 0 failed" in toy.said
+    assert "double toy/b: waiting for another process that computes the same" in toy.said
 
 
 def test_a_second_run_is_told_who_is_active(toy):

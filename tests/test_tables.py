@@ -25,7 +25,7 @@ def test_filters_are_medians_and_ranges_over_seeds():
     assert [row["filter"] for row in rows] == ["ekf", "particle"]
     particle = rows[1]
     assert (particle["RMSE, median"], particle["min"], particle["max"]) == (0.5, 0.25, 8.0)
-    assert particle["diverged runs"] == 1 and particle["seeds"] == 3
+    assert particle["share diverged"] == 1 / 3 and particle["seeds"] == 3
 
 
 def test_speed_is_a_mark_on_the_measured_time():
@@ -62,7 +62,14 @@ def test_the_wide_table_holds_every_number_beside_both_marks():
     assert tables.wide(rows) == [
         {"property": "speed", "A": "✓ 0.5 (paper: ✓)", "B": "✗ (paper: ✓)"}
     ]
-    assert tables.page(rows).endswith("\nspeed: ms.\n")
+    assert tables.page(rows, "The end.").endswith("\nspeed: ms.\n\nThe end.\n")
+
+
+def test_the_ideal_has_a_published_mark_and_none_of_ours():
+    row = tables.property_row("speed", "A", holds=True, value=1.0, meaning="ms", published="✓")
+    rows = [row, *tables.ideal([row], published="✓")]
+    assert tables.wide(rows)[0]["ideal"] == "(paper: ✓)"
+    assert tables.notes(rows) == "\nspeed: ms.\n"
 
 
 def test_a_ratio_is_one_of_medians():

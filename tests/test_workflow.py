@@ -12,11 +12,21 @@ from pathlib import Path
 import pytest
 import xarray as xr
 import yaml
+from soundness import TRACING, unforeseen
 
 pytestmark = pytest.mark.workflow
 
 ROOT = Path(__file__).parents[1]
-PARTS = ("Snakefile", "config.yaml", "config", "dalib", "docs", "profiles", "rules", "workflow_scripts")
+PARTS = (
+    "Snakefile",
+    "config.yaml",
+    "config",
+    "dalib",
+    "docs",
+    "profiles",
+    "rules",
+    "workflow_scripts",
+)
 MOST_JOBS = {"smoke": 25, "quick": 60, "desk": 150, "paper": 150}
 
 
@@ -32,14 +42,14 @@ class Project:
                 source, target
             )
 
-    def snakemake(self, *arguments: str, scale: str = "smoke", cores: int = 2):
+    def snakemake(self, *arguments: str, scale: str = "smoke", cores: int = 2, **environment: str):
         """Run snakemake; its process with the output of both streams as text."""
         program = Path(sys.executable).with_name("snakemake")
         config = ["--config", f"scale={scale}"]
         return subprocess.run(
             [program, *arguments, f"--cores={cores}", *config],
             cwd=self.folder,
-            env=os.environ | {"PYTHONPATH": str(self.folder)},
+            env=os.environ | {"PYTHONPATH": str(self.folder)} | environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -75,10 +85,17 @@ class Project:
 def project(tmp_path_factory) -> Project:
     """The workflow after one run at scale smoke."""
     made = Project(tmp_path_factory.mktemp("project"))
-    run = made.snakemake()
+    made.traces = tmp_path_factory.mktemp("traces")
+    search = os.pathsep.join([str(made.folder), str(TRACING)])
+    run = made.snakemake(PYTHONPATH=search, DALIB_TRACE=str(made.traces))
     assert run.returncode == 0, run.stdout
     made.first = made.results()
     return made
+
+
+def test_every_function_that_a_job_entered_is_in_its_closure(project):
+    assert len(list(project.traces.iterdir())) > 20
+    assert list(unforeseen(project.traces, project.folder)) == []
 
 
 def test_every_artefact_of_the_paper_is_there(project):
@@ -107,7 +124,9 @@ def test_every_figure_leaves_the_series_of_the_specification(project):
     fig2a = xr.load_dataset(figures / "fig2a.nc")
     assert {"training", "held_out"} <= set(fig2a.data_vars)
     fig2b = xr.load_dataset(figures / "fig2b.nc")
-    assert {"truth", "ekf", "particle", "dkf", "observations"} <= set(fig2b.data_vars)
+    assert {"truth", "observations", "estimate", "error"} <= set(fig2b.data_vars)
+    assert fig2b.method.values.tolist() == ["ekf", "particle", "dkf"]
+    assert fig2b.estimate.notnull().all() and fig2b.observations.notnull().any()
     fig4 = xr.load_dataset(figures / "fig4.nc")
     assert fig4.sizes["level"] == 6
     for data in (fig2a, fig4):

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from dalib.filters.base import Ensemble, Gaussian
-from dalib.filters.linalg import check_covariance, cholesky
+from dalib.filters.linalg import check_covariance, cholesky, like
 from dalib.streams import Generator, normal
 
 
@@ -49,7 +49,7 @@ def whiten(predicted: Tensor, y: Tensor, obs_std: Tensor | float) -> tuple[Tenso
     """S (..., member, obs) and d (..., 1, obs) of predicted (..., member, obs) and y (..., obs)."""
     mean, S = anomalies(predicted)
     seen = ~y.isnan()
-    precision_sqrt = (seen / torch.as_tensor(obs_std, dtype=y.dtype, device=y.device))[..., None, :]
+    precision_sqrt = (seen / like(obs_std, y))[..., None, :]
     return S * precision_sqrt, (y.nan_to_num()[..., None, :] - mean) * precision_sqrt
 
 
@@ -88,7 +88,7 @@ def log_likelihood(predicted: Tensor, y: Tensor, obs_std: Tensor | float) -> Ten
         explained = torch.linalg.solve_triangular(L, S @ d.mT, upper=False)
         misfit = d.square().sum((-2, -1)) - explained.square().sum((-2, -1))
     log_det = 2 * L.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-    std = torch.as_tensor(obs_std, dtype=y.dtype, device=y.device).expand_as(y)
+    std = like(obs_std, y).expand_as(y)
     constant = torch.where(y.isnan(), 0.0, 2 * std.log() + math.log(2 * math.pi)).sum(-1)
     return -0.5 * (misfit + log_det + constant)
 
@@ -123,7 +123,7 @@ class EnsembleFilter:
     def forecast(self, belief: Ensemble, generator: Generator) -> Ensemble:
         """One sampling interval, every member with noise of its own."""
         E = self.step(belief.members)
-        std = torch.as_tensor(self.model_error_std, dtype=E.dtype, device=E.device)
+        std = like(self.model_error_std, E)
         if std.any():
             noise = normal(tuple(E.shape), generator, E.dtype).to(E.device)
             E = torch.addcmul(E, std, noise)
@@ -133,7 +133,7 @@ class EnsembleFilter:
         """Members given y (..., obs), inflated where anything was observed at all."""
         E = self.updated(belief.members, self.observe(belief.members), y, generator)
         mean = E.mean(-2, keepdim=True)
-        inflation = torch.as_tensor(self.inflation, dtype=E.dtype, device=E.device)
+        inflation = like(self.inflation, E)
         factor = torch.where(y.isnan().all(-1), 1.0, inflation)
         return Ensemble(torch.lerp(mean, E, factor[..., None, None]))
 

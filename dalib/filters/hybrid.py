@@ -13,7 +13,7 @@ from dalib.filters.kalman import (
     observation_matrix,
     without_missing,
 )
-from dalib.filters.linalg import check_covariance
+from dalib.filters.linalg import check_covariance, like
 from dalib.streams import Generator, normal
 
 
@@ -48,7 +48,7 @@ class Ens3DVar(EnsembleFilter):
         """(..., member, state)."""
         mean, C = self._moments(E)
         _, noise = anomalies(normal(tuple(predicted.shape), generator, E.dtype).to(E.device))
-        D = (y[..., None, :] - predicted + noise * self.obs_std).nan_to_num()
+        D = (y[..., None, :] - predicted + noise * like(self.obs_std, y)).nan_to_num()
         H = observation_matrix(self.observe, mean)
         _, H, R = without_missing(y, H, error_cov(self.obs_std, y))
         return E + D @ gain(C, H, R).mT

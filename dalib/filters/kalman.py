@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dalib.filters.base import Ensemble, Gaussian
-from dalib.filters.linalg import check_covariance, cholesky, jacobian, symmetric
+from dalib.filters.linalg import check_covariance, cholesky, jacobian, like, symmetric
 from dalib.streams import Generator
 
 
@@ -75,10 +75,10 @@ def observation_matrix(observe: Callable[[Tensor], Tensor], x: Tensor) -> Tensor
     return observe.tangent(x) if hasattr(observe, "tangent") else jacobian(observe, x)
 
 
-def error_cov(std: Tensor | float, like: Tensor) -> Tensor:
-    """(..., n, n), diagonal covariance of errors with `std`, for vectors `like` (..., n)."""
-    std = torch.as_tensor(std, dtype=like.dtype, device=like.device)
-    return std.square().expand(*std.shape[:-1], like.shape[-1]).diag_embed()
+def error_cov(std: Tensor | float, x: Tensor) -> Tensor:
+    """(..., n, n), diagonal covariance of errors with `std`, for vectors x (..., n)."""
+    std = like(std, x)
+    return std.square().expand(*std.shape[:-1], x.shape[-1]).diag_embed()
 
 
 @dataclass(frozen=True, kw_only=True)

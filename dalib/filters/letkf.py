@@ -46,8 +46,16 @@ class LETKF(EnsembleFilter):
         rotate: as in the ETKF, the same rotation everywhere.
     """
 
-    taper: Tensor
+    taper: Tensor | None = None
     rotate: bool = False
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.taper is None:
+            raise ValueError(
+                "the LETKF needs a taper (state, state), e.g. Ring(4.0)(sites, sites, size); "
+                "in a configuration localisation: {kind: ring, radius: 4.0}"
+            )
 
     def updated(self, E: Tensor, predicted: Tensor, y: Tensor, generator: Generator) -> Tensor:
         """(..., member, state)."""

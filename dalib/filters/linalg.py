@@ -7,6 +7,11 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 
+def like(value: Tensor | float, x: Tensor) -> Tensor:
+    """A number or tensor with the dtype and on the device of x."""
+    return torch.as_tensor(value, dtype=x.dtype, device=x.device)
+
+
 def cholesky(A: Tensor) -> Tensor:
     """(..., n, n) -> (..., n, n), the lower factor of a positive definite matrix.
 

@@ -9,7 +9,10 @@ from torch import Tensor
 
 from dalib.filters.base import Ensemble, Gaussian, Weighted
 from dalib.filters.ensemble import check_members, draw_members
+from dalib.filters.linalg import like
 from dalib.streams import Generator, normal, uniform
+
+DEGENERATE = 1e-10  # what one particle leaves to all others when there is no spread left to measure
 
 
 def effective_size(log_weights: Tensor) -> Tensor:
@@ -108,23 +111,31 @@ class BootstrapParticle:
         return Weighted(members, torch.where(poor[..., None], equal, belief.log_weights))
 
     def _spread(self, belief: Weighted, noise: Tensor) -> Tensor:
-        """(..., member, state), regularising noise with the shape of the weighted particles."""
+        """(..., member, state), regularising noise with the shape of the weighted particles.
+
+        Their covariance is C = Σ w (x - mean)(x - mean)ᵀ / (1 - Σ w²), free of bias; where one
+        particle has all the weight, that of all particles alike, lest it draws nothing but itself.
+        """
         N, d = belief.members.shape[-2:]
-        X = (belief.members - belief.mean[..., None, :]).detach()
-        root = (0.5 * belief.log_weights.detach()).exp()[..., None]
-        L = torch.linalg.qr(root * X, mode="r").R  # exists also where too few particles count
-        return self.regularisation * N ** (-1 / (d + 4)) * (noise @ L)  # LᵀL = Xᵀ diag(w) X
+        w = belief.log_weights.detach().exp()
+        w = torch.where(w.amax(-1, keepdim=True) > 1 - DEGENERATE, 1 / N, w)[..., None, :]
+        X = belief.members.detach()
+        X = X - w @ X
+        root = (w / (1 - w.square().sum(-1, keepdim=True))).sqrt().mT
+        L = torch.linalg.qr(root * X, mode="r").R  # LᵀL = C; exists also where C is singular
+        return self.regularisation * N ** (-1 / (d + 4)) * (noise @ L)
 
     def _noise_std(self, members: Tensor) -> Tensor:
-        std = torch.as_tensor(self.model_error_std, dtype=members.dtype, device=members.device)
+        std = like(self.model_error_std, members)
         return std.clamp(min=self.jitter_std)
 
     def _log_density(self, members: Tensor, y: Tensor) -> Tensor:
         """(..., member), log N(y; h(x_n), σ²) over what is not missing of y."""
-        std = torch.as_tensor(self.obs_std, dtype=y.dtype, device=y.device).expand_as(y)
+        std = like(self.obs_std, y).expand_as(y)
         seen = ~y.isnan()
-        error = (y.nan_to_num()[..., None, :] - self.observe(members)) / std[..., None, :]
-        misfit = (error.square() @ seen.to(error.dtype)[..., None])[..., 0]
+        precision = torch.where(seen, std**-2, 0.0)
+        error = y.nan_to_num()[..., None, :] - self.observe(members)
+        misfit = (error.square() @ precision[..., None])[..., 0]
         constant = torch.where(seen, std.log() + 0.5 * math.log(2 * math.pi), 0.0).sum(-1)
         return -0.5 * misfit - constant[..., None]
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dalib.filters.base import Ensemble, Gaussian
 from dalib.filters.kalman import GaussianFilter, observation_matrix, update
-from dalib.filters.linalg import check_covariance
+from dalib.filters.linalg import check_covariance, like
 from dalib.streams import Generator
 
 
@@ -19,7 +19,7 @@ def cost(x: Tensor, background: Gaussian, y: Tensor, observe: Callable, obs_std)
     """
     L = torch.linalg.cholesky(background.cov)
     v = torch.linalg.solve_triangular(L, (x - background.mean)[..., None], upper=False)[..., 0]
-    misfit = torch.where(y.isnan(), 0.0, (y - observe(x)) / obs_std)
+    misfit = torch.where(y.isnan(), 0.0, (y - observe(x)) / like(obs_std, y))
     return 0.5 * v.square().sum(-1) + 0.5 * misfit.square().sum(-1)
 
 
@@ -40,9 +40,9 @@ def minimise(
     seen = ~y.isnan()
     for _ in range(outer):
         H = observation_matrix(observe, x)
-        G = H @ L * (seen / torch.as_tensor(obs_std, dtype=y.dtype))[..., None]
+        G = H @ L * (seen / like(obs_std, y))[..., None]
         innovation = y - observe(x) + (H @ (x - m)[..., None])[..., 0]
-        d = torch.where(seen, innovation / obs_std, 0.0)
+        d = torch.where(seen, innovation / like(obs_std, y), 0.0)
         v = _conjugate_gradients(G, (G.mT @ d[..., None])[..., 0])
         x = m + (L @ v[..., None])[..., 0]
     return x

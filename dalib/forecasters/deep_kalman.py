@@ -27,11 +27,14 @@ class DeepKalmanForecaster:
 
     Args:
         network: the trained network.
+        noisy: let free runs have the learned noise of the transition; without it only their start
+            is random, and the mean is iterated.
         escape: a chain whose |z| exceeds this has left, and is stopped: the residual transition
             is not bounded.
     """
 
     network: DeepKalman
+    noisy: bool = True
     escape: float = 50.0
 
     @torch.no_grad()
@@ -53,33 +56,23 @@ class DeepKalmanForecaster:
 
     @torch.no_grad()
     def free_run(
-        self,
-        chains: int,
-        count: int,
-        generator: Generator,
-        *,
-        discard: int = 100,
-        noise: bool = True,
+        self, chains: int, count: int, generator: Generator, *, discard: int = 100
     ) -> FreeRun:
-        """`count` samples of each chain after `discard`, from draws of p(z_1).
-
-        Without noise only the start is random, and the transition mean is iterated.
-        """
+        """`count` samples of each chain after `discard`, from draws of p(z_1)."""
         network = self.network
-        first = network.first()
         shape = (network.scaling.repeats, chains, network.latent)
 
         def draw(mean: Tensor, std: Tensor) -> Tensor:
             return mean + std * normal(shape, generator, torch.float32).to(mean)
 
-        z = draw(*first)
+        z = draw(*network.first())
         alive = torch.ones_like(z[..., :1], dtype=torch.bool)
         path = []
         for k in range(discard + count):
             if k >= discard:
                 path.append(torch.where(alive, z, torch.nan))
             ahead = network.transition_mean(z)
-            if noise:
+            if self.noisy:
                 ahead = draw(ahead, network.transition_std(z))
             z = torch.where(alive, ahead, z)
             alive = alive & (torch.linalg.vector_norm(z, dim=-1, keepdim=True) <= self.escape)

@@ -52,13 +52,13 @@ def dispatch(verb: str, config: dict[str, Any], names: list[str], raw: list[str]
             return import_module("dalib.workflow.run").main(ROOT, scale, raw)
         case "list":
             return import_module("dalib.workflow.listing").main(ROOT, config)
-        case "audit":
-            return import_module("dalib.workflow.audit").audit(Path("results") / scale)
         case "prune":
             return import_module("dalib.workflow.prune").main(ROOT, config["cache"]["keep_gb"])
+        case "verify":
+            return import_module("dalib.workflow.verify").main(ROOT, config)
         case "explain":
             return import_module("dalib.workflow.explain").main(ROOT, config, names)
-        case "index" | "verify":
+        case "index" | "audit":
             return import_module(f"dalib.workflow.{verb}").main(ROOT, scale)
 
 

@@ -85,9 +85,17 @@ def hold() -> None:
 
 def active() -> list[Path]:
     """The notes of other processes that run jobs in this directory now."""
-    notes = [lock for lock in sorted(RUNNING.glob("*.json")) if locks.alive(lock)]
     notes = sorted(RUNNING.glob("*.json"))
     return [note for note in notes if locks.alive(note) and not locks.mine(note)]
+
+
+def main(root: Path, scale: str) -> int:
+    """The audit by itself; 1 if a run is active."""
+    for note in active():
+        print(f"another run is active on {locks.owner(note)}; it has done this at its start")
+        return 1
+    audit(root / "results" / scale)
+    return 0
 
 
 def audit(folder: Path) -> None:

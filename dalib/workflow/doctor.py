@@ -72,9 +72,9 @@ def environment(root: Path) -> Iterator[Finding]:
         )
     required = {re.split(r"[^\w.-]", name)[0].lower() for name in project["dependencies"]}
     for line in (root / "constraints.txt").read_text().splitlines():
-        name, _, wanted = line.partition("==")
+        name, pinned, wanted = line.partition("==")
         found = installed(name)
-        if found is None and name.lower() not in required:
+        if not pinned or found is None and name.lower() not in required:
             continue
         if found is None or found.partition("+")[0] != wanted:  # torch 2.13.0+cpu is 2.13.0
             yield Finding(

@@ -240,11 +240,12 @@ def claims(rows: list[dict]) -> str:
 
 
 def measured(row: dict) -> str:
-    """Each measured number with its spread and name."""
+    """Each measured number with its spread, its name and what was asked of it."""
     if not isinstance(row["measured"], dict):
         return escape(plain(row["measured"]))
     lines = [
-        f"<li><b>{plain(value)}</b>{spread(row['spread'].get(name))} {escape(name)}</li>"
+        f"<li><b>{plain(value)}</b>{spread(row['spread'].get(name))} {escape(name)}"
+        f"{limit(row['criterion'].get(name))}</li>"
         for name, value in row["measured"].items()
     ]
     return f'<ul class="numbers">{"".join(lines)}</ul>'
@@ -256,10 +257,13 @@ def spread(ends: list | None) -> str:
     return f' <span class="spread">[{plain(ends[0])}, {plain(ends[1])}]</span>'
 
 
+def limit(criterion: str | None) -> str:
+    return f' <span class="limit">({escape(criterion)})</span>' if criterion else ""
+
+
 def reason(row: dict) -> str:
     return (
         f"<details><summary>why</summary><p>{escape(row['reason'])}</p>"
-        f"<p>Criterion: {escape(row['criterion'])}</p>"
         f"<p>From: {escape('; '.join(row['evidence']))}</p></details>"
     )
 
@@ -469,7 +473,7 @@ body { margin: 0; background: var(--page); color: var(--text);
 main { max-width: 68rem; margin: 0 auto; padding: 1.5rem 1.25rem 4rem; }
 h1 { font-size: 1.7rem; margin: 0 0 1rem; } h1 em { font-style: normal; color: var(--link); }
 h2 { font-size: 1.25rem; margin: 2.5rem 0 .25rem; }
-a { color: var(--link); } .byline, .spread, .links, summary { color: var(--soft); }
+a { color: var(--link); } .byline, .spread, .limit, .links, summary { color: var(--soft); }
 .byline { margin: 0 0 1rem; }
 .boxes { display: grid; grid-template-columns: repeat(auto-fit, minmax(8.5rem, 1fr)); gap: .6rem; }
 .box { padding: .6rem .8rem; border-radius: .5rem; background: var(--card); }

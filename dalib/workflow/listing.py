@@ -20,7 +20,7 @@ def listing(root: Path, config: dict[str, Any]) -> Iterator[str]:
         yield f"{paper}: {section.get('title', '')}  (make PAPER={paper})"
         for caption in sorted((root / "docs" / "captions").glob(f"{paper}_*.rst")):
             name = caption.stem.removeprefix(f"{paper}_")
-            kind = "tables" if name.startswith("table") else "figures"
+            kind = "tables" if "table" in name else "figures"
             made = any((root / "results" / config["scale"] / paper / kind).glob(f"{name}.*"))
             title = caption.read_text().strip().partition("\n")[0]
             yield f"  {'made' if made else '-':5}{paper}/{name:12} {title}"

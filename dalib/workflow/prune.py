@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,11 +16,16 @@ KEPT_RUNS = 100
 
 def main(root: Path, keep_gb: float) -> int:
     """Prune and say how much went."""
+    freed, left = limit(root, keep_gb)
+    print(f"{directory()}: {freed / GB:.2f} GB removed, {left / GB:.2f} GB kept")
+    return 0
+
+
+def limit(root: Path, keep_gb: float) -> tuple[int, int]:
+    """Prune the store of the project in `root`; bytes freed and left. For the end of a run."""
     store = Store(directory())
     freed = prune(store, keep_gb, in_use(root / "results"))
-    left = sum(size for _, size, _ in usage(store))
-    print(f"{store.directory}: {freed / GB:.2f} GB removed, {left / GB:.2f} GB kept")
-    return 0
+    return freed, sum(size for _, size, _ in usage(store))
 
 
 def prune(store: Store, keep_gb: float, wanted: set[str]) -> int:
@@ -56,6 +62,9 @@ def usage(store: Store) -> Iterator[tuple[float, int, Path]]:
 
 def in_use(results: Path) -> set[str]:
     """Hashes of the objects that present results refer to, at all scales."""
-    folders = [folder for folder in results.glob("*") if folder.is_dir()]
-    records = [record for folder in folders for _, record in provenance.results(folder)]
-    return {o["sha256"] for record in records if record for o in record["outputs"].values()}
+    hashes = set()
+    for path in results.rglob(f"*{provenance.SUFFIX}"):
+        if path.with_name(path.name.removesuffix(provenance.SUFFIX)).exists():
+            outputs = json.loads(path.read_text())["outputs"]
+            hashes |= {output["sha256"] for output in outputs.values()}
+    return hashes

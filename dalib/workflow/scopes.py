@@ -254,15 +254,26 @@ def _uses(nodes: Iterable[ast.AST], package: str) -> tuple[Use, ...]:
 
 
 def called(nodes: Iterable[ast.AST], package: str) -> tuple[Use, ...]:
-    """Names that calls evaluated on import go to."""
+    """Names that calls evaluated on import go to, or hand on to be called."""
     calls = (
-        call.func
+        part
         for node in nodes
-        for part in _run_at_import(node)
-        for call in ast.walk(part)
+        for executed in _run_at_import(node)
+        for call in ast.walk(executed)
         if isinstance(call, ast.Call)
+        for part in [call.func, *(() if _only_keeps(call) else _given(call))]
     )
     return _uses(calls, package)
+
+
+def _only_keeps(call: ast.Call) -> bool:
+    """Whether what is given is called later, if at all: `field(default_factory=list)`."""
+    return ast.unparse(call.func).split(".")[-1] in {"field", "partial"}
+
+
+def _given(call: ast.Call) -> Iterator[ast.expr]:
+    yield from call.args
+    yield from (keyword.value for keyword in call.keywords)
 
 
 def decorators(nodes: Iterable[ast.AST], package: str) -> tuple[Use, ...]:

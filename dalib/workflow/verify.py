@@ -1,38 +1,50 @@
-"""Hash every result again: is it what its record says, made from the inputs that are here?"""
+"""Hash every result again: is it what its record says, and what would be made now?"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from dalib import io
 from dalib.workflow import provenance
+from dalib.workflow.differences import differences
+from dalib.workflow.errors import ConfigError
+from dalib.workflow.specs import Specs
 
 
-def main(root: Path, scale: str) -> int:
+def main(root: Path, config: dict[str, Any]) -> int:
     """Print what does not match; 0 if everything does."""
-    folder = root / "results" / scale
-    count = sum(1 for _ in provenance.results(folder)) if folder.is_dir() else 0
-    problems = list(verify(folder))
+    folder = root / "results" / config["scale"]
+    problems = list(verify(folder, Specs(config, root)))
     print(*problems, sep="\n", end="\n" if problems else "")
-    print(f"{count} results in {folder.relative_to(root)}, {len(problems)} problems")
+    print(f"{sum(1 for _ in provenance.results(folder))} results, {len(problems)} problems")
     return 1 if problems else 0
 
 
-def verify(folder: Path) -> Iterator[str]:
-    """One line for each result that its record does not vouch for."""
-    present = cache(_content)
+def verify(folder: Path, specs: Specs) -> Iterator[str]:
+    """A line for each result that is not what its record says, or whose record is not of now.
+
+    Contents are hashed, whatever sizes and times say; code, configuration and inputs are compared
+    with the present ones.
+    """
+    content = cache(_content)
     for path, record in provenance.results(folder):
         if record is None:
             yield f"{path}: no provenance; run snakemake, which makes it again"
             continue
-        if present(str(path)) != record["outputs"][str(path)]["content"]:
+        if content(str(path)) != record["outputs"][str(path)]["content"]:
             yield f"{path}: changed since it was made; run snakemake, which restores it"
-        for name, files in record["inputs"].items():
-            for source, content in files.items():
-                if present(source) != content:
-                    yield f"{path}: made from another {name} ({source}); run snakemake"
+        inputs = {
+            name: {source: content(source) for source in files}
+            for name, files in record["inputs"].items()
+        }
+        try:
+            lines = differences(record, *specs.made(record["spec"]), inputs)
+        except ConfigError as error:
+            lines = [str(error)]
+        yield from (f"{path}: {line}; run snakemake" for line in lines)
 
 
 def _content(path: str) -> str:
