@@ -23,9 +23,9 @@ include: "rules/papers/dkf.smk"
 
 rule all:
     default_target: True
-    localrule: True
     input:
         TARGETS.values(),
+    localrule: True
 
 
 onsuccess:

@@ -25,7 +25,7 @@ from dalib.filters.particle import BootstrapParticle
 from dalib.filters.variational import Climatology, OptimalInterpolation, Var3D
 from dalib.integrate import RK4, trajectory
 from dalib.localise import Ring
-from dalib.observe import Subset, noisy
+from dalib.observe import Identity, Subset, noisy
 from dalib.streams import normal, stream, streams
 from dalib.systems.lorenz import Lorenz63, Lorenz96
 
@@ -59,8 +59,9 @@ class Setting:
         return self.integrator.flow(self.system)
 
     @property
-    def observe(self) -> Subset:
-        return Subset(tuple(range(0, self.system.size, self.every)))
+    def observe(self) -> Identity | Subset:
+        size = self.system.size
+        return Identity(size) if self.every == 1 else Subset(tuple(range(0, size, self.every)))
 
     @property
     def obs_std(self) -> float:

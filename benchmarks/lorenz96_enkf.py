@@ -18,6 +18,7 @@ from benchmarks.peer import Peer, Turn, compare
 from dalib.filters import cycle
 from dalib.filters.enkf import EnKF
 from dalib.memory import keep_freed_memory
+from dalib.observe import Identity
 from dalib.streams import streams
 
 MEMBERS, INFLATION = 40, 1.06
@@ -28,7 +29,13 @@ TARGET = 7.0
 def ours(turn: int) -> Turn:
     """All seeds at once."""
     truth, y = twin(SAKOV08, SEEDS, CYCLES - BURN_IN)
-    filter = EnKF(**SAKOV08.supplied, members=MEMBERS, inflation=INFLATION)
+    filter = EnKF(
+        step=SAKOV08.step,
+        observe=Identity(SAKOV08.system.size),
+        obs_std=SAKOV08.obs_std,
+        members=MEMBERS,
+        inflation=INFLATION,
+    )
     generator = streams("bench", range(SEEDS), f"filter {turn}")
     errors = torch.zeros(SEEDS, dtype=torch.float64)
     begin = time.process_time()

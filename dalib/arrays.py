@@ -85,16 +85,18 @@ def analyses_dataset(
 
     `time` and `seed` are the coordinates of the observations it was given.
     """
-    long_names = {
-        "mean": "analysis mean",
-        "std": "analysis standard deviation",
-        "forecast_mean": "forecast mean",
-        "forecast_std": "forecast standard deviation",
-    }
     dims = ("repeat", "seed", "time", "state")[-analyses.mean.ndim :]
+    lost = _variable(
+        dims[:-2], analyses.diverged_at, "1", "index of the time from which it diverged, -1: never"
+    )
     variables = {
-        name: _variable(dims, getattr(analyses, name), units, long_name)
-        for name, long_name in long_names.items()
+        "diverged_at": lost,
+        "mean": _variable(dims, analyses.mean, units, "analysis mean"),
+        "std": _variable(dims, analyses.std, units, "analysis standard deviation"),
+        "forecast_mean": _variable(dims, analyses.forecast_mean, units, "forecast mean"),
+        "forecast_std": _variable(
+            dims, analyses.forecast_std, units, "forecast standard deviation"
+        ),
     }
     return xr.Dataset(variables, {"time": time, "seed": seed} | _states(names))
 
@@ -106,12 +108,12 @@ def forecasts_dataset(
     start: xr.DataArray,
     interval: float,
     names: Sequence[str],
-    free_run: Tensor | None = None,
     units: str = "1",
+    **free_runs: Tensor,
 ) -> xr.Dataset:
     """Forecasts ([repeat,] [member,] seed, start, lead, state), from the times `start` on.
 
-    `free_run` ([repeat,] chain, time, state) are trajectories without observations.
+    `free_runs` ([repeat,] chain, time, state), by name, are trajectories without observations.
     """
     dims = {4: (), 5: ("repeat",), 6: ("repeat", "member")}[forecast.ndim]
     variables = {
@@ -125,10 +127,10 @@ def forecasts_dataset(
         "start": xr.Variable("start", start.values, TIME),
         "lead": xr.Variable("lead", leads.numpy(), {"units": "1", "long_name": "lead time"}),
     }
-    if free_run is not None:
-        dims = ("repeat", "chain", "time", "state")[-free_run.ndim :]
-        variables["free_run"] = _variable(dims, free_run, units, "state of a free run")
-        coords |= _times(free_run.shape[-2], interval, 0.0)
+    for name, run in free_runs.items():
+        dims = ("repeat", "chain", "time", "state")[-run.ndim :]
+        variables[name] = _variable(dims, run, units, f"state of a {name.replace('_', ' ')}")
+        coords |= _times(run.shape[-2], interval, 0.0)
     return xr.Dataset(variables, coords | _states(names))
 
 

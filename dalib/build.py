@@ -28,8 +28,7 @@ def resolve(role: str, kind: str) -> type:
         return getattr(importlib.import_module(module), name)
     except ModuleNotFoundError as error:
         raise ValueError(
-            f"{role} {kind!r}: no module {error.name!r}; "
-            "put it beside the Snakefile or install it"
+            f"{role} {kind!r}: no module {error.name!r}; put it beside the Snakefile or install it"
         ) from error
     except AttributeError as error:
         raise ValueError(f"{role} {kind!r}: module {module!r} has no class {name!r}") from error

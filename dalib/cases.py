@@ -43,7 +43,7 @@ def truth(case: Mapping, split: str, experiment: str) -> xr.Dataset:
 
 
 def observations(case: Mapping, truth: xr.Dataset, split: str, experiment: str) -> xr.Dataset:
-    """y (seed, time, obs) of the truth from its second time on; test values after `until` are NaN."""
+    """y (seed, time, obs) from the second time of the truth on; of `test`, NaN after `until`."""
     settings, x = case["observations"], truth.x.isel(time=slice(1, None))
     seeds = truth.seed.values.tolist()
     operator = build.operator(case, truth.sizes["state"])
@@ -77,8 +77,9 @@ def analyses(
     weights: xr.Dataset | None,
     batch: Mapping,
     experiment: str,
+    device: str,
 ) -> xr.Dataset:
-    """Run one filter over the test observations: mean, std, forecast_mean, forecast_std.
+    """Run one filter, or smoother, over the test observations: means and standard deviations.
 
     Args:
         method: `kind` and settings of the filter.
@@ -90,17 +91,17 @@ def analyses(
     if weights is None:
         seeds = slice(batch["index"] * batch["size"], (batch["index"] + 1) * batch["size"])
         observations, prior = observations.isel(seed=seeds), prior.isel(seed=seeds)
-    network = None if weights is None else build.network(method["model"], weights)
-    filter = build.filter(
-        case, method, obs_std=arrays.to_tensor(observations.obs_std), network=network
+    y, obs_std, mean, cov = (
+        arrays.to_tensor(array).to(device)
+        for array in (observations.y, observations.obs_std, prior["mean"], prior["cov"])
     )
-    beliefs = assimilate(
-        filter,
-        Gaussian(arrays.to_tensor(prior["mean"]), arrays.to_tensor(prior["cov"])),
-        arrays.to_tensor(observations.y),
-        streams(experiment, observations.seed.values.tolist(), "assimilate"),
-        progress=True,
-    )
+    network = None if weights is None else build.network(method["model"], weights).to(device)
+    filter = build.filter(case, method, obs_std=obs_std, network=network)
+    if hasattr(filter, "smooth"):
+        beliefs = filter.smooth(y)
+    else:
+        generator = streams(experiment, observations.seed.values.tolist(), "assimilate")
+        beliefs = assimilate(filter, Gaussian(mean, cov), y, generator, progress=True)
     names = prior.state if weights is None else weights.quantity
     return arrays.analyses_dataset(
         beliefs, time=observations.time, seed=observations.seed, names=names.values
@@ -172,28 +173,30 @@ def forecasts(
     observations: xr.Dataset,
     weights: xr.Dataset,
     experiment: str,
+    device: str,
 ) -> xr.Dataset:
-    """Forecasts of a trained model from stretches of test observations, and its free run."""
-    settings, y = case["forecasts"], arrays.to_tensor(observations.y)
+    """Forecasts of a trained model from stretches of test observations, and its free runs."""
+    settings, y = case["forecasts"], arrays.to_tensor(observations.y).to(device)
     starts = start_indices(settings, observations)
     contexts = torch.stack([y[:, i - settings["context"] : i] for i in starts.tolist()], 1)
-    forecaster = build.make(
-        "forecaster",
-        build.without(method, "model"),
-        {"network": lambda: build.network(method["model"], weights)},
-    )
-    run = settings["free_run"]
-    generator = Streams(tuple(stream(experiment, r, "free run") for r in weights["repeat"].values))
+    network = build.network(method["model"], weights).to(device)
+    forecaster = build.make("forecaster", method, {"network": lambda: network})
     forecast = forecaster.forecast(contexts.flatten(0, 1), settings["horizon"])
+
+    def free_run(noisy: bool) -> Tensor:
+        runs, run = weights["repeat"].values, settings["free_run"]
+        generator = Streams(tuple(stream(experiment, r, "free run") for r in runs))
+        one = replace(forecaster, noisy=noisy)
+        return one.free_run(run["chains"], run["samples"], generator, discard=run["discard"]).states
+
     return arrays.forecasts_dataset(
         forecast[:, 0].unflatten(1, contexts.shape[:2]),
         seed=observations.seed,
         start=observations.time[(starts - 1).tolist()],
         interval=float(observations.time[0]),
         names=weights.quantity.values,
-        free_run=forecaster.free_run(
-            run["chains"], run["samples"], generator, discard=run["discard"]
-        ).states,
+        free_run=free_run(noisy=True),
+        free_run_noiseless=free_run(noisy=False),
     ).assign_coords({"repeat": weights["repeat"]})
 
 
@@ -216,7 +219,7 @@ def samples(
 ) -> xr.Dataset:
     """States drawn by one sampler from a trained score, for each of its points and repeats."""
     network = build.network(method["model"], weights).to(device)
-    sampler = build.make("sampler", build.without(method, "model"))
+    sampler = build.make("sampler", method)
     generator = Streams(tuple(stream(experiment, run, "sample") for run in range(network.repeats)))
     drawn = sampler.sample(network, case["samples"]["count"], generator)
     to_units = network.scaling.invert  # the score is one of standardised states
@@ -260,6 +263,7 @@ def _scored_forecasts(sections: Mapping, methods: Mapping, others: Mapping) -> x
     return scores.score_forecasts(
         {**methods, "equations": reference},
         others["truth"],
+        others["training"],
         points=sections["product"]["points"],
         generator=np.random.default_rng(0),
     )

@@ -35,6 +35,7 @@ OPERATORS = {
     ">=": operator.ge,
     "within": lambda value, ends: ends[0] <= value <= ends[1],
 }
+SYMBOLS = {"<=": "≤", ">=": "≥"}
 
 
 class ClaimError(ValueError):
@@ -155,7 +156,8 @@ def criterion(section: Mapping, scale: str) -> str:
     """`< 0.4`, or `within 0.8 to 1.2`."""
     limit = threshold(section["threshold"], scale)
     ends = limit if isinstance(limit, Sequence) else [limit]
-    return f"{section['operator']} {' to '.join(f'{end:g}' for end in ends)}"
+    symbol = SYMBOLS.get(section["operator"], section["operator"])
+    return f"{symbol} {' to '.join(f'{end:g}' for end in ends)}"
 
 
 def threshold(value: Any, scale: str) -> Any:

@@ -42,6 +42,7 @@ FILTERS = {
     "ens3dvar": "dalib.filters.hybrid:Ens3DVar",
     "particle": "dalib.filters.particle:BootstrapParticle",
     "deep_kalman": "dalib.filters.deep_kalman:DeepKalmanFilter",
+    "deep_kalman_smoother": "dalib.filters.deep_kalman:DeepKalmanSmoother",
 }
 
 LOCALISATIONS = {

@@ -44,9 +44,7 @@ def measured(sections: Mapping, inputs: Mapping) -> xr.Dataset:
         for load in tqdm(work.values(), "timing")
     ]
     attrs = {"units": "s", "long_name": "CPU time per state on one thread"}
-    return xr.Dataset(
-        {"cpu_seconds_per_state": ("method", seconds, attrs)}, {"method": list(work)}
-    )
+    return xr.Dataset({"cpu_seconds_per_state": ("method", seconds, attrs)}, {"method": list(work)})
 
 
 def least_cpu_seconds(run: Callable[[], Any], repetitions: int) -> float:

@@ -119,13 +119,18 @@ def products(wildcards):
         inputs["observations"] = f"{case}/observations_test.nc"
     if wildcards.product == "forecasts":
         inputs["analyses"] = f"{case}/scores/analyses.nc"
+        inputs["training"] = f"{case}/truth_train.nc"
     return inputs
 
 
 def histories(paper, case):
     """What the training of the models behind a case's filters left behind."""
     filters = config[paper]["filters"]
-    models = [filters[name]["model"] for name in methods_of(paper, case, "analyses") if "model" in filters[name]]
+    models = [
+        filters[name]["model"]
+        for name in methods_of(paper, case, "analyses")
+        if "model" in filters[name]
+    ]
     return [path for model in models for path in model_files(paper, case, model, ".history")]
 
 
@@ -141,7 +146,7 @@ def scores(paper):
 
 def scores_of(paper, product):
     """The score files of one product, of every active case that has it."""
-    return [path for path in scores(paper) if path.endswith(f"/{product}.nc")]
+    return [path for path in scores(paper) if Path(path).stem == product]
 
 
 def model_files(paper, case, model, suffix=""):
@@ -200,10 +205,8 @@ def model_of(collection, wildcard):
         model = config[wildcards.paper][collection][method].get("model")
         if not model:
             return []
-        return (
-            f"results/{wildcards.scale}/{wildcards.paper}/{wildcards.case}"
-            f"/models/{model}/batch{wildcards.batch}.nc"
-        )
+        case = f"results/{wildcards.scale}/{wildcards.paper}/{wildcards.case}"
+        return f"{case}/models/{model}/batch{wildcards.batch}.nc"
 
     return weights
 

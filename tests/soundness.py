@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+FRAME = "dalib.workflow."  # runs the stages, makes no numbers
 TRACING = Path(__file__).parent / "tracing"  # for PYTHONPATH, with DALIB_TRACE for the folder
 
 
@@ -20,6 +21,8 @@ def unforeseen(traces: Path, project: Path) -> Iterator[str]:
         record = json.loads((project / f"{trace['output']}.prov.json").read_text())
         for file, name, line in trace["entered"]:
             unit = _unit(Path(file), name, line)
+            if _module(Path(file), project).startswith(FRAME):
+                continue
             if unit and f"{_module(Path(file), project)}:{unit}" not in record["units"]:
                 yield f"{record['stage']} {trace['output']}: {_module(Path(file), project)}:{name}"
 

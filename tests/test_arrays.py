@@ -41,12 +41,14 @@ def test_prior_and_analyses_have_units_and_names(tmp_path):
 
     class Analyses:
         mean = std = forecast_mean = forecast_std = states(2, 10, 3)
+        diverged_at = torch.tensor([-1, 4])
 
     y = arrays.observations_dataset(states(2, 10, 3), torch.ones(3), seeds=(0, 1), interval=0.05)
     analyses = arrays.analyses_dataset(Analyses, time=y.time, seed=y.seed, names=NAMES)
     assert analyses.forecast_std.dims == ("seed", "time", "state")
     Analyses.mean = Analyses.std = Analyses.forecast_mean = states(5, 2, 10, 3)
     Analyses.forecast_std = Analyses.mean
+    Analyses.diverged_at = torch.full((5, 2), -1)
     repeated = arrays.analyses_dataset(Analyses, time=y.time, seed=y.seed, names=NAMES)
     assert repeated["mean"].dims == ("repeat", "seed", "time", "state")
     for ds in (prior, y, analyses):

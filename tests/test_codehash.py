@@ -760,3 +760,9 @@ def test_digest_does_not_depend_on_order():
 def test_every_stage_has_a_closure_without_the_registry(script):
     units = closure(script, root=ROOT)
     assert not [name for name in units if name.startswith("dalib.registry:")]
+
+
+def test_the_machinery_that_runs_the_stages_does_not_count():
+    units = closure(ROOT / "workflow_scripts/simulate.py", root=ROOT)
+    assert "dalib.simulate:simulate" in units
+    assert not [name for name in units if name.startswith("dalib.workflow.")]

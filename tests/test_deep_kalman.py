@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from dalib.filters.deep_kalman import DeepKalmanFilter
+from dalib.filters.deep_kalman import DeepKalmanFilter, DeepKalmanSmoother
 from dalib.forecasters.deep_kalman import DeepKalmanForecaster
 from dalib.forecasters.equations import Equations, follow, perfect_model_forecast
 from dalib.nets.dkf import DeepKalman
@@ -93,13 +93,36 @@ def test_a_missing_component_is_taken_from_the_forecast():
     assert filter.analyse(forecast, partly).mean.isfinite().all()
 
 
-def test_a_smoother_filters_with_the_memory_of_one_observation():
+def test_smoother_means_are_the_path_without_noise():
     net, y = network(backward=True), observations()
-    belief = run(DeepKalmanFilter(net), y)
     scaled = net.scaling(y.expand(2, -1, -1, -1)).transpose(1, 2)
-    single = torch.stack([net.remember(scaled[:, t : t + 1])[:, 0] for t in range(12)], 1)
-    path = net.sample_path(single, torch.zeros(2, 12, 5, 4))
-    torch.testing.assert_close(belief.state.mean, path.mean[:, -1])
+    path = net.sample_path(net.remember(scaled), torch.zeros(2, 12, 5, 4))
+    smoothed = DeepKalmanSmoother(net).smooth(y)
+    expected = net.seen(path.mean, path.std)
+    torch.testing.assert_close(smoothed.mean, expected.mean.transpose(1, 2), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(smoothed.std, expected.std.transpose(1, 2), rtol=1e-5, atol=1e-5)
+
+
+def test_smoother_forecasts_beyond_its_last_observation():
+    """NaN at the end: the smoother of the others, then the transition alone."""
+    net, y = network(backward=True), observations()
+    y[:, 8:] = math.nan
+    smoothed = DeepKalmanSmoother(net).smooth(y)
+    torch.testing.assert_close(
+        smoothed.mean[:, :, :8], DeepKalmanSmoother(net).smooth(y[:, :8]).mean
+    )
+    forecast = DeepKalmanForecaster(net).forecast(y[:, :8], 4)
+    torch.testing.assert_close(smoothed.mean[:, :, 8:], forecast[:, 0], rtol=1e-5, atol=1e-5)
+
+
+def test_a_network_that_looks_ahead_does_not_filter():
+    with pytest.raises(ValueError, match="cannot filter; use a DeepKalmanSmoother"):
+        DeepKalmanFilter(network(backward=True))
+
+
+def test_beliefs_carry_no_graph():
+    belief = run(DeepKalmanFilter(network()), observations())
+    assert not belief.mean.requires_grad and not belief.state.mean.requires_grad
 
 
 def test_forecasts_have_the_axes_of_a_forecaster_and_start_after_the_context():

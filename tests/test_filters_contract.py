@@ -16,7 +16,8 @@ from dalib.systems.lorenz import Lorenz96
 
 SIZE, SEEDS, TIMES = 8, 3, 6
 SITES = torch.arange(SIZE)
-KINDS = sorted(set(FILTERS) - {"deep_kalman"})  # a network's contract stands in test_deep_kalman
+LEARNED = {"deep_kalman", "deep_kalman_smoother"}  # their contract stands in test_deep_kalman
+KINDS = sorted(set(FILTERS) - LEARNED)
 SETTINGS = {
     "ekf": {"model_error_std": 0.1, "inflation": 1.1},
     "enkf": {"members": 10, "inflation": 1.05, "model_error_std": 0.1},

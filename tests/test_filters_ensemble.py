@@ -76,6 +76,18 @@ def test_the_stochastic_filter_tends_to_the_kalman_filter_as_one_over_root_n():
     assert slope == pytest.approx(-0.5, abs=0.1)
 
 
+@pytest.mark.parametrize("analysis", [enkf_analysis, denkf_analysis])
+def test_where_the_whole_state_is_seen_the_short_form_is_the_general_one(analysis):
+    """D Sᵀ (S Sᵀ + N-1)⁻¹ X with X = σ S."""
+    E, _, y, obs_std = sample(12, 6, 6)
+    noise = [stream("short")] if analysis is enkf_analysis else []
+    short = analysis(E, E, y, obs_std, *noise)
+    noise = [stream("short")] if analysis is enkf_analysis else []
+    general = analysis(E, E.clone(), y, obs_std, *noise)
+    assert torch.allclose(short, general, rtol=0, atol=1e-12)
+    assert not torch.allclose(short, E, atol=1e-3)
+
+
 @pytest.mark.parametrize("obs", [4, 12])
 def test_both_spaces_give_the_same_increments_and_square_root(obs):
     """Against the formula in the space of the observations, whichever is smaller."""

@@ -132,7 +132,7 @@ def forecasts(of, error, free_run=None):
 def test_forecasts_are_verified_at_start_plus_lead():
     t = truth()
     found = scores.score_forecasts(
-        {"net": forecasts(t, 0.4)}, t, points=50, generator=np.random.default_rng(0)
+        {"net": forecasts(t, 0.4)}, t, t, points=50, generator=np.random.default_rng(0)
     )
     np.testing.assert_allclose(found.rmse, 0.4)
     np.testing.assert_allclose(found.median_error, 0.4 * np.sqrt(3))
@@ -141,11 +141,12 @@ def test_forecasts_are_verified_at_start_plus_lead():
 
 def test_a_free_run_that_is_the_truth_has_distance_zero_and_stopped_chains_are_counted():
     t = truth(seeds=4)
-    run = t.x.isel(seed=slice(2)).rename(seed="chain").drop_vars(("chain", "time"))
+    run = scores.halves(t.x)[0].rename(seed="chain").drop_vars(("chain", "time"))
     stopped = run.copy()
     stopped[1, 20:] = np.nan
     found = scores.score_forecasts(
         {"a": forecasts(t, 0.0, run), "b": forecasts(t, 0.0, stopped), "c": forecasts(t, 0.0)},
+        t,
         t,
         points=50,
         generator=np.random.default_rng(0),
@@ -180,7 +181,17 @@ def test_samples_that_are_true_states_are_nowhere_far_and_shifted_ones_are():
 
 def test_too_few_true_states_are_refused():
     with pytest.raises(ValueError, match="40 states are needed, but there are 31"):
-        scores.two_samples(truth(seeds=2).x, 40)
+        scores.thin(truth(seeds=1).x, 40)
+    with pytest.raises(ValueError, match="at least 2 trajectories, got 1"):
+        scores.halves(truth(seeds=1).x)
+
+
+def test_true_sets_come_from_different_trajectories():
+    x = truth(seeds=6, times=31).x
+    sets = scores.several_samples(x, 40, sets=5)
+    assert sets.sizes == {"set": 3, "sample": 40, "state": 3}  # 2 trajectories hold 40 states
+    flat = sets.values.reshape(-1, 3)
+    assert len(np.unique(flat, axis=0)) == len(flat)
 
 
 def test_every_score_can_be_written(tmp_path):
@@ -193,7 +204,7 @@ def test_every_score_can_be_written(tmp_path):
             scores.score_models({"net": history(10.0, 1.0, 1.5)})
         ),
         "forecasts": scores.score_forecasts(
-            {"a": forecasts(t, 0.1, run), "b": forecasts(t, 0.1)}, t, points=50, generator=g
+            {"a": forecasts(t, 0.1, run), "b": forecasts(t, 0.1)}, t, t, points=50, generator=g
         ),
         "samples": scores.score_samples(
             {"sde": samples(t, [0.0, 1.0])}, t, t, t, far=0.4, generator=g

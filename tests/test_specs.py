@@ -72,7 +72,7 @@ def units_of(spec):
 def test_spec_holds_sections_by_name_and_nothing_else(make):
     spec = make(method="{paper}.filters.{filter}")
     assert spec["config"] == {"method": {"kind": "ekf"}}
-    assert spec["seed"] == 7
+    assert spec["experiment"] == "7/lab/base"
     assert not {"device", "threads"} & spec.keys()
 
 

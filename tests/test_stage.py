@@ -28,7 +28,8 @@ class Job:
     """One job of a workflow in a folder of its own."""
 
     def __init__(self):
-        self.spec = {"code": "d1", "config": {"case": {"error_std": 1.0}}, "seed": 7}
+        self.spec = {"code": "d1", "config": {"case": {"error_std": 1.0}}}
+        self.spec["experiment"] = "7/dkf/clean"
         self.wildcards = {"scale": "smoke", "paper": "dkf", "case": "clean", "filter": "particle"}
         self.ran = 0
         io.write_text("data/y.csv", "1\n")
@@ -152,6 +153,7 @@ def test_a_change_is_computed_and_named_and_taken_back_is_reused(job, capsys, ch
 def test_another_experiment_with_equal_settings_is_not_the_same(job):
     job.run()
     job.wildcards = job.wildcards | {"case": "other"}
+    job.spec = job.spec | {"experiment": "7/dkf/other"}
     job.run()
     assert job.ran == 2 and job.seen.experiment == "7/dkf/other"
 

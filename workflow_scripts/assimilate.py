@@ -13,6 +13,7 @@ with Stage(snakemake) as stage:
         weights=io.read_if_given(snakemake.input.model),
         batch=stage.spec["batch"],
         experiment=f"{stage.experiment}/{stage.wildcards['filter']}",
+        device=stage.device,
     )
     io.write(
         analyses,

@@ -11,10 +11,11 @@ with Stage(snakemake) as stage:
         io.read(snakemake.input.observations, needs={"y": ("seed", "time", "obs")}),
         io.read(snakemake.input.model),
         experiment=f"{stage.experiment}/{stage.wildcards['forecaster']}",
+        device=stage.device,
     )
     io.write(
         forecasts,
         snakemake.output[0],
         title=f"{stage.wildcards['forecaster']} forecasts of {stage.wildcards['case']}",
-        missing=["free_run"],
+        missing=["free_run", "free_run_noiseless"],
     )

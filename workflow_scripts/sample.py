@@ -10,7 +10,7 @@ with Stage(snakemake) as stage:
         stage.config["sampler"],
         io.read(snakemake.input.model),
         experiment=f"{stage.experiment}/{stage.wildcards['sampler']}",
-        device=stage.spec["device"],
+        device=stage.device,
     )
     io.write(
         samples,

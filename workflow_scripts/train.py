@@ -12,7 +12,7 @@ with Stage(snakemake) as stage:
         io.read(snakemake.input.held_out),
         batch=stage.spec["batch"],
         experiment=f"{stage.experiment}/{stage.wildcards['model']}",
-        device=stage.spec["device"],
+        device=stage.device,
     )
     io.write(weights, snakemake.output.weights, title=f"weights of {title}")
     io.write(history, snakemake.output.history, title=f"history of {title}")

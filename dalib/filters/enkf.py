@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from dalib.filters.ensemble import EnsembleFilter, anomalies, increments, whiten
-from dalib.streams import Generator, normal
+from dalib.filters.ensemble import EnsembleFilter, centred_noise, moved, whiten
+from dalib.streams import Generator
 
 
 def enkf_analysis(
@@ -28,11 +28,9 @@ def enkf_analysis(
     Returns:
         (..., member, state), posterior states.
     """
-    _, X = anomalies(ensemble)
     S, d = whiten(predicted, y, obs_std)
-    noise = normal(tuple(S.shape), generator, S.dtype).to(S.device)
-    _, noise = anomalies(noise)
-    return ensemble + increments(d - S + noise, S, X)
+    D = centred_noise(S, generator).sub_(S).add_(d)  # in place: large arrays cost their memory
+    return moved(ensemble, predicted, y, obs_std, D, S)
 
 
 def denkf_analysis(
@@ -45,9 +43,8 @@ def denkf_analysis(
     with X, S, d of `filters.ensemble`; arguments and result as in `enkf_analysis`. The covariance
     exceeds that of the Kalman update by ¼ K H P Hᵀ Kᵀ.
     """
-    _, X = anomalies(ensemble)
     S, d = whiten(predicted, y, obs_std)
-    return ensemble + increments(d - S / 2, S, X)
+    return moved(ensemble, predicted, y, obs_std, d - S / 2, S)
 
 
 @dataclass(frozen=True, kw_only=True)

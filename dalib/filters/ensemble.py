@@ -50,7 +50,13 @@ def whiten(predicted: Tensor, y: Tensor, obs_std: Tensor | float) -> tuple[Tenso
     mean, S = anomalies(predicted)
     seen = ~y.isnan()
     precision_sqrt = (seen / like(obs_std, y))[..., None, :]
-    return S * precision_sqrt, (y.nan_to_num()[..., None, :] - mean) * precision_sqrt
+    return S.mul_(precision_sqrt), (y.nan_to_num()[..., None, :] - mean) * precision_sqrt
+
+
+def centred_noise(S: Tensor, generator: Generator) -> Tensor:
+    """Standard normal numbers like S (..., member, obs), less their mean over members."""
+    noise = normal(tuple(S.shape), generator, S.dtype).to(S.device)
+    return noise.sub_(noise.mean(-2, keepdim=True))
 
 
 def increments(D: Tensor, S: Tensor, X: Tensor) -> Tensor:
@@ -61,7 +67,8 @@ def increments(D: Tensor, S: Tensor, X: Tensor) -> Tensor:
         (L⁻¹ S Dᵀ)ᵀ L⁻¹ X        or        (L⁻¹ Dᵀ)ᵀ L⁻¹ SᵀX
 
     D (..., n, obs) are innovations, S (..., member, obs) and X (..., member, state) anomalies; the
-    result is (..., n, state). Observations in their thousands cost no more than members do.
+    result is (..., n, state). The members themselves may stand for X, since S sums to zero over
+    members. Observations in their thousands cost no more than members do.
     """
     N, p = S.shape[-2:]
     if p <= N:
@@ -71,6 +78,27 @@ def increments(D: Tensor, S: Tensor, X: Tensor) -> Tensor:
     L = cholesky(_shifted(A, N - 1))
     left = torch.linalg.solve_triangular(L, left, upper=False)
     return left.mT @ torch.linalg.solve_triangular(L, right, upper=False)
+
+
+def increments_of_seen(D: Tensor, S: Tensor) -> Tensor:
+    """D Sᵀ (S Sᵀ + N-1)⁻¹ S = D - (N-1) D (SᵀS + N-1)⁻¹, what moves the observed quantities.
+
+    `increments` of the anomalies S themselves, with two products less.
+    """
+    N = S.shape[-2]
+    U = cholesky(_shifted(S.mT @ S, N - 1), upper=True)
+    return torch.add(D, torch.cholesky_solve(D.mT, U, upper=True).mT, alpha=1 - N)
+
+
+def moved(
+    ensemble: Tensor, predicted: Tensor, y: Tensor, obs_std: Tensor | float, D: Tensor, S: Tensor
+) -> Tensor:
+    """(..., member, state), E + D Sᵀ (S Sᵀ + N-1)⁻¹ X; where the state is what is seen, X = σ S."""
+    N, p = S.shape[-2:]
+    if predicted is ensemble and p <= N and not y.isnan().any():
+        std = like(obs_std, y).expand_as(y)
+        return torch.addcmul(ensemble, std[..., None, :], increments_of_seen(D, S))
+    return increments(D, S, ensemble).add_(ensemble)
 
 
 def log_likelihood(predicted: Tensor, y: Tensor, obs_std: Tensor | float) -> Tensor:
@@ -147,4 +175,5 @@ class EnsembleFilter:
 
 
 def _shifted(A: Tensor, by: float) -> Tensor:
-    return A + by * torch.eye(A.shape[-1], dtype=A.dtype, device=A.device)
+    A.diagonal(dim1=-2, dim2=-1).add_(by)
+    return A

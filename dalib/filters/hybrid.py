@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from dalib.filters.base import Ensemble, Gaussian
-from dalib.filters.ensemble import EnsembleFilter, anomalies
+from dalib.filters.ensemble import EnsembleFilter, centred_noise
 from dalib.filters.kalman import (
     error_cov,
     gain,
@@ -14,7 +14,7 @@ from dalib.filters.kalman import (
     without_missing,
 )
 from dalib.filters.linalg import check_covariance, like
-from dalib.streams import Generator, normal
+from dalib.streams import Generator
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ class Ens3DVar(EnsembleFilter):
     def updated(self, E: Tensor, predicted: Tensor, y: Tensor, generator: Generator) -> Tensor:
         """(..., member, state)."""
         mean, C = self._moments(E)
-        _, noise = anomalies(normal(tuple(predicted.shape), generator, E.dtype).to(E.device))
+        noise = centred_noise(predicted, generator)
         D = (y[..., None, :] - predicted + noise * like(self.obs_std, y)).nan_to_num()
         H = observation_matrix(self.observe, mean)
         _, H, R = without_missing(y, H, error_cov(self.obs_std, y))

@@ -12,13 +12,13 @@ def like(value: Tensor | float, x: Tensor) -> Tensor:
     return torch.as_tensor(value, dtype=x.dtype, device=x.device)
 
 
-def cholesky(A: Tensor) -> Tensor:
-    """(..., n, n) -> (..., n, n), the lower factor of a positive definite matrix.
+def cholesky(A: Tensor, *, upper: bool = False) -> Tensor:
+    """(..., n, n) -> (..., n, n), the lower (or upper) factor of a positive definite matrix.
 
     NaN where there is none: one seed that is lost must not stop its batch, and `cycle` finds it by
     its NaN. What a user supplies is checked before, by `check_covariance`.
     """
-    L, info = torch.linalg.cholesky_ex(A)
+    L, info = torch.linalg.cholesky_ex(A, upper=upper)
     return L.masked_fill((info > 0)[..., None, None], float("nan")) if info.any() else L
 
 

@@ -40,9 +40,7 @@ class DeepKalmanForecaster:
     @torch.no_grad()
     def forecast(self, context: Tensor, horizon: int, generator: Generator | None = None) -> Tensor:
         """Means iterated: (case, time, obs) -> (repeat, 1, case, horizon, obs)."""
-        state = self.network.begin((context.shape[0],))
-        for y in context.unbind(1):
-            state = self.network.update(self.network.predict(state), y)
+        *_, (_, state) = self.network.track(context)
         return self.iterate(state, horizon).unsqueeze(1)
 
     @torch.no_grad()

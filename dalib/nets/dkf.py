@@ -1,6 +1,7 @@
 """Deep Kalman filter: a latent state-space model and the network that infers its states."""
 
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -216,17 +217,16 @@ class DeepKalman(nn.Module):
             mean, std = self.transition_mean(state.mean), self.transition_std(state.mean)
         return LatentState(mean, std, state.memory, state.age + 1)
 
-    def update(self, state: LatentState, y: Tensor) -> LatentState:
-        """q(z_t | z_{t-1}, y_1 ... y_t); y (..., obs), in its own units, the same for all repeats.
+    def update(self, state: LatentState, y: Tensor, memory: Tensor | None = None) -> LatentState:
+        """q(z_t | z_{t-1}, y), y_t (..., obs) in its own units, the same for all repeats.
 
         A missing value (NaN) is replaced by its prediction; where all are missing the prediction
-        stands. A backward memory is that of the single observation y_t.
+        stands. Without `memory`, as a smoother has it, the recurrence goes on with y_t.
         """
         known = y.isfinite()
-        predicted = self.scaling.invert(self.emission(state.mean))
-        x = self.scaling(torch.where(known, y, predicted))
-        memory = torch.zeros_like(state.memory) if self.backward else state.memory
-        memory = self.memory.step(x, memory)
+        if memory is None:
+            predicted = self.scaling.invert(self.emission(state.mean))
+            memory = self.memory.step(self.scaling(torch.where(known, y, predicted)), state.memory)
         q = self.posterior(state.mean, memory)
         any_known = known.any(-1, keepdim=True)
         return LatentState(
@@ -235,6 +235,31 @@ class DeepKalman(nn.Module):
             memory,
             state.age,
         )
+
+    def track(self, y: Tensor) -> Iterator[tuple[LatentState, LatentState]]:
+        """(prediction, update) at each time of y (..., time, obs).
+
+        Estimates of a `backward` network know all observations that follow, of a forward one none.
+        """
+        state = self.begin(y.shape[:-2])
+        memories = self._look_ahead(y) if self.backward else [None] * y.shape[-2]
+        for y_t, memory in zip(y.unbind(-2), memories, strict=True):
+            predicted = self.predict(state)
+            state = self.update(predicted, y_t, memory)
+            yield predicted, state
+
+    def _look_ahead(self, y: Tensor) -> list[Tensor]:
+        """Backward memories h_1 ... h_T of y (..., time, obs); a missing value counts as the mean,
+        and where all are missing the memory stays.
+        """
+        h = self.begin(y.shape[:-2]).memory
+        memories = []
+        for y_t in reversed(y.unbind(-2)):
+            known = y_t.isfinite()
+            x = self.scaling(y_t.expand(len(h), *y_t.shape)).nan_to_num(0)
+            h = torch.where(known.any(-1, keepdim=True), self.memory.step(x, h), h)
+            memories.append(h)
+        return memories[::-1]
 
     def seen(self, mean: Tensor, std: Tensor) -> Moments:
         """Emission of a latent Gaussian, (repeat, ..., obs), in the units of the observations.

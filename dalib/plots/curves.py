@@ -34,7 +34,7 @@ def learning_figure(data: xr.Dataset) -> Figure:
     ax.set_ylabel("−ELBO per time step (nats)")
     ax.grid(axis="y")
     if data.sizes["check"] > 10:  # long enough to have levelled
-        learning_inset(ax.inset_axes((0.4, 0.36, 0.58, 0.5)), data)
+        learning_inset(ax.inset_axes((0.4, 0.36, 0.56, 0.5)), data)
     repeats = data.sizes["repeat"]
     note = f"median and range of {repeats} trainings" if repeats > 1 else "one training"
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, title=note, title_fontsize=7)

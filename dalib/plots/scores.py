@@ -27,7 +27,7 @@ def cases(ax: Axes, data: xr.Dataset) -> None:
         at = data.sel(case=case)
         methods = [m for m in data.method.values if np.isfinite(at.rmse.sel({"method": m})).any()]
         for j, method in enumerate(methods):
-            values = at.rmse.sel({"method": method}).values.ravel()
+            values = np.unique(at.rmse.sel({"method": method}))  # untrained: equal in all repeats
             place = i + 0.25 * (j - (len(methods) - 1) / 2)
             strip(ax, place, values[np.isfinite(values)], style.colour(method))
         level = float(at.obs_rmse.median())
@@ -60,7 +60,7 @@ def samplers(ax: Axes, data: xr.Dataset, variable: str) -> None:
     ax.grid(axis="y")
 
 
-def level(ax: Axes, values: np.ndarray, text: str) -> None:
+def level(ax: Axes, values: np.ndarray, text: str, below: bool = False) -> None:
     """A reference value for each position on the x axis, named at the last."""
     places = np.arange(len(values))
     ends = np.stack([places - 0.4, places + 0.4])
@@ -68,9 +68,10 @@ def level(ax: Axes, values: np.ndarray, text: str) -> None:
     ax.annotate(
         text,
         (places[-1] + 0.4, values[-1]),
-        xytext=(0, 2.5),
+        xytext=(0, -2.5 if below else 2.5),
         textcoords="offset points",
         ha="right",
+        va="top" if below else "bottom",
         fontsize=6.5,
     )
 
@@ -87,7 +88,7 @@ def overview_figure(data: xr.Dataset) -> Figure:
     axes["w1"].set_ylim(bottom=0)
     axes["w1"].set_ylabel("$W_1$, ratio to two true sets")
     samplers(axes["nearest"], data, "nearest_median")
-    level(axes["nearest"], data.noisy_nearest_median.values, "noisy true states")
+    level(axes["nearest"], data.noisy_nearest_median.values, "noisy true states", below=True)
     axes["nearest"].set_yscale("log")
     axes["nearest"].set_ylabel("median distance to true states")
     style.letter(axes.values())

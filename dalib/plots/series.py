@@ -4,6 +4,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from dalib.plots import style
 
@@ -31,6 +32,8 @@ def errors(ax: Axes, data: xr.Dataset) -> None:
             linewidth=0.95,
         )
     ax.set_yscale("log")
+    ax.yaxis.set_major_locator(LogLocator(numticks=12))
+    ax.yaxis.set_minor_formatter("")
     ax.set_ylabel("error norm")
     ax.grid(axis="y")
 

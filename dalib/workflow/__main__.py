@@ -16,6 +16,7 @@ VERBS = {
     "run": "run snakemake as make does: clear dead locks, then make the index",
     "check": "check the configuration",
     "index": "make results/<scale>/index.html from what exists",
+    "plan": "jobs and core hours of a scale, before it is started",
     "list": "papers, figures and tables",
     "explain": "the code a stage really uses, and what changed since its results were made",
     "audit": "put away results that are not what their record says",
@@ -50,6 +51,8 @@ def dispatch(verb: str, config: dict[str, Any], names: list[str], raw: list[str]
             print(f"configuration in order: scale {scale}")
         case "run":
             return import_module("dalib.workflow.run").main(ROOT, scale, raw)
+        case "plan":
+            return import_module("dalib.workflow.plan").main(ROOT, config, names)
         case "list":
             return import_module("dalib.workflow.listing").main(ROOT, config)
         case "prune":

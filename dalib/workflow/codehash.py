@@ -10,7 +10,8 @@ edge leads from it to every unit that its names can refer to. In doubt more is t
     a call of own code when a module loads     that unit, whenever its module is loaded
 
 A top-level dictionary of dotted names (a registry) is no unit: what a job really names comes in as
-a root. Files a module reads are listed beside it in `CODEHASH_FILES`.
+a root. Nor is the machinery that runs the stages (`FRAME`). Files a module reads are listed beside
+it in `CODEHASH_FILES`.
 
 Python cannot be followed everywhere. Not seen are code found by its text (`eval` of a string),
 subclasses found through their base class, and objects changed from outside their module; write such
@@ -31,6 +32,10 @@ from dalib.workflow.syntax import SCRIPT, SIDE, Definition, Source, Unit, read
 
 # Nothing but the roots comes out of what these modules do with importlib.
 RESOLVERS = {"dalib.build"}
+
+# What runs the stages makes no numbers: a better message must not recompute anything. What of it
+# reaches a result (names of random streams, threads, device) stands in the spec.
+FRAME = {"dalib.workflow"}
 
 HARMLESS = {
     "abc.abstractmethod",
@@ -338,6 +343,8 @@ class Reach:
         for (module, name), refers_to in self.units.items():
             source = self.modules.get(module)
             if name == SIDE and not source.split.units[SIDE]:
+                continue
+            if _begins_with(module, FRAME):
                 continue
             text = "\n".join([source.unit(name).text, *refers_to])
             table[f"{module}:{name}"] = hashlib.sha256(text.encode()).hexdigest()

@@ -41,6 +41,11 @@ class Artefact(NamedTuple):
         return self.folder / f"{self.name}{'.png' if self.kind == PICTURES else '.md'}"
 
     @property
+    def output(self) -> str:
+        """The shown file by the name it has in records, from the root of the project."""
+        return f"results/{self.folder.parents[1].name}/{self.paper}/{self.kind}/{self.shown.name}"
+
+    @property
     def title(self) -> str:
         """`fig2b` -> `Figure 2b`, `table_filters` -> `Table: filters`."""
         number = re.fullmatch(r"(fig|table|timing_table)_?(\w+)", self.name)
@@ -152,10 +157,11 @@ def html(root: Path, results: Path, scale: str, rows: list[dict], state: str) ->
     known = papers(root, results)
     items = {paper: artefacts(root, results, paper) for paper in known}
     missing = [a for many in items.values() for a in many if not a.shown.exists()]
+    told = {str(Path(output)) for job in failed for output in job["outputs"]}
     body = [
         f"<h1>Results at scale <em>{escape(scale)}</em></h1>",
         overview(rows, items, missing, failed, made),
-        trouble(missing, failed, root, results),
+        trouble([a for a in missing if a.output not in told], failed, root, results),
         *(paper_section(p, known[p], items[p], rows, made, results) for p in known),
         times(made),
         software(made),
@@ -294,7 +300,7 @@ def figure(item: Artefact, made: dict, results: Path) -> str:
     return (
         f'<figure id="{escape(item.paper)}-{escape(item.name)}">{content}'
         f'<figcaption>{caption} <span class="links">{links}</span></figcaption>'
-        f"{history(item, made, results)}</figure>"
+        f"{history(item, made)}</figure>"
     )
 
 
@@ -331,12 +337,11 @@ def table_row(cells: Iterable[str], tag: str, right: Iterable[bool]) -> str:
 # --- how it was made ---------------------------------------------------------------------------
 
 
-def history(item: Artefact, made: dict, results: Path) -> str:
+def history(item: Artefact, made: dict) -> str:
     """The job behind an artefact and, step by step, the jobs behind its inputs."""
-    output = f"results/{results.name}/{item.paper}/{item.kind}/{item.shown.name}"
-    if output not in made:
+    if item.output not in made:
         return ""
-    lines = "".join(f"<li>{line}</li>" for line in chain(output, made))
+    lines = "".join(f"<li>{line}</li>" for line in chain(item.output, made))
     return f"<details><summary>how it was made</summary><ol>{lines}</ol></details>"
 
 
@@ -492,7 +497,8 @@ th, td { text-align: left; vertical-align: top; padding: .35rem .7rem;
 th { color: var(--soft); font-weight: 600; } .num { text-align: right; white-space: nowrap;
      font-variant-numeric: tabular-nums; }
 .claims { width: 100%; } .claims .id { white-space: nowrap; font-weight: 600; }
-.claims td:nth-child(2) { min-width: 11rem; } .claims td:nth-child(3) { min-width: 9rem; }
+.claims td:nth-child(2) { min-width: 11rem; } .claims td:nth-child(3) { min-width: 8rem; }
+.claims td:nth-child(4) { min-width: 20rem; } .spread, .limit, figure td { white-space: nowrap; }
 .numbers { list-style: none; margin: 0; padding: 0; } .numbers li { margin-bottom: .15rem; }
 figure { margin: 1.75rem 0; padding: 1rem; background: var(--card); border-radius: .5rem; }
 figure img { display: block; max-width: 100%; height: auto; margin: 0 auto; background: #fff;

@@ -1,7 +1,8 @@
 """The one `params` entry of each rule: the sections a stage uses, and a digest of its code.
 
-    {"code": digest, "config": {name: section}, "seed": ..., "device": ..., ...}
+    {"code": digest, "config": {name: section}, "experiment": ..., "device": ..., ...}
 
+`experiment` is the first name of every random stream: base seed, paper and case.
 It depends on configuration, wildcards and code alone, and holds plain JSON values: Snakemake
 compares the text of it. `script` and `sections` say what it was made from, so that it can be made
 again beside a record.
@@ -54,7 +55,11 @@ class Specs:
         def of(wildcards: Any) -> dict[str, Any]:
             filled = dict(wildcards.items())
             found = {n: [dotted.format(**filled), *keys] for n, (dotted, *keys) in wanted.items()}
-            extras = {"seed": self.config["seed"]}
+            extras = {}
+            if {"paper", "case"} <= filled.keys():
+                extras["experiment"] = "/".join(
+                    (str(self.config["seed"]), filled["paper"], filled["case"])
+                )
             if device:
                 extras["device"] = resolved_device(self.config["device"])
             if threads is not None:

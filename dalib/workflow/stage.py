@@ -58,7 +58,7 @@ class Stage:
     @property
     def experiment(self) -> str:
         """The first name of every random stream of this job."""
-        return f"{self.spec['seed']}/{self.wildcards['paper']}/{self.wildcards['case']}"
+        return self.spec["experiment"]
 
     @property
     def job(self) -> str:

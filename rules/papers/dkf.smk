@@ -1,34 +1,33 @@
 """Figures and tables of "Deep Kalman filtering and generative diffusion models"."""
 
-DKF = "results/{scale}/dkf/"
 DKF_FIGURES = ["fig1", "fig2a", "fig2b", "fig4", "figS1"]
 DKF_TABLES = ["table1", "table_filters", "timing_table1"]
 
 TARGETS["dkf"] = [
-    *expand(DKF + "figures/{name}.{kind}", name=DKF_FIGURES, kind=["pdf", "png", "nc"], **SCALE),
-    *expand(DKF + "tables/{name}.{kind}", name=DKF_TABLES, kind=["md", "csv"], **SCALE),
-    *expand(DKF + "scorecard.json", **SCALE),
+    *expand("results/{scale}/dkf/figures/{name}.{kind}", name=DKF_FIGURES, kind=["pdf", "png", "nc"], **SCALE),
+    *expand("results/{scale}/dkf/tables/{name}.{kind}", name=DKF_TABLES, kind=["md", "csv"], **SCALE),
+    *expand("results/{scale}/dkf/scorecard.json", **SCALE),
 ]
 
 
 rule dkf:
-    localrule: True
     input:
         TARGETS["dkf"],
+    localrule: True
 
 
 rule dkf_fig1:
     input:
-        truth=DKF + "attractor/truth_test.nc",
+        truth="results/{scale}/dkf/attractor/truth_test.nc",
     output:
-        pdf=DKF + "figures/fig1.pdf",
+        pdf="results/{scale}/dkf/figures/fig1.pdf",
         png=report(
-            DKF + "figures/fig1.png",
+            "results/{scale}/dkf/figures/fig1.png",
             caption="../../docs/captions/dkf_fig1.rst",
             category="dkf",
             labels={"figure": "1"},
         ),
-        data=DKF + "figures/fig1.nc",
+        data="results/{scale}/dkf/figures/fig1.nc",
     log:
         "results/{scale}/logs/figures/dkf_fig1.log",
     benchmark:
@@ -47,14 +46,14 @@ rule dkf_fig2a:
     input:
         history=model_files("dkf", "clean", "dkf", ".history"),
     output:
-        pdf=DKF + "figures/fig2a.pdf",
+        pdf="results/{scale}/dkf/figures/fig2a.pdf",
         png=report(
-            DKF + "figures/fig2a.png",
+            "results/{scale}/dkf/figures/fig2a.png",
             caption="../../docs/captions/dkf_fig2a.rst",
             category="dkf",
             labels={"figure": "2a"},
         ),
-        data=DKF + "figures/fig2a.nc",
+        data="results/{scale}/dkf/figures/fig2a.nc",
     log:
         "results/{scale}/logs/figures/dkf_fig2a.log",
     benchmark:
@@ -71,20 +70,20 @@ rule dkf_fig2a:
 
 rule dkf_fig2b:
     input:
-        truth=DKF + "clean/truth_test.nc",
-        observations=DKF + "clean/observations_test.nc",
-        ekf=DKF + "clean/analyses/ekf/batch0.nc",
-        particle=DKF + "clean/analyses/particle/batch0.nc",
-        dkf=DKF + "clean/analyses/dkf/batch0.nc",
+        truth="results/{scale}/dkf/clean/truth_test.nc",
+        observations="results/{scale}/dkf/clean/observations_test.nc",
+        ekf="results/{scale}/dkf/clean/analyses/ekf/batch0.nc",
+        particle="results/{scale}/dkf/clean/analyses/particle/batch0.nc",
+        dkf="results/{scale}/dkf/clean/analyses/dkf/batch0.nc",
     output:
-        pdf=DKF + "figures/fig2b.pdf",
+        pdf="results/{scale}/dkf/figures/fig2b.pdf",
         png=report(
-            DKF + "figures/fig2b.png",
+            "results/{scale}/dkf/figures/fig2b.png",
             caption="../../docs/captions/dkf_fig2b.rst",
             category="dkf",
             labels={"figure": "2b"},
         ),
-        data=DKF + "figures/fig2b.nc",
+        data="results/{scale}/dkf/figures/fig2b.nc",
     log:
         "results/{scale}/logs/figures/dkf_fig2b.log",
     benchmark:
@@ -101,17 +100,17 @@ rule dkf_fig2b:
 
 rule dkf_fig4:
     input:
-        truth=DKF + "states/truth_test.nc",
-        langevin=DKF + "states/samples/langevin/batch0.nc",
+        truth="results/{scale}/dkf/states/truth_test.nc",
+        langevin="results/{scale}/dkf/states/samples/langevin/batch0.nc",
     output:
-        pdf=DKF + "figures/fig4.pdf",
+        pdf="results/{scale}/dkf/figures/fig4.pdf",
         png=report(
-            DKF + "figures/fig4.png",
+            "results/{scale}/dkf/figures/fig4.png",
             caption="../../docs/captions/dkf_fig4.rst",
             category="dkf",
             labels={"figure": "4"},
         ),
-        data=DKF + "figures/fig4.nc",
+        data="results/{scale}/dkf/figures/fig4.nc",
     log:
         "results/{scale}/logs/figures/dkf_fig4.log",
     benchmark:
@@ -129,17 +128,17 @@ rule dkf_fig4:
 rule dkf_figS1:
     input:
         analyses=scores_of("dkf", "analyses"),
-        forecasts=DKF + "clean/scores/forecasts.nc",
-        samples=DKF + "states/scores/samples.nc",
+        forecasts="results/{scale}/dkf/clean/scores/forecasts.nc",
+        samples="results/{scale}/dkf/states/scores/samples.nc",
     output:
-        pdf=DKF + "figures/figS1.pdf",
+        pdf="results/{scale}/dkf/figures/figS1.pdf",
         png=report(
-            DKF + "figures/figS1.png",
+            "results/{scale}/dkf/figures/figS1.png",
             caption="../../docs/captions/dkf_figS1.rst",
             category="dkf",
             labels={"figure": "S1"},
         ),
-        data=DKF + "figures/figS1.nc",
+        data="results/{scale}/dkf/figures/figS1.nc",
     log:
         "results/{scale}/logs/figures/dkf_figS1.log",
     benchmark:
@@ -157,18 +156,18 @@ rule dkf_figS1:
 rule dkf_tables:
     input:
         analyses=scores_of("dkf", "analyses"),
-        clean=DKF + "clean/scores/analyses.nc",
-        samples=DKF + "states/scores/samples.nc",
-        timing=DKF + "clean/timing.nc",
+        clean="results/{scale}/dkf/clean/scores/analyses.nc",
+        samples="results/{scale}/dkf/states/scores/samples.nc",
+        timing="results/{scale}/dkf/clean/timing.nc",
     output:
         table1=report(
-            expand(DKF + "tables/table1.{kind}", kind=["md", "csv"], allow_missing=True),
+            expand("results/{scale}/dkf/tables/table1.{kind}", kind=["md", "csv"], allow_missing=True),
             caption="../../docs/captions/dkf_table1.rst",
             category="dkf",
             labels={"table": "1"},
         ),
-        filters=multiext(DKF + "tables/table_filters", ".md", ".csv"),
-        timing=multiext(DKF + "tables/timing_table1", ".md", ".csv"),
+        filters=multiext("results/{scale}/dkf/tables/table_filters", ".md", ".csv"),
+        timing=multiext("results/{scale}/dkf/tables/timing_table1", ".md", ".csv"),
     log:
         "results/{scale}/logs/tables/dkf.log",
     benchmark:

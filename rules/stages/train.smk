@@ -9,8 +9,8 @@ rule train:
         "results/{scale}/logs/train/{paper}.{case}.{model}.{batch}.log",
     benchmark:
         "results/{scale}/benchmarks/train/{paper}.{case}.{model}.{batch}.tsv"
-    threads: 1
     priority: 10
+    threads: 1
     resources:
         mem_mb=mem("train"),
         runtime=runtime("train"),

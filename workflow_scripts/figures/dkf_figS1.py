@@ -19,5 +19,5 @@ with Stage(snakemake) as stage:
         io.read(snakemake.input.samples),
         cases,
     )
-    io.write(data, snakemake.output.data, title="Figure S1: scores", missing=["rmse"])
+    io.write(data, snakemake.output.data, title="Figure S1: scores", missing=["rmse", "obs_rmse"])
     io.write_figure(scores.overview_figure(data), snakemake.output.pdf, snakemake.output.png)
