@@ -117,14 +117,23 @@ class EulerMaruyama:
         return self.dt * self.steps
 
     def flow(self, system) -> Callable[[Tensor, Generator], Tensor]:
-        """The random map (x, generator) -> x' over one interval, x (..., state)."""
+        """The random map (x, generator) -> x' over one interval, x (..., state).
 
-        def flow(x: Tensor, generator: Generator) -> Tensor:
+        Its attribute `random` says that it needs a generator; `trajectory` gives it one.
+        """
+
+        def flow(x: Tensor, generator: Generator | None = None) -> Tensor:
+            if generator is None:
+                raise ValueError(
+                    "an Euler-Maruyama step draws noise and needs a generator; give filters and "
+                    "forecasts a deterministic integrator (rk4) and the noise as model_error_std"
+                )
             for _ in range(self.steps):
                 noise = normal(tuple(x.shape), generator, x.dtype)
                 x = x + self.dt * system.drift(x) + math.sqrt(self.dt) * self.noise_std * noise
             return x
 
+        flow.random = True
         return flow
 
 
@@ -201,11 +210,13 @@ def trajectory(
 ) -> Tensor:
     """(..., state) -> (..., count + 1, state): x0 and the `count` states that follow.
 
-    With `noise_std`, x <- step(x) + noise_std N(0, I) after every interval; it needs a generator.
+    With `noise_std`, x <- step(x) + noise_std N(0, I) after every interval. That, and a step that
+    is `random`, needs a generator.
     """
+    arguments = (generator,) if getattr(step, "random", False) else ()
     x, states = x0, [x0]
     for _ in range(count):
-        x = step(x)
+        x = step(x, *arguments)
         if noise_std:
             x = x + noise_std * normal(tuple(x.shape), generator, x.dtype)
         states.append(x)

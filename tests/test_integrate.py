@@ -127,6 +127,15 @@ def test_euler_maruyama_without_noise_is_eulers_method():
     assert x.item() == pytest.approx(0.9**5)
 
 
+def test_a_trajectory_of_random_steps_is_given_the_generator():
+    flow, x0 = EulerMaruyama(0.1, 0.5).flow(Decay()), torch.zeros(3, 1, dtype=torch.float64)
+    path = trajectory(flow, x0, 2, generator=streams("em", range(3), "noise"))
+    again = flow(flow(x0, generator := streams("em", range(3), "noise")), generator)
+    assert torch.equal(path[:, 2], again)
+    with pytest.raises(ValueError, match="needs a generator; give filters"):
+        flow(x0)
+
+
 def test_trajectory_starts_with_its_first_state():
     flow = RK4(0.05).flow(Lorenz63())
     x0 = states(Lorenz63(), 2)

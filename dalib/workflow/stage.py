@@ -27,6 +27,7 @@ from dalib.workflow.differences import differences
 from dalib.workflow.store import Store, StoreError, directory, key
 
 PACKAGES = ("dalib", "matplotlib", "netCDF4", "numpy", "scipy", "snakemake", "torch", "xarray")
+PROGRESS_EVERY = 5  # seconds between two lines of a progress bar in a log
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -45,6 +46,7 @@ class Stage:
         self._open = ExitStack()
         set_threads(self.spec.get("threads", 1))
         os.environ["MPLBACKEND"] = "Agg"
+        os.environ["TQDM_MININTERVAL"] = str(PROGRESS_EVERY)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -283,7 +285,11 @@ def say(message: str) -> None:
 
 @dataclass
 class Tee:
-    """Everything printed goes to the terminal and, without progress bars, to a log."""
+    """Everything printed goes to a log, and all but progress bars to the terminal.
+
+    Jobs that run side by side would draw their bars over each other; in a log each state of a bar
+    is a line, one every few seconds.
+    """
 
     path: Path
 
@@ -304,11 +310,16 @@ class Tee:
 class Both:
     terminal: TextIO
     log: TextIO
+    drawing: bool = False  # the last text was a progress bar, which draws over itself
 
     def write(self, text: str) -> int:
-        if "\r" not in text:  # a progress bar draws over itself
+        ends, self.drawing = self.drawing and text == "\n", "\r" in text
+        if self.drawing:
+            self.log.write(text.strip("\r") + "\n" if text.strip() else "")
+        elif not ends:
             self.log.write(text)
-        return self.terminal.write(text)
+            self.terminal.write(text)
+        return len(text)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.terminal, name)
