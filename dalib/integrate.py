@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dalib.streams import Generator, normal
+from dalib.streams import Generator, normal_like
 
 CHUNK = 32768  # numbers of state advanced together: four work arrays of 256 KiB stay in cache
 
@@ -129,8 +129,8 @@ class EulerMaruyama:
                     "forecasts a deterministic integrator (rk4) and the noise as model_error_std"
                 )
             for _ in range(self.steps):
-                noise = normal(tuple(x.shape), generator, x.dtype)
-                x = x + self.dt * system.drift(x) + math.sqrt(self.dt) * self.noise_std * noise
+                noise = math.sqrt(self.dt) * self.noise_std * normal_like(x, generator)
+                x = x + self.dt * system.drift(x) + noise
             return x
 
         flow.random = True
@@ -218,7 +218,7 @@ def trajectory(
     for _ in range(count):
         x = step(x, *arguments)
         if noise_std:
-            x = x + noise_std * normal(tuple(x.shape), generator, x.dtype)
+            x = x + noise_std * normal_like(x, generator)
         states.append(x)
     return torch.stack(states, dim=-2)
 

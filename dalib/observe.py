@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dalib.streams import Generator, normal, uniform
+from dalib.streams import Generator, normal_like, uniform
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def noisy(operator, x: Tensor, error_std: float | Tensor, generator: Generator) 
     of x is the seed.
     """
     y = operator(x)
-    return y + error_std * normal(tuple(y.shape), generator, y.dtype)
+    return y + error_std * normal_like(y, generator)
 
 
 def with_gaps(y: Tensor, share: float, generator: Generator) -> Tensor:

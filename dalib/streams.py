@@ -53,6 +53,11 @@ def normal(
     return drawn.to(dtype)
 
 
+def normal_like(x: Tensor, generator: Generator | None) -> Tensor:
+    """Standard normal numbers with the shape, dtype and device of x."""
+    return normal(tuple(x.shape), generator, x.dtype).to(x.device)
+
+
 def uniform(
     shape: tuple[int, ...], generator: Generator | None, dtype: torch.dtype = torch.float64
 ) -> Tensor:

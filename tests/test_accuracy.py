@@ -4,6 +4,7 @@ import csv
 
 import pytest
 import torch
+
 from benchmarks import accuracy, accuracy_linear, accuracy_systems
 from benchmarks.rows import HEADER, Row, line, run, write_csv
 

@@ -171,6 +171,11 @@ def test_a_taper_of_another_shape_is_refused():
         filter.analyse(Ensemble(E), y, None)
 
 
+def test_local_analyses_without_a_taper_say_what_they_need():
+    with pytest.raises(ValueError, match="the LETKF needs a taper"):
+        LETKF(step=None, observe=None, obs_std=1.0, members=6)
+
+
 def test_a_rotation_is_orthogonal_and_keeps_mean_and_covariance():
     N = 7
     Q = rotation((3, N), streams("rotation", range(3), "filter"))

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from dalib.streams import integers, normal, stream, streams, uniform
+from dalib.streams import integers, normal, normal_like, stream, streams, uniform
 
 
 def test_a_stream_is_its_names():
@@ -50,3 +50,10 @@ def test_a_batch_of_another_size_than_its_streams_is_refused():
         normal((3, 2), streams("run", range(4), "noise"))
     with pytest.raises(ValueError, match="4 streams"):
         uniform((), streams("run", range(4), "noise"))
+
+
+def test_numbers_like_a_tensor_have_its_shape_and_type():
+    x = torch.zeros(2, 3, dtype=torch.float32)
+    drawn = normal_like(x, streams("run", range(2), "noise"))
+    assert drawn.shape == x.shape and drawn.dtype == x.dtype
+    assert torch.equal(drawn, normal((2, 3), streams("run", range(2), "noise"), torch.float32))

@@ -94,13 +94,14 @@ class GaussianFilter:
 
     def analyse(self, belief: Gaussian, y: Tensor, generator: Generator | None = None) -> Gaussian:
         """(..., obs) observed; linearised at the mean of the belief."""
-        return update(belief, *self._seen_from(belief.mean, y))
+        return update(belief, *self.seen_from(belief.mean, y))
 
     def log_likelihood(self, forecast: Gaussian, y: Tensor) -> Tensor:
         """(...,), log-density of y (..., obs) under the forecast."""
-        return log_likelihood(forecast, *self._seen_from(forecast.mean, y))
+        return log_likelihood(forecast, *self.seen_from(forecast.mean, y))
 
-    def _seen_from(self, mean: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def seen_from(self, mean: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Innovation y - h(mean), tangent H of h at the mean, error covariance R."""
         H = observation_matrix(self.observe, mean)
         return y - self.observe(mean), H, error_cov(self.obs_std, y)
 

@@ -123,8 +123,8 @@ def _around(mean: Tensor, cov: Tensor) -> Gaussian:
 
 
 def _interpolated(filter: GaussianFilter, belief: Gaussian, cov: Tensor, y: Tensor) -> Gaussian:
-    """The Kalman update; one gain for all seeds where they see alike, so `cov` (state, state)."""
-    innovation, H, R = filter._seen_from(belief.mean, y)
+    """The Kalman update with one covariance (state, state) for all seeds."""
+    innovation, H, R = filter.seen_from(belief.mean, y)
     mean, cov = update(Gaussian(belief.mean, cov), innovation, H, R)
     return _around(mean, cov) if cov.ndim < mean.ndim + 1 else Gaussian(mean, cov)
 

@@ -313,6 +313,8 @@ class Both:
     drawing: bool = False  # the last text was a progress bar, which draws over itself
 
     def write(self, text: str) -> int:
+        if not text:
+            return 0
         ends, self.drawing = self.drawing and text == "\n", "\r" in text
         if self.drawing:
             self.log.write(text.strip("\r") + "\n" if text.strip() else "")
