@@ -6,7 +6,7 @@ config := scale=$(SCALE) $(if $(SEEDS),seeds=$(SEEDS))
 figure := $(if $(FIGURE),results/$(SCALE)/$(dir $(FIGURE))figures/$(notdir $(FIGURE)).pdf)
 targets := $(or $(figure),$(PAPER))
 
-.PHONY: all setup test accuracy bench list report explain plan doctor verify unlock cache-prune lint clean
+.PHONY: all setup test accuracy bench list slurm report explain plan doctor verify unlock cache-prune lint clean
 .DEFAULT_GOAL := all
 
 all: setup
@@ -32,6 +32,13 @@ bench: setup
 
 list: setup
 	@$(bin)/python -m dalib.workflow list --config $(config)
+
+slurm: setup .venv/.slurm
+	$(bin)/snakemake $(targets) --workflow-profile profiles/slurm --config $(config)
+
+.venv/.slurm: .venv/.ok
+	$(bin)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[slurm]'
+	@touch $@
 
 report: setup
 	$(bin)/snakemake --report results/$(SCALE)/report.html --config $(config)

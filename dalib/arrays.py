@@ -77,11 +77,11 @@ def analyses_dataset(
     analyses,
     *,
     time: xr.DataArray,
-    seed: xr.DataArray,
     names: Sequence[str],
+    seed: xr.DataArray | None = None,
     units: str = "1",
 ) -> xr.Dataset:
-    """Estimates of a filter: `Analyses` of ([repeat,] seed, time, state).
+    """Estimates of a filter: `Analyses` of ([[repeat,] seed,] time, state).
 
     `time` and `seed` are the coordinates of the observations it was given.
     """
@@ -98,7 +98,8 @@ def analyses_dataset(
             dims, analyses.forecast_std, units, "forecast standard deviation"
         ),
     }
-    return xr.Dataset(variables, {"time": time, "seed": seed} | _states(names))
+    seeds = {} if seed is None else {"seed": seed}
+    return xr.Dataset(variables, {"time": time, **seeds} | _states(names))
 
 
 def forecasts_dataset(

@@ -62,6 +62,14 @@ def step(case: Mapping) -> Callable[[Tensor], Tensor]:
     return make("integrator", case["integrator"]).flow(system(case))
 
 
+def tangent(case: Mapping) -> Callable[[Tensor], tuple[Tensor, Tensor]] | None:
+    """The map with its derivative; None, and torch.func's turn, for a system without jacobian."""
+    equations = system(case)
+    if not hasattr(equations, "jacobian"):
+        return None
+    return make("integrator", case["integrator"]).tangent(equations)
+
+
 def interval(case: Mapping) -> float:
     """The sampling interval of a case, in model time."""
     return make("integrator", case["integrator"]).interval
@@ -85,7 +93,7 @@ def filter(case: Mapping, method: Mapping, *, obs_std: Tensor, network=None) -> 
         "network": lambda: network,
         "obs_std": lambda: obs_std,
         "step": lambda: step(case),
-        "tangent": lambda: make("integrator", case["integrator"]).tangent(system(case)),
+        "tangent": lambda: tangent(case),
         "observe": lambda: operator(case, system(case).size),
         "background": lambda: climatology(case),
         "matrix": lambda: system(case).matrix,

@@ -187,6 +187,18 @@ def timed(wildcards):
     }
 
 
+def timing_spec(wildcards):
+    """The spec of the stage time: of all filters and samplers only those that it times."""
+    settings = config[wildcards.paper]["cases"][wildcards.case]["timing"]
+    section_of = spec(
+        "time.py",
+        case=("{paper}.cases.{case}", "system", "integrator", "observations", "timing"),
+        filters=("{paper}.filters", *settings["filters"]),
+        samplers=("{paper}.samplers", *settings["samplers"]),
+    )
+    return section_of(wildcards)
+
+
 def learned_from(split):
     """What a model learns from: observations, or states of the truth, of one split."""
 

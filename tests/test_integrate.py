@@ -80,6 +80,17 @@ def test_gradients_flow_through_the_fast_systems():
     torch.testing.assert_close(dual, F.sum(-1))
 
 
+@pytest.mark.parametrize("system", FLOWS[:3], ids=name)
+def test_a_state_has_the_same_flow_to_the_last_bit_in_any_batch(system):
+    """Chaos makes a different rounding a different truth."""
+    x = states(system, 3000)
+    flow = RK4(0.01, 5).flow(system)
+    together = flow(x)
+    for start, count in ((0, 1), (1, 7), (37, 100), (5, 2999)):
+        part = slice(start, start + count)
+        assert torch.equal(flow(x[part]), together[part])
+
+
 def test_a_flow_that_is_not_contiguous_in_memory():
     x = states(Lorenz63(), 4, 5).transpose(0, 1)
     flow = RK4(0.05).flow(Lorenz63())

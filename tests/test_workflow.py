@@ -193,6 +193,23 @@ def test_one_core_gives_the_same_bytes_as_two(project, tmp_path):
     assert alone.results() == project.first
 
 
+def test_a_system_and_a_filter_of_ones_own_join_the_table_by_configuration_alone(project):
+    """The last example of the README, with the cases of scale smoke."""
+    readme = (ROOT / "README.md").read_text()
+    module = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)[2]
+    config = yaml.safe_load(re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL)[0])
+    config["dkf"]["active"] = ["attractor", "clean", "states", "pendulum"]
+    (project.folder / "my_lab.py").write_text(module)
+    (project.folder / "my_lab.yaml").write_text(yaml.safe_dump(config))
+    table = "results/smoke/dkf/tables/table_filters.md"
+    run = project.snakemake(table, "--configfile", "my_lab.yaml")
+    assert run.returncode == 0, run.stdout
+    rows = [row for row in (project.folder / table).read_text().splitlines() if "pendulum" in row]
+    assert sorted(row.split("|")[2].strip() for row in rows) == ["ekf", "half"]
+    new = [job for job in project.computed(run.stdout) if "pendulum" not in job]
+    assert new == ["dkf_tables"], run.stdout
+
+
 def test_results_of_another_scale_are_refused(project):
     run = project.snakemake("results/paper/dkf/figures/fig1.pdf", scale="quick")
     assert run.returncode != 0

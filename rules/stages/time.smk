@@ -12,11 +12,6 @@ rule time:
         mem_mb=mem("time"),
         runtime=runtime("time"),
     params:
-        spec=spec(
-            "time.py",
-            case=("{paper}.cases.{case}", "system", "integrator", "observations", "timing"),
-            filters="{paper}.filters",
-            samplers="{paper}.samplers",
-        ),
+        spec=timing_spec,
     script:
         "../../workflow_scripts/time.py"
