@@ -19,7 +19,6 @@ Products = Mapping[str, xr.Dataset]
 Labelled = TypeVar("Labelled", xr.DataArray, xr.Dataset)
 
 
-# ------------------------------------------------------------------ analyses
 def score_analyses(
     analyses: Products,
     truth: xr.Dataset,
@@ -84,7 +83,6 @@ def _analysis_scores(analyses: xr.Dataset, x: xr.DataArray, scored: xr.DataArray
     )
 
 
-# ------------------------------------------------------------------ models
 def score_models(histories: Products) -> xr.Dataset:
     """What training did, from the histories that `train` wrote.
 
@@ -139,7 +137,6 @@ def _model_scores(history: xr.Dataset) -> xr.Dataset:
     return xr.Dataset(scores)
 
 
-# ------------------------------------------------------------------ forecasts
 def score_forecasts(
     forecasts: Products,
     truth: xr.Dataset,
@@ -224,7 +221,6 @@ def _distance(run: xr.DataArray, truth: xr.DataArray) -> xr.DataArray:
     return distributions.wasserstein(thin(run, truth.sizes["sample"]), truth)
 
 
-# ------------------------------------------------------------------ samples
 def score_samples(
     samples: Products,
     training: xr.Dataset,
@@ -315,7 +311,6 @@ def _sample_scores(
     )
 
 
-# ------------------------------------------------------------------ what they share
 def at_times(x: Labelled, time: xr.DataArray) -> Labelled:
     """`x` at `time`, which may have any dimensions; a time it does not have is an error."""
     try:

@@ -14,7 +14,6 @@ Row = dict[str, Any]
 YES, NO = "✓", "✗"
 
 
-# ------------------------------------------------------------------ text
 def markdown(rows: Sequence[Row]) -> str:
     """A pipe table; numbers stand on the right."""
     head = list(rows[0])
@@ -45,7 +44,6 @@ def mark(holds: bool) -> str:
     return YES if holds else NO
 
 
-# ------------------------------------------------------------------ filters
 def filters(scores: Mapping[str, xr.Dataset], cases: Mapping[str, str]) -> list[Row]:
     """RMSE of every filter in every case: median and range over seeds (and trainings).
 
@@ -78,7 +76,6 @@ def _filter_row(scores: xr.Dataset, description: str, method: str) -> Row:
     }
 
 
-# ------------------------------------------------------------------ properties
 def property_row(
     name: str, method: str, *, holds: bool | None, value: float | None, meaning: str, published: str
 ) -> Row:

@@ -19,9 +19,6 @@ def points(n, size=3, seed=0, scale=1.0):
     return xr.DataArray(scale * rng(seed).normal(size=(n, size)), dims=("sample", "state"))
 
 
-# --- pointwise
-
-
 def test_rmse_takes_the_root_after_the_mean_over_time_and_state():
     truth = xr.DataArray(np.zeros((2, 3, 2)), dims=("seed", "time", "state"))
     estimate = truth + xr.DataArray([3.0, 4.0], dims="state")
@@ -61,9 +58,6 @@ def test_error_norm_is_euclidean():
     assert pointwise.error_norm(a, 0 * a).item() == 5.0
 
 
-# --- probabilistic
-
-
 def test_fair_crps_agrees_with_scoringrules_and_with_its_definition():
     ensemble, y = rng(2).normal(size=(7, 20)), rng(3).normal(size=7)
     ours = probabilistic.crps(
@@ -92,9 +86,6 @@ def test_coverage_of_evenly_spaced_truths_is_the_level():
     truth = xr.DataArray((np.arange(2000) + 0.5) / 2000, dims="case")
     for level in (0.5, 0.9):
         assert probabilistic.coverage(members, truth, level).mean().item() == pytest.approx(level)
-
-
-# --- distributions
 
 
 def test_wasserstein_of_a_shifted_set_is_the_length_of_the_shift():
@@ -140,9 +131,6 @@ def test_nearest_distance_agrees_with_all_pairs_and_is_zero_on_the_set():
     assert np.isnan(distributions.nearest_distance(a, b)).sum() == 1
 
 
-# --- dynamical
-
-
 def test_sign_changes_of_an_alternating_sequence_are_one_per_step():
     x = xr.DataArray([1.0, -1.0] * 10, dims="time")
     assert dynamical.sign_changes(x).item() == 1000
@@ -171,9 +159,6 @@ def test_lag_correlation_of_an_alternating_sequence_is_minus_one():
 def test_lag_must_fit_the_sequence():
     with pytest.raises(ValueError, match="between 1 and 2, got 3"):
         dynamical.lag_correlation(xr.DataArray(np.zeros(3), dims="time"), lag=3)
-
-
-# --- measures
 
 
 def test_measures_of_small_arrays():

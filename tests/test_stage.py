@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -308,3 +309,13 @@ def test_a_reused_job_imports_nothing_heavy(tmp_path):
     code += "'jsonschema', 'yaml'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_value_that_dalib_refuses_is_one_paragraph_without_traceback(job, capsys):
+    from dalib.filters.particle import BootstrapParticle
+
+    job.run(lambda: BootstrapParticle(step=None, observe=None, obs_std=1.0, members=1), status=1)
+    err = capsys.readouterr().err
+    assert "an ensemble needs at least 2 members, got 1" in err
+    assert "Traceback" not in err + job.log()
+    assert not Path(job.output).exists()

@@ -217,6 +217,13 @@ def test_results_of_another_scale_are_refused(project):
     assert "Traceback" not in run.stdout
 
 
+def test_lint_complains_of_missing_environments_only(tmp_path):
+    fresh = Project(tmp_path / "fresh")
+    output = fresh.snakemake("--lint").stdout
+    complaints = set(re.findall(r"^ +\* (.*):$", output, re.MULTILINE))
+    assert complaints == {"Specify a conda environment or container for each rule."}, output
+
+
 @pytest.mark.parametrize("scale", MOST_JOBS)
 def test_the_graph_has_few_jobs(tmp_path, scale):
     fresh = Project(tmp_path / "fresh")

@@ -16,6 +16,7 @@ VERBS = {
     "run": "run snakemake as make does: clear dead locks, then make the index",
     "check": "check the configuration",
     "index": "make results/<scale>/index.html from what exists",
+    "scorecard": "the claims of the papers and their verdicts, as a table",
     "plan": "jobs and core hours of a scale, before it is started",
     "list": "papers, figures and tables",
     "explain": "the code a stage really uses, and what changed since its results were made",
@@ -61,7 +62,7 @@ def dispatch(verb: str, config: dict[str, Any], names: list[str], raw: list[str]
             return import_module("dalib.workflow.verify").main(ROOT, config)
         case "explain":
             return import_module("dalib.workflow.explain").main(ROOT, config, names)
-        case "index" | "audit":
+        case "index" | "audit" | "scorecard":
             return import_module(f"dalib.workflow.{verb}").main(ROOT, scale)
 
 

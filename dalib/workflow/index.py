@@ -85,9 +85,6 @@ def stat(path: Path) -> os.stat_result | None:
         return None
 
 
-# --- what there is -----------------------------------------------------------------------------
-
-
 def papers(root: Path, results: Path) -> dict[str, dict[str, str]]:
     """{paper: title, authors, source} in the order of config.yaml, unknown folders last."""
     config = io.read_yaml(root / "config.yaml") if (root / "config.yaml").exists() else {}
@@ -147,9 +144,6 @@ def failures(root: Path, results: Path) -> list[dict[str, Any]]:
         if job["status"] == "failed"
         and any(o.startswith(scale) and not (root / o).exists() for o in job["outputs"])
     ]
-
-
-# --- the page ----------------------------------------------------------------------------------
 
 
 def html(root: Path, results: Path, scale: str, rows: list[dict], state: str) -> str:
@@ -334,9 +328,6 @@ def table_row(cells: Iterable[str], tag: str, right: Iterable[bool]) -> str:
     return f"<tr>{''.join(made)}</tr>"
 
 
-# --- how it was made ---------------------------------------------------------------------------
-
-
 def history(item: Artefact, made: dict) -> str:
     """The job behind an artefact and, step by step, the jobs behind its inputs."""
     if item.output not in made:
@@ -496,6 +487,7 @@ th, td { text-align: left; vertical-align: top; padding: .35rem .7rem;
          border-bottom: 1px solid var(--line); }
 th { color: var(--soft); font-weight: 600; } .num { text-align: right; white-space: nowrap;
      font-variant-numeric: tabular-nums; }
+th.num { white-space: normal; } figure table { font-size: .84rem; } figure th, figure td { padding: .3rem .5rem; }
 .claims { width: 100%; } .claims .id { white-space: nowrap; font-weight: 600; }
 .claims td:nth-child(2) { min-width: 11rem; } .claims td:nth-child(3) { min-width: 8rem; }
 .claims td:nth-child(4) { min-width: 20rem; } .spread, .limit, figure td { white-space: nowrap; }

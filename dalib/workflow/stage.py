@@ -189,7 +189,7 @@ class Stage:
 
     def fail(self, error: Exception) -> None:
         """A user's mistake becomes one paragraph; anything else keeps its traceback in the log."""
-        if isinstance(error, USER_ERRORS):
+        if isinstance(error, USER_ERRORS) or is_refusal(error):
             why = self.explained(error)
             say(f"{self.job}: {why}")
         else:
@@ -224,6 +224,13 @@ class DeviceError(ValueError):
 
 
 USER_ERRORS = (io.DataError, StoreError, DeviceError)
+
+
+def is_refusal(error: Exception) -> bool:
+    """Whether dalib itself refuses a value: its message says what is expected and what to do."""
+    raised_in = traceback.extract_tb(error.__traceback__)[-1].filename
+    own = Path(raised_in).is_relative_to(Path(__file__).parents[1])
+    return own and isinstance(error, (ValueError, FloatingPointError))
 
 
 def named(items: Any) -> dict[str, list[str]]:
