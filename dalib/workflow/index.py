@@ -487,7 +487,8 @@ th, td { text-align: left; vertical-align: top; padding: .35rem .7rem;
          border-bottom: 1px solid var(--line); }
 th { color: var(--soft); font-weight: 600; } .num { text-align: right; white-space: nowrap;
      font-variant-numeric: tabular-nums; }
-th.num { white-space: normal; } figure table { font-size: .84rem; } figure th, figure td { padding: .3rem .5rem; }
+th.num { white-space: normal; } figure table { font-size: .84rem; }
+figure th, figure td { padding: .3rem .5rem; }
 .claims { width: 100%; } .claims .id { white-space: nowrap; font-weight: 600; }
 .claims td:nth-child(2) { min-width: 11rem; } .claims td:nth-child(3) { min-width: 8rem; }
 .claims td:nth-child(4) { min-width: 20rem; } .spread, .limit, figure td { white-space: nowrap; }
