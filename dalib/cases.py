@@ -260,8 +260,19 @@ def _scored_forecasts(sections: Mapping, methods: Mapping, others: Mapping) -> x
     first = next(iter(methods))
     rmse = others["analyses"].rmse.sel({"method": first})
     reference = _reference(sections["case"], methods[first], others["truth"], rmse)
+    found = _forecast_scores({**methods, "equations": reference}, sections, others)
+    without_noise = {
+        name: made.drop_vars("free_run").rename(free_run_noiseless="free_run")
+        for name, made in methods.items()
+    }
+    noiseless = _forecast_scores(without_noise, sections, others)[["w1", "sign_changes"]]
+    names = {name: f"{name}_noiseless" for name in noiseless}
+    return found.merge(noiseless.rename(names).reindex(method=found.method))
+
+
+def _forecast_scores(methods: Mapping, sections: Mapping, others: Mapping) -> xr.Dataset:
     return scores.score_forecasts(
-        {**methods, "equations": reference},
+        methods,
         others["truth"],
         others["training"],
         points=sections["product"]["points"],

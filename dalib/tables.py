@@ -44,18 +44,18 @@ def mark(holds: bool) -> str:
     return YES if holds else NO
 
 
-def filters(scores: Mapping[str, xr.Dataset], cases: Mapping[str, str]) -> list[Row]:
+def filters(scores: Mapping[str, xr.Dataset], labels: Mapping[str, str]) -> list[Row]:
     """RMSE of every filter in every case: median and range over seeds (and trainings).
 
     Args:
-        scores: {case/analyses: score dataset}.
-        cases: what distinguishes each case, in the order of the table.
+        scores: {case/analyses: score dataset}, in the order of the table.
+        labels: what distinguishes a case; one without a label goes by its name.
     """
+    names = {key: key.removesuffix("/analyses") for key in scores}
     return [
-        _filter_row(scores[f"{case}/analyses"], description, str(method))
-        for case, description in cases.items()
-        if f"{case}/analyses" in scores
-        for method in scores[f"{case}/analyses"].method.values
+        _filter_row(scores[key], labels.get(name, name), str(method))
+        for key, name in names.items()
+        for method in scores[key].method.values
     ]
 
 
@@ -63,7 +63,7 @@ def _filter_row(scores: xr.Dataset, description: str, method: str) -> Row:
     own = scores.sel({"method": method})
     rmse = own.rmse
     return {
-        "case": " ".join(description.split()),
+        "case": description,
         "filter": method,
         "seeds": rmse.sizes["seed"],
         "RMSE, median": float(rmse.median(skipna=False)),
@@ -71,7 +71,7 @@ def _filter_row(scores: xr.Dataset, description: str, method: str) -> Row:
         "max": float(rmse.max(skipna=False)),
         "one-step forecast": float(own.forecast_rmse.median(skipna=False)),
         "spread": float(own.spread.median(skipna=False)),
-        "observations": float(scores.obs_rmse.median()),
+        "observations": float(scores.obs_rmse.median()) if "obs_rmse" in scores else None,
         "share diverged": float(own.diverged.mean()),
     }
 

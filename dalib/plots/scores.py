@@ -1,6 +1,7 @@
 """Scores of methods side by side."""
 
 from collections.abc import Mapping
+from textwrap import fill
 
 import numpy as np
 import xarray as xr
@@ -10,6 +11,7 @@ from matplotlib.figure import Figure
 from dalib.plots import curves, style
 
 DOT = {"linestyle": "none", "marker": "o", "markersize": 4, "markeredgewidth": 0}
+LABEL_WIDTH = 18  # letters in a line below a case
 GOLDEN = (np.sqrt(5) - 1) / 2  # its multiples, modulo 1, never cluster
 
 
@@ -38,7 +40,8 @@ def cases(ax: Axes, data: xr.Dataset) -> None:
     ax.yaxis.set_minor_formatter("")
     low, high = float(data.rmse.min()), float(data.rmse.max())
     ax.set_ylim(low / 1.15, max(high, float(data.obs_rmse.max())) * 1.15)
-    ax.set_xticks(range(data.sizes["case"]), data.description.values)
+    described = [fill(text, LABEL_WIDTH) for text in data.description.values]
+    ax.set_xticks(range(data.sizes["case"]), described)
     ax.set_xlim(-0.5, data.sizes["case"] - 0.5)
     ax.tick_params(axis="x", length=0)
     ax.set_ylabel("RMSE of the analysis")
@@ -105,21 +108,17 @@ def overview_data(
     analyses: Mapping[str, xr.Dataset],
     forecasts: xr.Dataset,
     samples: xr.Dataset,
-    descriptions: Mapping[str, str],
+    labels: Mapping[str, str],
 ) -> xr.Dataset:
     """What the overview shows, in one dataset.
 
     Args:
-        analyses: {case/analyses: scores}.
-        descriptions: what stands below each case, in this order; others are not shown.
+        analyses: {case/analyses: scores}, in the order of the figure.
+        labels: what distinguishes a case; one without a label goes by its name.
     """
-    chosen = {
-        case: analyses[f"{case}/analyses"]
-        for case in descriptions
-        if f"{case}/analyses" in analyses
-    }
-    names = xr.DataArray(list(chosen), dims="case", name="case")
-    shown = [scores[["rmse", "obs_rmse"]] for scores in chosen.values()]
+    cases = [key.removesuffix("/analyses") for key in analyses]
+    names = xr.DataArray(cases, dims="case", name="case")
+    shown = [scores[["rmse", "obs_rmse"]] for scores in analyses.values()]
     filters = xr.concat(shown, names, join="outer", combine_attrs="override")
     known = [m for m in style.METHODS if m in filters.method]
     others = [m for m in filters.method.values if m not in known]
@@ -131,6 +130,6 @@ def overview_data(
             samples[["w1_ratio", "nearest_median", "noisy_nearest_median"]].rename(
                 {"method": "sampler", "repeat": "training"}
             ),
-            xr.Dataset({"description": ("case", [descriptions[c] for c in chosen], text)}),
+            xr.Dataset({"description": ("case", [labels.get(c, c) for c in cases], text)}),
         ]
     )

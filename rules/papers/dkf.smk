@@ -148,7 +148,7 @@ rule dkf_figS1:
         mem_mb=mem("figures"),
         runtime=runtime("figures"),
     params:
-        spec=spec("figures/dkf_figS1.py"),
+        spec=spec("figures/dkf_figS1.py", labels="dkf.labels"),
     script:
         "../../workflow_scripts/figures/dkf_figS1.py"
 
@@ -177,6 +177,6 @@ rule dkf_tables:
         mem_mb=mem("tables"),
         runtime=runtime("tables"),
     params:
-        spec=spec("tables/dkf_tables.py"),
+        spec=spec("tables/dkf_tables.py", labels="dkf.labels"),
     script:
         "../../workflow_scripts/tables/dkf_tables.py"

@@ -5,17 +5,10 @@ from dalib.workflow.stage import Stage
 with Stage(snakemake) as stage:
     from dalib import io, tables
 
-    cases = {
-        "base": "step 0.05, error 1",
-        "error2": "step 0.05, error 2",
-        "x_only": "x only, step 0.05, error 1",
-        "sparse": "step 0.1, error 2",
-        "clean": "no model noise, step 0.05, error 1",
-    }
     methods = {"Kalman filter": "ekf", "DKF": "dkf", "diffusion": "langevin"}
     clean, samples = io.read(snakemake.input.clean), io.read(snakemake.input.samples)
 
-    filters = tables.filters(io.read_scores(snakemake.input.analyses), cases)
+    filters = tables.filters(io.read_scores(snakemake.input.analyses), stage.config["labels"])
     properties = [
         *tables.generalisation(
             {
