@@ -37,7 +37,7 @@ ARROWS = {
     "learn": {"filters", "train", "streams"},
     "arrays": {"filters"},  # beliefs are what it labels
     "era5": {"io"},
-    "workflow": {"io", "registry"},
+    "workflow": {"io", "memory", "registry"},
 }
 PARTS_A_NAME_CAN_STAND_FOR = {
     "codecs",

@@ -23,6 +23,12 @@ def strip(ax: Axes, place: float, values: np.ndarray, colour: str, width: float 
     ax.plot(ends, [np.median(values)] * 2, color=style.BLACK, linewidth=1.4)
 
 
+def folded(label: str) -> str:
+    """The label in short lines, broken after commas where that will do."""
+    parts = [part.replace(" ", "\N{NO-BREAK SPACE}") for part in label.split(", ")]
+    return fill(", ".join(parts), LABEL_WIDTH)
+
+
 def cases(ax: Axes, data: xr.Dataset) -> None:
     """rmse (case, method, repeat, seed) of each filter, and obs_rmse (case, seed) as a level."""
     for i, case in enumerate(data.case.values):
@@ -40,7 +46,7 @@ def cases(ax: Axes, data: xr.Dataset) -> None:
     ax.yaxis.set_minor_formatter("")
     low, high = float(data.rmse.min()), float(data.rmse.max())
     ax.set_ylim(low / 1.15, max(high, float(data.obs_rmse.max())) * 1.15)
-    described = [fill(text, LABEL_WIDTH) for text in data.description.values]
+    described = [folded(text) for text in data.description.values]
     ax.set_xticks(range(data.sizes["case"]), described)
     ax.set_xlim(-0.5, data.sizes["case"] - 0.5)
     ax.tick_params(axis="x", length=0)

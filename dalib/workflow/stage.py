@@ -21,7 +21,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, TextIO
 
-from dalib import io
+from dalib import io, memory
 from dalib.workflow import locks, provenance, runs
 from dalib.workflow.differences import differences
 from dalib.workflow.store import Store, StoreError, directory, key
@@ -44,6 +44,7 @@ class Stage:
         self.log = Path(snakemake.log[0]) if snakemake.log else None
         self.store = Store(directory())
         self._open = ExitStack()
+        memory.keep_freed_memory()
         set_threads(self.spec.get("threads", 1))
         os.environ["MPLBACKEND"] = "Agg"
         os.environ["TQDM_MININTERVAL"] = str(PROGRESS_EVERY)
