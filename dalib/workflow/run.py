@@ -1,17 +1,37 @@
 """Run snakemake as `make` does: clear the lock of a dead run, show progress, make the index."""
 
+import json
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 from dalib.workflow import index, unlock
 
 
 def main(root: Path, scale: str, arguments: list[str]) -> int:
-    """Run snakemake with `arguments` in `root`; its exit code. The index is made in any case."""
+    """Run snakemake with `arguments` in `root`; its exit code. The index is made in any case.
+
+    Args:
+        arguments: targets, then options; targets have to stand before `--config`.
+    """
     unlock.main(root, dead_only=True)
-    logger = ["--logger", "rich"] if sys.stdout.isatty() else []
     snakemake = str(Path(sys.executable).with_name("snakemake"))
-    code = subprocess.call([snakemake, *arguments[:1], *logger, *arguments[1:]], cwd=root)
+    first = arguments.index("--config") if "--config" in arguments else len(arguments)
+    logger = ["--logger", "rich"] if sys.stdout.isatty() else []
+    code = subprocess.call([snakemake, *arguments[:first], *logger, *arguments[first:]], cwd=root)
     index.main(root, scale)
+    print("\n".join(closing(root / "results" / scale)))
     return code
+
+
+def closing(results: Path) -> list[str]:
+    """Where to look, and how the claims stand."""
+    lines = []
+    if (results / "scorecard.json").exists():
+        rows = json.loads((results / "scorecard.json").read_text())
+        counts = Counter(row["verdict"] for row in rows)
+        lines.append("claims: " + ", ".join(f"{n} {verdict}" for verdict, n in counts.items()))
+    if (results / "index.html").exists():
+        lines.append(f"open {results / 'index.html'}")
+    return lines
