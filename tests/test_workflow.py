@@ -35,6 +35,7 @@ class Project:
 
     def __init__(self, folder: Path):
         self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
         for part in PARTS:
             source, target = ROOT / part, folder / part
             ignore = shutil.ignore_patterns("__pycache__")
@@ -148,7 +149,9 @@ def test_an_edit_of_the_particle_filter_computes_only_what_uses_it(project):
     project.edit(*edits, "return (-(2.0 * log_weights).logsumexp(-1)).exp()")
     run = project.snakemake()
     computed = project.computed(run.stdout)
-    assert sorted(computed) == ["assimilate dkf/clean/particle/0", "time dkf/clean"], run.stdout
+    uses_it = {"assimilate dkf/clean/particle/0", "time dkf/clean"}
+    shows_the_time = {"dkf_tables", "judge dkf"}
+    assert uses_it <= set(computed) <= uses_it | shows_the_time, run.stdout
     assert "dalib.filters.particle:effective_size changed" in run.stdout
 
     project.edit(edits[0], "(2.0 * log_weights)", "(2 * log_weights)")
@@ -173,7 +176,7 @@ def test_a_damaged_result_comes_back_with_the_next_plain_run(project):
     run = project.snakemake()
     assert run.returncode == 0, run.stdout
     assert "changed since it was made" in run.stdout
-    assert project.counts(run.stdout)["computed"] == 0
+    assert not project.computed(run.stdout)
     assert project.results() == project.first
 
 

@@ -48,14 +48,23 @@ def start_of(pid: int) -> str:
 
 
 def exists(pid: int) -> bool:
-    """Whether this host has a process `pid`."""
+    """Whether this host has a process `pid` that still runs."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         return True
-    return True
+    return not is_zombie(pid)
+
+
+def is_zombie(pid: int) -> bool:
+    """Whether `pid` has ended and only waits for its parent to notice (told on Linux only)."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] == "Z"
 
 
 def owner(lock: Path) -> Owner | None:
