@@ -83,8 +83,11 @@ def analyses_dataset(
 ) -> xr.Dataset:
     """Estimates of a filter: `Analyses` of ([[repeat,] seed,] time, state).
 
-    `time` and `seed` are the coordinates of the observations it was given.
+    `time` and `seed` are the coordinates of the observations it was given; a time without
+    description is one of the model.
     """
+    time = time.copy()
+    time.attrs = time.attrs if time.dtype.kind == "M" else {**TIME, **time.attrs}
     dims = ("repeat", "seed", "time", "state")[-analyses.mean.ndim :]
     lost = _variable(
         dims[:-2], analyses.diverged_at, "1", "index of the time from which it diverged, -1: never"
@@ -162,10 +165,9 @@ def weights(dataset: xr.Dataset) -> dict[str, Tensor]:
 
 
 def history_dataset(history, axes: Mapping[str, Sequence]) -> xr.Dataset:
-    """A training's `History`: loss (run, step), and what was watched (run, check).
+    """A training's `History`: loss (run, step), and each report (run, check) or (run, check, obs).
 
-    `training` and `held_out` are the losses watched on data held fixed, `learned_obs_std` what a
-    state-space model says of its observations; the other reports go under their own names.
+    Reports keep their names, `training_<quantity>` and `held_out_<quantity>`.
     """
     coords, lengths = _runs(axes)
 
@@ -192,7 +194,7 @@ def samples_dataset(drawn, runs: xr.Dataset, names: Sequence[str]) -> xr.Dataset
     dims = _run_dims(runs)
     shape = tuple(runs.sizes[dim] for dim in dims)
     coords = {name: runs[name].variable for name in ("noise_std", "repeat") if name in runs.coords}
-    level = xr.Variable("level", drawn.levels.numpy(), {"units": "1", "long_name": "noise level"})
+    level = _variable(("level",), drawn.levels, "1", "noise level")
     return xr.Dataset(
         {
             "samples": _variable(

@@ -7,7 +7,6 @@ beside settings (a step, an operator, a network) is supplied here, by the names 
 import importlib
 import inspect
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
 import torch
@@ -86,21 +85,23 @@ def filter(case: Mapping, method: Mapping, *, obs_std: Tensor, network=None) -> 
     Args:
         case: system, integrator and observations.
         method: `kind` and settings of the filter.
-        obs_std: (obs,), standard deviations of the observation errors.
+        obs_std: (obs,), standard deviations of the observation errors; the filter's own matrices
+            go to its device.
         network: the trained network of a learned filter.
     """
+    device = obs_std.device
     supplies = {
         "network": lambda: network,
         "obs_std": lambda: obs_std,
         "step": lambda: step(case),
         "tangent": lambda: tangent(case),
         "observe": lambda: operator(case, system(case).size),
-        "background": lambda: climatology(case),
-        "matrix": lambda: system(case).matrix,
-        "noise_cov": lambda: system(case).noise_cov,
+        "background": lambda: climatology(case, device),
+        "matrix": lambda: system(case).matrix.to(device),
+        "noise_cov": lambda: system(case).noise_cov.to(device),
     }
     if "localisation" in method:
-        supplies["taper"] = partial(taper, case, method)
+        supplies["taper"] = lambda: taper(case, method).to(device)
     return make("filter", without(method, "localisation"), supplies)
 
 
@@ -139,7 +140,7 @@ def taper(case: Mapping, method: Mapping) -> Tensor:
     return make("localisation", method["localisation"])(places, places, len(places))
 
 
-def climatology(case: Mapping):
+def climatology(case: Mapping, device: torch.device):
     """Mean and covariance of a long free run of the model itself (a `Gaussian`)."""
     from dalib.filters.base import Gaussian
     from dalib.integrate import trajectory
@@ -149,7 +150,7 @@ def climatology(case: Mapping):
     start = normal((CLIMATOLOGY_SEEDS, size), stream("climatology", case["system"]["kind"]))
     start = trajectory(advance, start, CLIMATOLOGY_SPINUP)[:, -1]
     states = trajectory(advance, start, CLIMATOLOGY_SAMPLES).reshape(-1, size)
-    return Gaussian(states.mean(0), states.T.cov())
+    return Gaussian(states.mean(0).to(device), states.T.cov().to(device))
 
 
 def without(section: Mapping, *keys: str) -> dict:

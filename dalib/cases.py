@@ -26,7 +26,12 @@ WATCHED = 256  # windows or states of a batch held fixed, on which a training re
 
 def truth(case: Mapping, split: str, experiment: str) -> xr.Dataset:
     """x (seed, time, state): the trajectories of one split ("train", "valid" or "test")."""
-    settings = case["truth"]
+    settings, names = case["truth"], build.system(case).names
+    if len(settings["start"]["mean"]) != len(names):
+        raise ValueError(
+            f"truth.start.mean has {len(settings['start']['mean'])} values, but the state of "
+            f"{case['system']['kind']} has {len(names)} components: {', '.join(names)}"
+        )
     seeds = range(settings[split]["seeds"])
     interval = build.interval(case)
     x = simulate(
@@ -39,7 +44,7 @@ def truth(case: Mapping, split: str, experiment: str) -> xr.Dataset:
         noise_std=settings["model_noise_std"],
         generator=streams(experiment, seeds, f"truth {split}"),
     )
-    return arrays.truth_dataset(x, seeds=seeds, interval=interval, names=build.system(case).names)
+    return arrays.truth_dataset(x, seeds=seeds, interval=interval, names=names)
 
 
 def observations(case: Mapping, truth: xr.Dataset, split: str, experiment: str) -> xr.Dataset:
@@ -220,7 +225,9 @@ def samples(
     """States drawn by one sampler from a trained score, for each of its points and repeats."""
     network = build.network(method["model"], weights).to(device)
     sampler = build.make("sampler", method)
-    generator = Streams(tuple(stream(experiment, run, "sample") for run in range(network.repeats)))
+    points, repeats = weights.sizes.get("point", 1), weights["repeat"].values.tolist()
+    runs = [repeat * points + point for point in range(points) for repeat in repeats]  # of a sweep
+    generator = Streams(tuple(stream(experiment, run, "sample") for run in runs))
     drawn = sampler.sample(network, case["samples"]["count"], generator)
     to_units = network.scaling.invert  # the score is one of standardised states
     drawn = drawn._replace(states=to_units(drawn.states), snapshots=to_units(drawn.snapshots))
@@ -239,8 +246,9 @@ def scored(
         product: analyses, forecasts or samples.
         sections: `case` with system and integrator, and `product`, the settings of the product.
         methods: what each method made.
-        others: truth; observations and histories for analyses; observations and the scores of the
-            analyses for forecasts; the reference states for samples.
+        others: the truth. For analyses observations and histories; for forecasts the scores of the
+            analyses and trajectories of the climate; for samples the states that were trained on
+            and reference states.
     """
     return SCORES[product](sections, methods, others)
 
@@ -267,14 +275,14 @@ def _scored_forecasts(sections: Mapping, methods: Mapping, others: Mapping) -> x
     }
     noiseless = _forecast_scores(without_noise, sections, others)[["w1", "sign_changes"]]
     names = {name: f"{name}_noiseless" for name in noiseless}
-    return found.merge(noiseless.rename(names).reindex(method=found.method))
+    return found.merge(noiseless.rename(names).reindex({"method": found.method.values}))
 
 
 def _forecast_scores(methods: Mapping, sections: Mapping, others: Mapping) -> xr.Dataset:
     return scores.score_forecasts(
         methods,
         others["truth"],
-        others["training"],
+        others["climate"],
         points=sections["product"]["points"],
         generator=np.random.default_rng(0),
     )

@@ -184,12 +184,13 @@ class Exact:
     def flow(self, system) -> Callable[[Tensor], Tensor]:
         """The map (..., state) -> (..., state) over one interval; the matrix is computed once."""
         F = system.propagator(self.dt)
-        return lambda x: (F @ x[..., None])[..., 0]
+        return lambda x: (F.to(x) @ x[..., None])[..., 0]
 
     def tangent(self, system) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
         """The map x -> (x', F) over one interval; F is the propagator, the same for every x."""
         F = system.propagator(self.dt)
-        return lambda x: ((F @ x[..., None])[..., 0], F.expand(*x.shape[:-1], *F.shape[-2:]))
+        advance = self.flow(system)
+        return lambda x: (advance(x), F.to(x).expand(*x.shape[:-1], *F.shape[-2:]))
 
 
 def rk4_step(drift: Callable[[Tensor], Tensor], x: Tensor, dt: float) -> Tensor:

@@ -141,14 +141,29 @@ def check_variable(path: Path, ds: xr.Dataset, name: str, dims: tuple) -> None:
         raise DataError(
             path,
             f"variable {name!r}: expected dimensions ({_listed(dims)}), "
-            f"found ({_listed(variable.dims)})",
+            f"found ({_listed(variable.dims)}); {_remedy(name, dims, variable.dims)}",
         )
+    if variable.dtype.kind in "SUO":
+        raise DataError(path, f"variable {name!r}: expected numbers, found text")
     if variable.size == 0:
         raise DataError(path, f"variable {name!r}: expected values, found shape {variable.shape}")
     if variable.dtype.kind == "f" and bool(variable.isnull().all()):
         raise DataError(
             path, f"variable {name!r}: expected at least one value, found NaN everywhere"
         )
+
+
+def _remedy(name: str, expected: tuple, found: tuple) -> str:
+    """How to get from the dimensions found to those expected, in words of xarray."""
+    wanted = [d for d in expected if d is not ...]
+    if sorted(map(str, found)) == sorted(map(str, wanted)):
+        return f"transpose it: ds.transpose({', '.join(map(repr, wanted))})"
+    if len(found) == len(wanted):
+        names = ", ".join(f"{f!r}: {w!r}" for f, w in zip(found, wanted, strict=True) if f != w)
+        return f"rename them: ds.rename({{{names}}})"
+    if len(found) > len(wanted):
+        return "choose one of the others with ds.isel(...)"
+    return "add what is lacking with ds.expand_dims(...)"
 
 
 def _listed(dims: tuple) -> str:

@@ -46,11 +46,11 @@ class Linear:
 
     def __call__(self, x: Tensor) -> Tensor:
         """(..., state) -> (..., obs)."""
-        return x @ self.matrix.T.to(x.dtype)
+        return x @ self.matrix.T.to(x)
 
     def tangent(self, x: Tensor) -> Tensor:
         """(..., state) -> (..., obs, state)."""
-        return self.matrix.to(x.dtype).expand(*x.shape[:-1], *self.matrix.shape)
+        return self.matrix.to(x).expand(*x.shape[:-1], *self.matrix.shape)
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,11 @@ class Subset:
 
     def __call__(self, x: Tensor) -> Tensor:
         """(..., state) -> (..., obs)."""
+        if not all(0 <= i < x.shape[-1] for i in self.index):
+            raise ValueError(
+                f"the operator observes the components {list(self.index)}, but the state has "
+                f"{x.shape[-1]}: use 0 to {x.shape[-1] - 1}"
+            )
         return x.index_select(-1, torch.tensor(self.index, device=x.device))
 
     def tangent(self, x: Tensor) -> Tensor:
@@ -87,7 +92,7 @@ class MovingSubset:
 
     def __call__(self, x: Tensor) -> Tensor:
         """(..., time, state) -> (..., time, obs)."""
-        index = torch.tensor(self.index)
+        index = torch.tensor(self.index, device=x.device)
         if x.ndim < 2 or x.shape[-2] != len(index):
             raise ValueError(
                 f"a moving subset of {len(index)} times needs states (..., {len(index)}, state), "

@@ -61,7 +61,6 @@ SAMPLERS = {
 }
 
 FORECASTERS = {
-    "equations": "dalib.forecasters.equations:Equations",
     "deep_kalman": "dalib.forecasters.deep_kalman:DeepKalmanForecaster",
 }
 

@@ -27,11 +27,12 @@ def score_analyses(
 ) -> xr.Dataset:
     """How well filters follow the truth while it is observed, but for the first `discard` analyses.
 
-    analyses: mean, std, forecast_mean, forecast_std ([repeat,] seed, time, state); truth: x (seed,
-    time, state); observations: y (seed, time, obs).
+    analyses: mean, std, forecast_mean, forecast_std ([repeat,] seed, time, state), of all or some
+    components of the state; truth: x (seed, time, state); observations: y (seed, time, obs).
 
     Returns rmse, spread, forecast_rmse, forecast_spread (method, [repeat,] seed), the root of the
-    mean over components and time; obs_rmse (seed); climatological_std, the error of knowing
+    mean over time and the components that the method estimates, of which `estimated` (method,
+    state) is 1; obs_rmse (seed); climatological_std, the error of knowing
     nothing; diverged: 1 where the RMSE is above half of that, or not finite.
     """
     x, scored = truth.x, scored_times(observations.y, discard)
@@ -45,6 +46,7 @@ def score_analyses(
     units = x.attrs["units"]
     return describe(
         scores,
+        estimated=("1", "1 where the method estimates the component"),
         rmse=(units, "root mean square error of the analysis"),
         spread=(units, "root mean variance of the analysis"),
         forecast_rmse=(units, "root mean square error of the one-step forecast"),
@@ -72,9 +74,16 @@ def _observation_error(y: xr.DataArray, x: xr.DataArray) -> xr.DataArray:
 
 
 def _analysis_scores(analyses: xr.Dataset, x: xr.DataArray, scored: xr.DataArray) -> xr.Dataset:
-    late, target = at_times(analyses, scored), at_times(x, scored)
+    estimated = x.state.isin(analyses.state)
+    if estimated.sum() < analyses.sizes["state"]:
+        raise ValueError(
+            f"analyses of {', '.join(analyses.state.values)} cannot be scored: the truth has "
+            f"{', '.join(x.state.values)}"
+        )
+    late, target = at_times(analyses, scored), at_times(x, scored).sel(state=analyses.state)
     return xr.Dataset(
         {
+            "estimated": estimated.astype(float),
             "rmse": pointwise.rmse(late["mean"], target),
             "spread": pointwise.spread(late["std"]),
             "forecast_rmse": pointwise.rmse(late.forecast_mean, target),
@@ -338,7 +347,10 @@ def thin(x: xr.DataArray, count: int) -> xr.DataArray:
     """(..., state) -> (count, state): states at equal distances in the order of `states`."""
     every = states(x)
     if every.sizes["sample"] < count:
-        raise ValueError(f"{count} states are needed, but there are {every.sizes['sample']}")
+        raise ValueError(
+            f"{count} states are needed, but there are {every.sizes['sample']}; ask for fewer "
+            "(count, points), or give the truth more seeds or samples"
+        )
     chosen = np.linspace(0, every.sizes["sample"] - 1, count).round().astype(int)
     return every.isel(sample=chosen)
 

@@ -47,6 +47,8 @@ def mark(holds: bool) -> str:
 def filters(scores: Mapping[str, xr.Dataset], labels: Mapping[str, str]) -> list[Row]:
     """RMSE of every filter in every case: median and range over seeds (and trainings).
 
+    A filter that estimates some components only, and is scored on these, says which.
+
     Args:
         scores: {case/analyses: score dataset}, in the order of the table.
         labels: what distinguishes a case; one without a label goes by its name.
@@ -62,9 +64,11 @@ def filters(scores: Mapping[str, xr.Dataset], labels: Mapping[str, str]) -> list
 def _filter_row(scores: xr.Dataset, description: str, method: str) -> Row:
     own = scores.sel({"method": method})
     rmse = own.rmse
+    components = own.state.values[own.estimated > 0]
+    part = "" if len(components) == own.sizes["state"] else f" (only {', '.join(components)})"
     return {
         "case": description,
-        "filter": method,
+        "filter": method + part,
         "seeds": rmse.sizes["seed"],
         "RMSE, median": float(rmse.median(skipna=False)),
         "min": float(rmse.min(skipna=False)),

@@ -173,7 +173,7 @@ def fit(
             if run.step % training.check_every == 0:
                 run.check(watched or {}, save)
             run.update(draw(generator))
-            bar.set_postfix_str(f"loss {run.losses[-1].mean():.3f}", refresh=False)
+            bar.set_postfix_str(f"loss {run.latest.mean():.3f}", refresh=False)
             bar.update()
         run.check(watched or {}, save)
     return run.finish()
@@ -195,13 +195,16 @@ class _Run:
         )
         averaged = self.parameters if training.average is not None else []
         self.average = [p.detach().clone() for p in averaged]
-        self.losses: list[Tensor] = []  # (repeat,) of each step
+        # one array: a small tensor kept at each step would fragment the heap, by a megabyte a step
+        self.losses = torch.full((len(self.parameters[0]), training.steps), torch.nan)
+        self.step = 0
         self.checks: list[int] = []
         self.reports: list[dict[str, Tensor]] = []
 
     @property
-    def step(self) -> int:
-        return len(self.losses)
+    def latest(self) -> Tensor:
+        """(repeat,), the loss of the last step that was done."""
+        return self.losses[:, self.step - 1]
 
     def update(self, batch: Tensor) -> None:
         """One step of the optimiser."""
@@ -216,7 +219,8 @@ class _Run:
         if self.average:
             latest = [p.detach() for p in self.parameters]
             torch._foreach_lerp_(self.average, latest, 1 - self.training.average)
-        self.losses.append(loss.detach().cpu())
+        self.losses[:, self.step] = loss.detach().cpu()
+        self.step += 1
 
     def check(self, watched: Mapping[str, Tensor], save: Callable[[dict], None] | None) -> None:
         """Report on the watched batches, once for each number of steps, and save."""
@@ -241,7 +245,7 @@ class _Run:
             "optimiser": self.optimiser.state_dict(),
             "average": self.average,
             "generators": [one.get_state() for one in _each(self.generator)],
-            "losses": self.losses,
+            "losses": self.losses[:, : self.step].clone(),
             "checks": self.checks,
             "reports": self.reports,
         }
@@ -253,7 +257,8 @@ class _Run:
         self.average = [value.clone() for value in state["average"]]
         for one, saved in zip(_each(self.generator), state["generators"], strict=True):
             one.set_state(saved)
-        self.losses = list(state["losses"])
+        self.step = state["losses"].shape[1]
+        self.losses[:, : self.step] = state["losses"]
         self.checks, self.reports = list(state["checks"]), list(state["reports"])
 
     def finish(self) -> History:
@@ -262,7 +267,7 @@ class _Run:
             for parameter, value in zip(self.parameters, self.average, strict=False):
                 parameter.copy_(value)
         return History(
-            loss=torch.stack(self.losses, 1),
+            loss=self.losses,
             checks=torch.tensor(self.checks),
             reports={
                 name: torch.stack([report[name] for report in self.reports], 1)
@@ -271,10 +276,10 @@ class _Run:
         )
 
     def _require_finite(self) -> None:
-        if self.losses and not self.losses[-1].isfinite().all():
-            lost = (~self.losses[-1].isfinite()).nonzero().flatten().tolist()
+        if self.step and not self.latest.isfinite().all():
+            lost = (~self.latest.isfinite()).nonzero().flatten().tolist()
             raise FloatingPointError(
-                f"the loss of repeat {', '.join(map(str, lost))} is {self.losses[-1][lost[0]]} "
+                f"the loss of repeat {', '.join(map(str, lost))} is {self.latest[lost[0]]} "
                 f"after {self.step} steps; lower `rate` or `clip`"
             )
 

@@ -119,7 +119,7 @@ def products(wildcards):
         inputs["observations"] = f"{case}/observations_test.nc"
     if wildcards.product == "forecasts":
         inputs["analyses"] = f"{case}/scores/analyses.nc"
-        inputs["training"] = f"{case}/truth_train.nc"
+        inputs["climate"] = f"{case}/truth_valid.nc"
     return inputs
 
 

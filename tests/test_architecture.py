@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import yaml
+
 ROOT = Path(__file__).parents[1]
 DALIB = sorted((ROOT / "dalib").rglob("*.py"))
 SCRIPTS = sorted((ROOT / "workflow_scripts").rglob("*.py"))
@@ -265,6 +267,55 @@ def test_rules_hold_no_python_beyond_wiring():
         if path.name != "common.smk"
         if re.match(r"\s*(def|for|while|class)\b", code) or re.search(r"\blambda\b", code)
     ] == []
+
+
+def computing_rules() -> Iterator[tuple[str, str]]:
+    """(name, body) of the rules that have a script."""
+    for path in RULES:
+        for name, body in re.findall(r"^rule (\w+):\n((?:[ ]{4}.*\n|\n)+)", path.read_text(), re.M):
+            if "localrule: True" not in body:
+                yield name, body
+
+
+def test_every_rule_that_computes_says_all_that_is_asked_of_it():
+    sections = "input output log benchmark threads resources params script".split()
+    free = {"simulate": {"input"}}  # begins with the configuration alone
+    assert len(list(computing_rules())) == len(SCRIPTS)
+    assert [
+        f"{name}: {section}"
+        for name, body in computing_rules()
+        for section in set(sections) - free.get(name, set())
+        if not re.search(rf"^    {section}:", body, re.M)
+    ] == []
+
+
+def test_every_rule_has_its_spec_as_only_param_and_states_memory_and_time():
+    for name, body in computing_rules():
+        params = re.search(r"^    params:\n((?: {8}.*\n)+)", body, re.M)[1]
+        assert re.findall(r"^ {8}(\w+)=", params, re.M) == ["spec"], name
+        resources = re.search(r"^    resources:\n((?: {8}.*\n)+)", body, re.M)[1]
+        assert re.findall(r"^ {8}(\w+)=", resources, re.M)[:2] == ["mem_mb", "runtime"], name
+        assert re.search(r'^    log:\n {8}"results/{scale}/logs/', body, re.M), name
+        assert re.search(r'^    benchmark:\n {8}"results/{scale}/benchmarks/', body, re.M), name
+
+
+def test_every_wildcard_of_a_rule_is_constrained():
+    common = (ROOT / "rules/common.smk").read_text()
+    block = re.search(r"^wildcard_constraints:\n((?: {4}.*\n)+)", common, re.M)[1]
+    constrained = set(re.findall(r"^    (\w+)=", block, re.M)) | {"kind"}  # filled by expand
+    for name, body in computing_rules():
+        assert set(re.findall(r"{(\w+)}", body)) <= constrained, name
+
+
+def test_both_profiles_agree_on_what_is_stale():
+    keys = "rerun-triggers max-checksum-file-size rerun-incomplete keep-going show-failed-logs"
+    default, slurm = (
+        yaml.safe_load((ROOT / f"profiles/{name}/config.yaml").read_text())
+        for name in ("default", "slurm")
+    )
+    for key in keys.split():
+        assert key in default and default[key] == slurm[key], key
+    assert "default-resources" not in default.keys() | slurm.keys()  # a site's own, wholesale
 
 
 def test_every_script_is_named_by_exactly_one_rule():

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 
 from dalib import arrays, io
+from dalib.filters.base import Analyses
 from dalib.systems.lorenz import Lorenz63
 
 NAMES = Lorenz63().names
@@ -54,6 +56,16 @@ def test_prior_and_analyses_have_units_and_names(tmp_path):
     for ds in (prior, y, analyses):
         io.write(ds, tmp_path / "any.nc", title="any")
         assert all({"units", "long_name"} <= v.attrs.keys() for v in ds.variables.values())
+
+
+def test_a_time_without_description_is_one_of_the_model(tmp_path):
+    mean = states(4, 2)
+    found = Analyses(mean, mean, mean, mean, torch.tensor(-1))
+    time = xr.DataArray([0.1, 0.2, 0.3, 0.4], dims="time", attrs={"units": "days"})
+    made = arrays.analyses_dataset(found, time=time, names=["a", "b"])
+    assert made.time.attrs == {"units": "days", "long_name": "model time"}
+    assert time.attrs == {"units": "days"}
+    io.write(made, tmp_path / "analyses.nc", title="of a file of the user")
 
 
 def test_an_array_with_other_axes_is_refused():

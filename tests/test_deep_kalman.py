@@ -8,7 +8,7 @@ import torch
 
 from dalib.filters.deep_kalman import DeepKalmanFilter, DeepKalmanSmoother
 from dalib.forecasters.deep_kalman import DeepKalmanForecaster
-from dalib.forecasters.equations import Equations, follow, perfect_model_forecast
+from dalib.forecasters.equations import follow, perfect_model_forecast
 from dalib.nets.dkf import DeepKalman
 from dalib.nets.scaling import Scaling
 from dalib.streams import normal, stream, streams
@@ -203,14 +203,9 @@ def rotate(x):
     return torch.stack((-x[..., 1], x[..., 0]), -1)
 
 
-def test_equations_follow_the_last_state_of_the_context():
-    context = normal((4, 6, 2), stream("context"))
-    forecast = Equations(rotate).forecast(context, 4)
-    assert forecast.shape == (1, 4, 4, 2)
-    torch.testing.assert_close(forecast[0, :, 0], rotate(context[:, -1]))
-    torch.testing.assert_close(forecast[0, :, 3], context[:, -1])
-    several = Equations(rotate).forecast(context.expand(3, -1, -1, -1), 4)
-    torch.testing.assert_close(several, forecast.expand(3, -1, -1, -1, -1))
+def test_following_a_map_gives_its_iterates_without_the_start():
+    x = torch.tensor([[1.0, 2.0]], dtype=torch.float64)
+    assert torch.equal(follow(lambda x: 2 * x, x, 3), torch.stack([2 * x, 4 * x, 8 * x], -2))
 
 
 def test_perfect_model_without_error_is_the_truth():

@@ -131,6 +131,7 @@ def test_a_gpu_that_is_not_there_is_named(project, monkeypatch):
 def test_a_gpu_that_torch_cannot_use_is_named(monkeypatch):
     monkeypatch.setattr(doctor, "gpus", lambda: 1)
     monkeypatch.setattr(doctor, "installed", lambda _: "2.13.0+cpu")
+    monkeypatch.setattr(doctor, "torch_has_cuda", lambda: False)
     (finding,) = doctor.device("auto")
     assert finding.remedy == "pip install --force-reinstall torch==2.13.0"
     assert list(doctor.device("cpu")) == []
@@ -194,6 +195,8 @@ def test_the_command_line_reaches_the_verbs(project, capsys):
     assert capsys.readouterr().out == "configuration in order: scale smoke\n"
     assert __main__.main(["check", "--config", "scale=papper"]) == 1
     assert "no such scale; there are: smoke, quick, desk, paper" in capsys.readouterr().err
+    assert __main__.main(["check", "--config", "scale"]) == 1
+    assert "--config scale: expected key=value" in capsys.readouterr().err
     assert __main__.main(["prune"]) == 0 and "0.00 GB removed" in capsys.readouterr().out
     assert __main__.main(["list"]) == 0 and "(make PAPER=dkf)" in capsys.readouterr().out
     assert __main__.main(["doctor"]) == 0

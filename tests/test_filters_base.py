@@ -56,6 +56,46 @@ def test_a_wrong_number_of_observations_says_what_would_be_right():
         assimilate(enkf(), standard(3), torch.zeros(4, 100, 3).double(), stream(1))
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"y": [[0.0, 0.0]]}, "observations: a list; give a tensor"),
+        ({"y": torch.zeros(5).numpy()}, "observations: a ndarray; give a tensor"),
+        ({"y": torch.zeros(5)}, r"shape \(5,\), expected \(..., time, obs\)"),
+        ({"y": torch.zeros(0, 2)}, r"shape \(0, 2\), expected .* at least one time"),
+        ({"y": torch.full((3, 2), torch.inf)}, "infinite; NaN marks a missing value"),
+        ({"prior": (torch.zeros(3), torch.eye(3))}, "the prior is a tuple; give a Gaussian"),
+        ({"prior": Gaussian(torch.zeros(3), torch.ones(3))}, r"a covariance of shape \(3,\)"),
+        ({"prior": Gaussian(torch.full((3,), torch.nan), torch.eye(3))}, "prior .* not finite"),
+        ({"prior": Gaussian(torch.zeros(4, 3), torch.eye(3))}, r"one prior for all series"),
+        ({"generator": 1}, r"give torch.Generator\(\).manual_seed"),
+        ({"filter": EnKF}, "the filter is the class EnKF; give an object of it"),
+        ({"filter": enkf(obs_std=0.0)}, "obs_std is 0.0; it has to be positive"),
+        ({"filter": enkf(obs_std=-1.0)}, "obs_std is -1.0; it has to be positive"),
+        ({"filter": enkf(obs_std=torch.ones(3))}, r"obs_std has shape \(3,\), but y has 2"),
+        ({"filter": enkf(inflation=0.0)}, "inflation is 0.0; it has to be positive"),
+        ({"filter": enkf(model_error_std=-1.0)}, "model_error_std is -1.0; it has to be 0 or"),
+        ({"filter": enkf(observe=lambda x: x[..., 0])}, r"observe\(\) turns .*: x\[..., :1\]"),
+        ({"filter": enkf(step=lambda x: x[..., :1])}, r"one step turns a mean of shape \(3,\)"),
+    ],
+)
+def test_arguments_that_are_something_else_say_what_would_be_right(given, message):
+    standing = {"filter": enkf(), "prior": standard(3), "y": torch.zeros(5, 2).double()}
+    arguments = {**standing, "generator": stream(1)} | given
+    with pytest.raises((TypeError, ValueError), match=message):
+        assimilate(*arguments.values())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.int64])
+@pytest.mark.parametrize(
+    "filter", [enkf(), EKF(step=lambda x: x, observe=Subset((0, 1)), obs_std=1.0)]
+)
+def test_observations_take_the_dtype_of_the_prior(filter, dtype):
+    y = torch.ones(5, 2)
+    right = assimilate(filter, standard(3), y.double(), stream(1)).mean
+    assert torch.equal(assimilate(filter, standard(3), y.to(dtype), stream(1)).mean, right)
+
+
 def test_a_series_without_any_observation_is_an_error():
     y = torch.zeros(3, 5, 2).double()
     y[1] = torch.nan

@@ -178,3 +178,28 @@ def test_names_are_in_the_order_a_reader_expects():
     assert sorted(names, key=index.natural) == [
         "fig2a", "fig2b", "fig10", "table1", "figS1", "table_filters", "timing_table1",
     ]  # fmt: skip
+
+
+def set_content(root, output, **changes):
+    path = root / f"{output}.prov.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_what_is_older_than_its_inputs_says_so(root):
+    truth = "results/quick/one/c/truth.nc"
+    set_content(root, truth, outputs={truth: {"content": "hash"}})
+    assert "Not up to date" not in page(root)
+    set_content(root, truth, outputs={truth: {"content": "another"}})
+    text = page(root)
+    assert "Not up to date" in text and f"<code>{truth}</code> has changed since" in text
+
+
+def test_what_a_failed_job_leaves_old_says_so(root):
+    truth = "results/quick/one/c/truth.nc"
+    run = root / ".cache/runs/1.jsonl"
+    run.parent.mkdir(parents=True)
+    job = {"job": "simulate one/c", "status": "failed", "why": "no", "log": "", "outputs": [truth]}
+    run.write_text(json.dumps(job) + "\n")
+    assert f"<code>{truth}</code> could not be made again" in page(root)
+    (root / truth).write_bytes(b"CDF")
+    assert "Not up to date" not in page(root)

@@ -231,7 +231,10 @@ def test_unreadable_files_are_named(tmp_path, what, message):
             r"variable 'y': expected dimensions \(seed, time, state\), found \(seed, time, obs\)",
         ),
         ({"y": (..., "obs", "time")}, r"expected dimensions \(..., obs, time\)"),
-        ({"y": ("time", "obs")}, "found \\(seed, time, obs\\)"),
+        ({"y": ("time", "obs")}, "found \\(seed, time, obs\\); choose one .* with ds.isel"),
+        ({"y": ("seed", "t", "p")}, r"rename them: ds.rename\({'time': 't', 'obs': 'p'}\)"),
+        ({"y": ("obs", "time", "seed")}, r"transpose it: ds.transpose\('obs', 'time', 'seed'\)"),
+        ({"y": ("run", "seed", "time", "obs")}, "add what is lacking with ds.expand_dims"),
     ],
 )
 def test_lacking_contents_are_named(tmp_path, needs, message):

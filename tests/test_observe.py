@@ -57,6 +57,11 @@ def test_a_moving_subset_is_another_subset_at_each_time():
         moving(x[:, :2])
 
 
+def test_a_component_that_the_state_does_not_have_is_refused():
+    with pytest.raises(ValueError, match=r"components \[0, 7\], but the state has 4: use 0 to 3"):
+        Subset((0, 7))(states(5, 4))
+
+
 def test_noise_has_the_given_standard_deviation():
     x = torch.zeros(4, 20_000, 4, dtype=torch.float64)
     std = torch.tensor([0.5, 2.0], dtype=torch.float64)

@@ -144,6 +144,22 @@ def test_six_levels_are_six_panels():
     data = samples.levels_data(langevin(), truth())
     assert len(samples.levels_figure(data).axes) == 6
     assert data.truth.sizes["sample"] == data.snapshots.sizes["sample"]
+    few = truth().isel(seed=[0], time=[0])
+    with pytest.raises(ValueError, match="true states are needed beside the samples, but there"):
+        samples.levels_data(langevin(), few)
+
+
+def test_a_lost_run_counts_as_the_worst_and_a_seed_of_other_cases_does_not():
+    data = overview()
+    data["rmse"] = data.rmse.where(data.seed != 4)
+    data["obs_rmse"] = data.obs_rmse.where((data.seed != 4) | (data.case == "base"))
+    ax = scores.overview_figure(data).axes[0]
+    assert [text.get_text() for text in ax.texts if "lost" in text.get_text()] == ["20% lost"] * 2
+    few, many = np.array([1.0, 2.0, np.nan]), np.array([1.0, np.nan, np.nan])
+    for values, median in ((few, 2.0), (many, np.inf)):
+        ax = Figure().subplots()
+        scores.strip(ax, 0.0, values, "k")
+        assert ax.lines[1].get_ydata()[0] == median
 
 
 def test_cases_keep_their_order_and_methods_that_of_the_style():

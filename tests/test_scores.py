@@ -86,6 +86,24 @@ def test_an_observation_error_is_that_of_the_components_seen():
     np.testing.assert_allclose(found.obs_rmse, 2.0)
 
 
+def test_a_method_is_scored_on_the_components_that_it_estimates():
+    t = truth()
+    part = analyses(t, 0.3).sel(state=["z", "x"])
+    found = scores.score_analyses(
+        {"ekf": analyses(t, 0.1), "net": part}, t, observations(t), discard=0
+    )
+    np.testing.assert_allclose(found.rmse.sel({"method": "ekf"}), 0.1)
+    np.testing.assert_allclose(found.rmse.sel({"method": "net"}), 0.3)
+    assert found.estimated.values.tolist() == [[1, 1, 1], [1, 0, 1]]
+
+
+def test_estimates_of_what_the_state_does_not_have_are_refused():
+    t = truth()
+    other = analyses(t, 0.3).assign_coords(state=["x", "y", "y0"])
+    with pytest.raises(ValueError, match="analyses of x, y, y0 cannot be scored"):
+        scores.score_analyses({"net": other}, t, observations(t), discard=0)
+
+
 def test_discarding_everything_is_refused():
     t = truth()
     with pytest.raises(ValueError, match="discard=30 leaves none of 30 observed times"):

@@ -122,10 +122,12 @@ def test_settings_of_a_class_become_numbers_too(real):
     assert config["dkf"]["filters"]["particle"]["members"] == 50
 
 
-def test_seeds_replace_the_test_seeds_of_every_case(real):
+def test_seeds_replace_the_test_seeds_of_every_case_with_observations(real):
     config = load(real, {"seeds": "5"})
-    cases = config["dkf"]["cases"].values()
-    assert {case["truth"]["test"]["seeds"] for case in cases} == {5}
+    cases = config["dkf"]["cases"]
+    observed = [case for case in cases.values() if "observations" in case]
+    assert {case["truth"]["test"]["seeds"] for case in observed} == {5}
+    assert cases["states"] == load(real)["dkf"]["cases"]["states"]  # its seeds make one set
     assert config["dkf"]["cases"]["clean"]["truth"]["train"]["seeds"] == 200
 
 
@@ -288,6 +290,10 @@ def dkf(**sections):
             '--config: dkf.active.1: unknown case "cleen" (did you mean "clean"?)',
         ),
         (
+            dkf(labels={"cleen": "no noise"}),
+            '--config: dkf.labels.cleen: unknown case "cleen" (did you mean "clean"?)',
+        ),
+        (
             dkf(cases={"clean": {"system": {"kind": "lorenz95"}}}),
             '--config: dkf.cases.clean.system.kind: unknown system "lorenz95" (did you mean "lore',
         ),
@@ -398,3 +404,22 @@ def test_every_setting_in_the_configuration_has_a_description():
     described = schema["$defs"]["settings"]["properties"].keys()
     used = {key for choice in kinds.choices(load(ROOT)) for key in choice.section}
     assert used <= described
+
+
+@pytest.mark.parametrize(
+    "old, new, line",
+    [
+        ("kind: median", "kind: mediann", 'unknown measure "mediann" (did you mean "median"?)'),
+        ("{kind: median", "{kind: median, of: 3", "measure.of: unknown key"),
+        ("- id: DKF-1", "- id: [DKF-1", "line 6, column 12: "),
+    ],
+)
+def test_mistake_in_the_claims_is_found_before_anything_starts(real, old, new, line):
+    claims = real / "config/claims/dkf.yaml"
+    shutil.copytree(ROOT / "config/claims", claims.parent, dirs_exist_ok=True)
+    load(real)
+    claims.write_text(claims.read_text().replace(old, new, 1))
+    with pytest.raises(ConfigError) as refused:
+        load(real)
+    assert str(refused.value).startswith("config/claims/dkf.yaml: ")
+    assert line in str(refused.value)

@@ -182,6 +182,7 @@ def test_named_entry_of_a_section(project):
 def test_automatic_device_is_settled_once_for_all_jobs(make, monkeypatch):
     monkeypatch.delenv("DALIB_DEVICE", raising=False)
     monkeypatch.setattr(specs, "gpus", lambda: 1)
+    monkeypatch.setattr(specs, "torch_has_cuda", lambda: True)
     auto = {**CONFIG, "device": "auto"}
     assert make(auto, device=True)["device"] == "cuda"
     monkeypatch.setattr(specs, "gpus", lambda: 0)  # as on the host of a job

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -48,6 +49,7 @@ class Job:
             input=Files(observations="data/y.csv"),
             output=Files("results/smoke/dkf/clean/a.txt"),
             log=["results/smoke/logs/a.log"],
+            resources={"mem_mb": 1500, "runtime": 10, "tmpdir": "/tmp"},
         )
 
     def run(self, body=None, status=None):
@@ -116,7 +118,7 @@ def test_the_same_again_comes_from_the_store(job, capsys):
     assert said(capsys).endswith("reused (nothing changed, the result was missing)")
     assert job.record()["status"] == "reused"
     assert provenance.untouched(job.output, job.record()["outputs"][job.output])
-    assert runs.summary("r1") == "1 computed, 1 reused, 0 failed"
+    assert runs.summary("r1") == "0 computed, 1 reused, 0 failed"  # each job's last word
 
 
 def change_code(job):
@@ -321,3 +323,27 @@ def test_a_value_that_dalib_refuses_is_one_paragraph_without_traceback(job, caps
     assert "an ensemble needs at least 2 members, got 1" in err
     assert "Traceback" not in err + job.log()
     assert not Path(job.output).exists()
+
+
+def test_a_killed_job_is_told_with_what_it_asked_for(job, tmp_path):
+    """Killed as for memory: no exception, no last word."""
+    pid = os.fork()
+    if pid == 0:
+        job.run(body=lambda: os.kill(os.getpid(), signal.SIGKILL))
+    os.waitpid(pid, 0)
+    assert runs.summary("r1") == (
+        "0 computed, 0 reused, 1 failed\n"
+        "  assimilate dkf/clean/particle: ended without a word: killed for memory or time, or with "
+        "the run; it asked for 1500 MB and 10 min, the next attempt asks for 3000 MB and 20 min "
+        "(log: results/smoke/logs/a.log)"
+    )
+    job.run()
+    assert runs.summary("r1") == "1 computed, 0 reused, 0 failed"
+
+
+def test_a_mistake_of_ours_inside_dalib_keeps_its_traceback(job):
+    """Python raises ValueError too; only a `raise` in dalib is a refusal."""
+    job.run(body=lambda: stage.named(5), status=1)
+    assert "Traceback" in job.log()
+    job.run(body=lambda: io.write_json(job.output, float("nan")), status=1)
+    assert "Traceback" in job.log()

@@ -313,6 +313,14 @@ def test_an_edited_result_is_found_and_restored(toy, capsys):
     assert verify.main(Path("."), CONFIG) == 0
 
 
+def test_a_lost_input_is_named_once_and_not_its_results(toy, capsys):
+    toy.path("double").unlink()
+    assert verify.main(Path("."), CONFIG) == 1
+    (line, _) = capsys.readouterr().out.splitlines()
+    gone = toy.path("double").relative_to(toy.folder)
+    assert line == f"{gone}: missing; run snakemake {gone}"
+
+
 def test_a_dry_run_moves_nothing(toy):
     toy.path("double").write_text("[0]")
     toy.run("--dry-run")

@@ -11,7 +11,7 @@ import pytest
 
 from dalib import io
 from dalib.workflow import locks, provenance, prune, store
-from dalib.workflow.store import Store
+from dalib.workflow.store import Store, StoreError
 
 
 @pytest.fixture
@@ -163,3 +163,13 @@ def test_the_second_waits_for_the_first(tmp_path):
     thread.join()
     assert order == ["first", "second"] and [owner.pid for owner in told] == [os.getpid()]
     assert not lock.exists()
+
+
+def test_a_store_that_cannot_be_used_is_refused_before_anything_is_computed(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match=r"cannot be written .*--config cache="):
+        Store(tmp_path / "file").check()
+    Store(tmp_path / "new").check()
+    io.write_text(tmp_path / "new/format", "2")
+    with pytest.raises(StoreError, match="format 1, found '2'"):
+        Store(tmp_path / "new").check()

@@ -7,16 +7,18 @@ from dalib import tables
 
 
 def analyses():
-    coords = {"method": ["ekf", "particle"], "seed": [0, 1, 2]}
-    rmse = xr.DataArray([[1.0, 2.0, 3.0], [0.5, 0.25, 8.0]], coords, ("method", "seed"))
+    coords = {"method": ["ekf", "particle"], "seed": [0, 1, 2], "state": ["x", "y"]}
+    rmse = xr.DataArray([[1.0, 2.0, 3.0], [0.5, 0.25, 8.0]], dims=("method", "seed"))
     return xr.Dataset(
         {
             "rmse": rmse,
+            "estimated": (("method", "state"), [[1.0, 1.0], [1.0, 1.0]]),
             "forecast_rmse": 2 * rmse,
             "spread": rmse,
             "diverged": (rmse > 4).astype(float),
             "obs_rmse": ("seed", [1.0, 1.0, 1.0]),
-        }
+        },
+        coords,
     )
 
 
@@ -26,6 +28,13 @@ def test_filters_are_medians_and_ranges_over_seeds():
     particle = rows[1]
     assert (particle["RMSE, median"], particle["min"], particle["max"]) == (0.5, 0.25, 8.0)
     assert particle["share diverged"] == 1 / 3 and particle["seeds"] == 3
+
+
+def test_a_filter_of_some_components_says_which():
+    scores = analyses()
+    scores["estimated"][1, 0] = 0.0
+    rows = tables.filters({"base/analyses": scores}, {})
+    assert [row["filter"] for row in rows] == ["ekf", "particle (only y)"]
 
 
 def test_speed_is_a_mark_on_the_measured_time():

@@ -122,12 +122,22 @@ def cycle(
     beliefs are NaN from then on; inside, the belief at time 0 takes its place, so that no NaN meets
     the algebra of the other seeds.
     """
+    _check_given(filter, prior, observations, generator)
+    return _cycle(filter, prior, observations.to(prior[0].dtype), generator, bound)
+
+
+def _cycle(filter: Filter, prior, observations: Tensor, generator: Generator, bound: float):
     first = belief = filter.start(_expanded(prior, observations.shape[:-2]), generator)
     _check(filter, belief, observations)
     lost = torch.zeros(belief.mean.shape[:-1], dtype=torch.bool, device=belief.mean.device)
     for k, y in enumerate(observations.unbind(-2)):
         now = at(filter, k)
         forecast = now.forecast(belief, generator)
+        if forecast.mean.shape != belief.mean.shape:
+            raise ValueError(
+                f"one step turns a mean of shape {tuple(belief.mean.shape)} into one of shape "
+                f"{tuple(forecast.mean.shape)}; step() has to keep it, (..., state) -> (..., state)"
+            )
         lost = lost | _strayed(forecast, bound)
         shown = _replaced(forecast, lost, float("nan"))
         belief = now.analyse(_replaced(forecast, lost, first), y, generator)
@@ -150,7 +160,7 @@ def assimilate(
     Args:
         filter: any `Filter`.
         prior: `Gaussian` or `Ensemble` at time 0; its leading axes broadcast to the observations'.
-        observations: (..., time, obs), NaN where missing.
+        observations: (..., time, obs), NaN where missing; computed with in the prior's dtype.
         generator: one for all, or one per seed (`Streams`).
         progress: show a progress bar.
         bound: see `cycle`.
@@ -162,7 +172,7 @@ def assimilate(
         for forecast, analysis in tqdm(beliefs, name, times, disable=not progress)
     ]
     series = [torch.stack(values, dim=-2) for values in zip(*rows, strict=True)]
-    analyses = Analyses(*series, diverged_at=_first_nan(series[0]))
+    analyses = Analyses(*series, diverged_at=first_nan(series[0]))
     if count := int(analyses.diverged.sum()):
         cycles = sorted(set(analyses.diverged_at[analyses.diverged].tolist()))
         of = analyses.diverged.numel()
@@ -188,8 +198,80 @@ def _expanded(prior, leading: tuple[int, ...]):
     )
 
 
+def _check_given(filter: Filter, prior, observations: Tensor, generator: Generator) -> None:
+    """Refuse arguments that are something else than they should be, before any computation."""
+    if isinstance(filter, type):
+        raise TypeError(f"the filter is the class {filter.__name__}; give an object of it")
+    if isinstance(generator, (int, float)):
+        raise TypeError(
+            f"the generator is the number {generator}; give torch.Generator().manual_seed(...)"
+        )
+    if not isinstance(prior, (Gaussian, Ensemble)):
+        raise TypeError(f"the prior is a {type(prior).__name__}; give a Gaussian or an Ensemble")
+    for name, value in {"observations": observations, **prior._asdict()}.items():
+        if not isinstance(value, Tensor):
+            raise TypeError(
+                f"{name}: a {type(value).__name__}; give a tensor: torch.as_tensor(...)"
+            )
+    _check_prior(prior, observations)
+    if observations.ndim < 2 or not observations.shape[-2]:
+        raise ValueError(
+            f"observations have shape {tuple(observations.shape)}, expected (..., time, obs) with "
+            "at least one time; where one value is observed, (time, 1): y[:, None]"
+        )
+    if observations.isinf().any():
+        raise ValueError("some observations are infinite; NaN marks a missing value")
+    _check_errors(filter, observations.shape[-1])
+
+
+def _check_prior(prior, observations: Tensor) -> None:
+    mean = prior[0] if isinstance(prior, Gaussian) else prior.members
+    leading, size = mean.shape[: -1 if isinstance(prior, Gaussian) else -2], mean.shape[-1:]
+    if not mean.isfinite().all():
+        raise ValueError("the prior has values that are not finite; was it estimated from NaN?")
+    if isinstance(prior, Gaussian) and prior.cov.shape[-2:] != 2 * size:
+        raise ValueError(
+            f"the prior has a mean of shape {tuple(mean.shape)} and a covariance of shape "
+            f"{tuple(prior.cov.shape)}; give (..., state) and (..., state, state)"
+        )
+    series = observations.shape[:-2]
+    try:
+        fits = torch.broadcast_shapes(leading, series) == series
+    except RuntimeError:
+        fits = False
+    if not fits:
+        raise ValueError(
+            f"the prior has the leading axes {tuple(leading)}, observations of shape "
+            f"{tuple(observations.shape)} have {tuple(series)}; give one prior for all series or "
+            "one for each"
+        )
+
+
+def _check_errors(filter: Filter, values: int) -> None:
+    """Refuse standard deviations and an inflation outside their ranges, where a filter has them."""
+    for name, zero, words in (
+        ("obs_std", False, "positive; nearly exact observations need a small one instead of none"),
+        ("inflation", False, "positive; 1 leaves the ensemble as it is"),
+        ("model_error_std", True, "0 or more"),
+    ):
+        value = torch.as_tensor(getattr(filter, name, 1.0), dtype=torch.float64).detach()
+        if not (value.isfinite() & ((value > 0) | (zero & (value == 0)))).all():
+            raise ValueError(f"{name} is {value.tolist()}; it has to be {words}")
+        if name == "obs_std" and value.ndim and value.shape[-1] not in (1, values):
+            raise ValueError(
+                f"obs_std has shape {tuple(value.shape)}, but y has {values} values; give a number "
+                f"or ({values},)"
+            )
+
+
 def _check(filter: Filter, belief, observations: Tensor) -> None:
-    expected = at(filter, 0).observe(belief.mean).shape[-1]
+    seen = at(filter, 0).observe(belief.mean)
+    if seen.shape[:-1] != belief.mean.shape[:-1] or seen.ndim != belief.mean.ndim:
+        raise ValueError(
+            f"observe() turns states of shape {tuple(belief.mean.shape)} into {tuple(seen.shape)}; "
+            "it has to keep leading axes, (..., state) -> (..., obs): x[..., :1], not x[..., 0]"
+        )
+    expected = seen.shape[-1]
     values, shape = observations.shape[-1], tuple(observations.shape)
     if values != expected:
         right = ", ".join(["..."] * (len(shape) > 2) + ["time", str(expected)])
@@ -243,7 +325,7 @@ def _replaced_value(value, lost: Tensor, other):
     return torch.where(where, torch.as_tensor(other, dtype=value.dtype), value)
 
 
-def _first_nan(series: Tensor) -> Tensor:
+def first_nan(series: Tensor) -> Tensor:
     """(..., time, state) -> (...,): first time index with a NaN, -1 where there is none."""
     lost = series.isnan().any(-1)
     return torch.where(lost.any(-1), lost.int().argmax(-1), -1)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from dalib.filters.base import Analyses
+from dalib.filters.base import Analyses, first_nan
 from dalib.streams import Generator
 
 
@@ -83,8 +83,7 @@ class DeepKalmanSmoother:
             for predicted, updated in self.network.track(observations)
         ]
         series = [torch.stack(values, -2) for values in zip(*rows, strict=True)]
-        never = torch.full(series[0].shape[:-2], -1)
-        return Analyses(*series, diverged_at=never)
+        return Analyses(*series, diverged_at=first_nan(series[0]))
 
 
 @torch.no_grad()

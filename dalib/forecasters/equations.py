@@ -1,27 +1,11 @@
 """Forecasts of the true equations: what the quality of the start alone would allow."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from dalib.streams import Generator, normal
-
-
-@dataclass(frozen=True)
-class Equations:
-    """The model itself, started from the last state of the context.
-
-    Args:
-        step: x -> x over one sampling interval, without noise.
-    """
-
-    step: Callable[[Tensor], Tensor]
-
-    def forecast(self, context: Tensor, horizon: int, generator: Generator | None = None) -> Tensor:
-        """(..., case, time, state) -> (..., 1, case, horizon, state)."""
-        return follow(self.step, context[..., -1, :], horizon).unsqueeze(-4)
 
 
 def follow(step: Callable[[Tensor], Tensor], x: Tensor, count: int) -> Tensor:

@@ -195,9 +195,27 @@ class DeepKalman(nn.Module):
 
     @torch.no_grad()
     def report(self, y: Tensor, generator: Generator | None) -> dict[str, Tensor]:
-        """-ELBO per step (β = 1) and its KL, (repeat,), on scaled observations, in nats."""
+        """-ELBO per step (β = 1) and its KL, (repeat,), on scaled observations, in nats.
+
+        And, in the units of the observations, the RMSE of one-step predictions and the learned
+        error.
+        """
         surprise, kl = self.terms(y, generator)
-        return {"negative_elbo": surprise + kl, "kl": kl, "error_std": self.error_std()}
+        return {
+            "negative_elbo": surprise + kl,
+            "kl": kl,
+            "prediction_rmse": self.prediction_rmse(y),
+            "error_std": self.error_std(),
+        }
+
+    def prediction_rmse(self, y: Tensor) -> Tensor:
+        """(repeat,), of each observation but the first given those before; y (repeat, case, time,
+        obs). The network runs as a filter, with means in place of samples.
+        """
+        h = self.remember(self.scaling(y).transpose(1, 2))
+        path = self.sample_path(h, h.new_zeros((*h.shape[:-1], self.latent)))
+        predicted = self.scaling.invert(self.emission(path.prior_mean[:, 1:]))
+        return (y[:, :, 1:].transpose(1, 2) - predicted).square().mean((1, 2, 3)).sqrt()
 
     # filtering, with means in place of samples
 

@@ -51,12 +51,11 @@ def learning_inset(ax: Axes, data: xr.Dataset) -> None:
 
 def learning_data(history: xr.Dataset, quantity: str = "negative_elbo") -> xr.Dataset:
     """training and held_out (repeat, check), with the step of each check."""
-    step = history["checks"] if "checks" in history else history["check"]
     return xr.Dataset(
         {
             "training": history[f"training_{quantity}"],
             "held_out": history[f"held_out_{quantity}"],
-            "step": ("check", step.values, {"units": "1", "long_name": "training step"}),
+            "step": ("check", history.check.values, {"units": "1", "long_name": "training step"}),
         }
     ).drop_vars("check", errors="ignore")
 

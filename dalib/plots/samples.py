@@ -65,4 +65,9 @@ def levels_data(samples: xr.Dataset, truth: xr.Dataset) -> xr.Dataset:
     count = snapshots.sizes["sample"]
     x = truth.x.stack(sample=("seed", "time")).transpose("sample", "state")
     x = x.reset_index("sample", drop=True).drop_vars(("seed", "time"), errors="ignore")
+    if x.sizes["sample"] < count:
+        raise ValueError(
+            f"{count} true states are needed beside the samples, but there are "
+            f"{x.sizes['sample']}; draw fewer samples, or give the truth more seeds or samples"
+        )
     return xr.Dataset({"snapshots": snapshots, "truth": x.isel(sample=slice(count))})

@@ -16,11 +16,22 @@ GOLDEN = (np.sqrt(5) - 1) / 2  # its multiples, modulo 1, never cluster
 
 
 def strip(ax: Axes, place: float, values: np.ndarray, colour: str, width: float = 0.17) -> None:
-    """Every value as a dot, side by side, and the median as a bar."""
+    """Every value as a dot, side by side, and the median as a bar.
+
+    NaN is a run that was lost: the worst in the median, and its share is written above.
+    """
+    lost = np.isnan(values).mean()
+    median = np.median(np.where(np.isnan(values), np.inf, values))
+    values = np.unique(values[np.isfinite(values)])  # untrained: equal in all repeats
     beside = (np.arange(values.size) * GOLDEN) % 1 - 0.5
     ax.plot(place + width * beside, values, color=colour, alpha=0.55, **DOT | {"markersize": 2.2})
     ends = [place - 0.65 * width, place + 0.65 * width]
-    ax.plot(ends, [np.median(values)] * 2, color=style.BLACK, linewidth=1.4)
+    ax.plot(ends, [median] * 2, color=style.BLACK, linewidth=1.4)
+    if lost:
+        across = ax.get_xaxis_transform()
+        ax.text(
+            place, 0.99, f"{lost:.0%} lost", transform=across, fontsize=6, ha="center", va="top"
+        )
 
 
 def folded(label: str) -> str:
@@ -33,11 +44,11 @@ def cases(ax: Axes, data: xr.Dataset) -> None:
     """rmse (case, method, repeat, seed) of each filter, and obs_rmse (case, seed) as a level."""
     for i, case in enumerate(data.case.values):
         at = data.sel(case=case)
+        at = at.isel(seed=np.isfinite(at.obs_rmse.values))  # other cases may have more seeds
         methods = [m for m in data.method.values if np.isfinite(at.rmse.sel({"method": m})).any()]
         for j, method in enumerate(methods):
-            values = np.unique(at.rmse.sel({"method": method}))  # untrained: equal in all repeats
             place = i + 0.25 * (j - (len(methods) - 1) / 2)
-            strip(ax, place, values[np.isfinite(values)], style.colour(method))
+            strip(ax, place, at.rmse.sel({"method": method}).values, style.colour(method))
         level = float(at.obs_rmse.median())
         ax.plot([i - 0.4, i + 0.4], [level] * 2, color=style.GREY, linewidth=1, linestyle="--")
     ax.set_yscale("log")

@@ -39,11 +39,11 @@ class ClohessyWiltshire:
 
     def drift(self, x: Tensor) -> Tensor:
         """(..., 6) -> (..., 6), the rate of change."""
-        return (self.matrix().to(x.dtype) @ x[..., None])[..., 0]
+        return (self.matrix().to(x) @ x[..., None])[..., 0]
 
     def jacobian(self, x: Tensor) -> Tensor:
         """(..., 6) -> (..., 6, 6), the derivative of the drift."""
-        return self.matrix().to(x.dtype).expand(*x.shape[:-1], 6, 6)
+        return self.matrix().to(x).expand(*x.shape[:-1], 6, 6)
 
     def propagator(self, dt: float) -> Tensor:
         """(..., 6, 6), exp(F dt): the exact map over `dt`."""

@@ -19,11 +19,11 @@ class LinearMap:
 
     def step(self, x: Tensor) -> Tensor:
         """(..., state) -> (..., state), the next state without noise, A x."""
-        return x @ self.matrix.T.to(x.dtype)
+        return x @ self.matrix.T.to(x)
 
     def jacobian(self, x: Tensor) -> Tensor:
         """(..., state) -> (..., state, state), the derivative of the step, A everywhere."""
-        return self.matrix.to(x.dtype).expand(*x.shape[:-1], *self.matrix.shape)
+        return self.matrix.to(x).expand(*x.shape[:-1], *self.matrix.shape)
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,10 @@ VERBS = {
 
 def main(arguments: list[str]) -> int:
     given, rest = parser().parse_known_args(arguments)
+    for pair in given.config:
+        if "=" not in pair:
+            print(f"--config {pair}: expected key=value, such as scale=smoke", file=sys.stderr)
+            return 1
     overrides = dict(pair.split("=", 1) for pair in given.config)
     if given.verb == "unlock":
         return import_module("dalib.workflow.unlock").main(ROOT)
@@ -41,10 +45,12 @@ def main(arguments: list[str]) -> int:
         print(error, file=sys.stderr)
         return 1
     os.environ["DALIB_CACHE"] = config["cache"]["dir"]
-    return dispatch(given.verb, config, given.names, arguments[1:]) or 0
+    return dispatch(given.verb, config, given.names, given.config, arguments[1:]) or 0
 
 
-def dispatch(verb: str, config: dict[str, Any], names: list[str], raw: list[str]) -> int | None:
+def dispatch(
+    verb: str, config: dict[str, Any], names: list[str], given: list[str], raw: list[str]
+) -> int | None:
     """Call the one function behind `verb`."""
     scale = config["scale"]
     match verb:
@@ -53,7 +59,7 @@ def dispatch(verb: str, config: dict[str, Any], names: list[str], raw: list[str]
         case "run":
             return import_module("dalib.workflow.run").main(ROOT, scale, raw)
         case "plan":
-            return import_module("dalib.workflow.plan").main(ROOT, config, names)
+            return import_module("dalib.workflow.plan").main(ROOT, scale, names, given)
         case "list":
             return import_module("dalib.workflow.listing").main(ROOT, config)
         case "prune":

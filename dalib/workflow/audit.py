@@ -53,10 +53,12 @@ def begin(scale: str, cache: str, *, main: bool, arguments: Sequence[str] | None
 
     Raises:
         ActiveError: another run is active here, or was interrupted and left Snakemake's locks.
+        StoreError: the store is of another format, or cannot be written.
     """
     os.environ["DALIB_CACHE"] = cache
     if not main or looks_only(sys.argv[1:] if arguments is None else arguments):
         return
+    Store(directory()).check()
     os.environ["DALIB_RUN"] = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
     hold()
     audit(Path("results") / scale)
@@ -76,7 +78,8 @@ def hold() -> None:
     if list(SNAKEMAKE_LOCKS.glob("*.lock")):
         raise ActiveError("the last run here was interrupted and left its locks: make unlock")
     for lock in RUNNING.glob("*.json"):
-        lock.unlink(missing_ok=True)
+        if not locks.alive(lock):
+            lock.unlink(missing_ok=True)
     held = ExitStack()  # until this process ends
     name = f"{socket.gethostname()}.{os.getpid()}.json"
     held.enter_context(locks.holding(RUNNING / name, lambda _: None))

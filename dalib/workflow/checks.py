@@ -46,7 +46,8 @@ def check(config: Mapping, schema: Mapping, root: Path) -> list[Problem]:
     for name, paper in papers.items():
         definition = schema["$defs"]["paper"]
         problems += _schema_problems(paper, definition, schema, (name,))
-        problems += _kind_problems(paper, schema, root, (name,))
+        problems += kind_problems(paper, schema, root, (name,))
+        problems += _tuning_problems(paper, schema, root, (name,))
         problems += _reference_problems(paper, (name,))
     return problems
 
@@ -139,10 +140,11 @@ def unknown(what: str, name: Any, known: Iterable[str], *, quote: bool = True) -
 # -- classes -------------------------------------------------------------------------------------
 
 
-def _kind_problems(
-    paper: Mapping, schema: Mapping, root: Path, path: kinds.Path
+def kind_problems(
+    tree: Any, schema: Mapping, root: Path, path: kinds.Path = ()
 ) -> Iterator[Problem]:
-    for choice in kinds.choices(paper, path):
+    """Unknown kinds in a tree that stands at `path`, and settings that their classes refuse."""
+    for choice in kinds.choices(tree, path):
         if choice.role is None:
             roles = ", ".join(sorted(REGISTRIES))
             yield Problem((*choice.path, "kind"), f"no code is chosen here, but for: {roles}")
@@ -159,7 +161,6 @@ def _kind_problems(
         if settings is not None:
             yield from _setting_problems(choice.section, settings, choice)
         yield from _limit_problems(choice.section, schema, choice.path)
-    yield from _tuning_problems(paper, schema, root, path)
 
 
 def _setting_problems(
@@ -218,6 +219,7 @@ def _reference_problems(paper: Mapping, path: kinds.Path) -> Iterator[Problem]:
 def _references(paper: Mapping) -> Iterator[tuple[kinds.Path, str, str]]:
     """(path in the paper, collection, name) of everything that names an entry of a collection."""
     yield from _listed(paper.get("active"), ("active",), "cases")
+    yield from _listed(paper.get("labels"), ("labels",), "cases")
     for case in paper["cases"] if isinstance(paper["cases"], Mapping) else ():
         for *keys, collection in NAMES_IN_A_CASE:
             where = ("cases", case, *keys)

@@ -18,7 +18,7 @@ from typing import Any
 
 from dalib import io
 from dalib.workflow import audit, locks, provenance, settings
-from dalib.workflow.stage import gpus
+from dalib.workflow.stage import gpus, torch_has_cuda
 from dalib.workflow.store import Store, StoreError, directory
 
 FREE_GB = 2.0
@@ -147,8 +147,8 @@ def parts(root: Path, store: Store) -> Iterator[Finding]:
 
 def results(root: Path) -> Iterator[Finding]:
     """Results that are not, or not known to be, what a stage made."""
-    for folder in sorted(f for f in (root / "results").glob("*") if f.is_dir()):
-        for path, record in provenance.results(folder):
+    for scale in settings.scales(root):
+        for path, record in provenance.results(root / "results" / scale):
             if record is None:
                 yield Finding(
                     f"no provenance: {path}",
@@ -174,7 +174,7 @@ def device(wanted: str) -> Iterator[Finding]:
             "no driver or no device; on a cluster the login node often has none",
             "device: cpu or auto, or run on a host with a GPU",
         )
-    elif wanted != "cpu" and gpus() and torch.endswith("+cpu"):
+    elif wanted != "cpu" and gpus() and not torch_has_cuda():
         yield Finding(
             f"a GPU is there and torch {torch} cannot use it",
             "torch was installed from a source of CPU wheels",

@@ -1,30 +1,27 @@
 """results/<scale>/index.html and scorecard.json: everything that exists, on one page.
 
-The page needs nothing beside itself. It is made from the files that are there: figures and tables
-with their captions, the scorecard, what failed or is missing, and the records of how each was made.
+Here it is collected from the files that are there: figures and tables with their captions, the
+scorecard, what failed, is missing or is older than what it is made from, and the records of how
+each was made. `page` renders it.
 """
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
-from html import escape
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from dalib import io
-from dalib.workflow import runs
+from dalib.workflow import audit, kinds, page, provenance, runs
 
 PICTURES, TABLES = "figures", "tables"
-VERDICTS = {
-    "reproduced": "good",
-    "not reproduced": "bad",
-    "not decidable at this scale": "open",
-}
+NO_PAPERS = {"logs", "benchmarks"}  # they too have a folder `figures`
 
 
 class Artefact(NamedTuple):
@@ -55,23 +52,103 @@ class Artefact(NamedTuple):
         return f"{word} {number[2]}" if len(number[2]) < 4 else f"{word}: {number[2]}"
 
 
+@dataclass(frozen=True)
+class Contents:
+    """What the page tells of one scale."""
+
+    root: Path
+    results: Path
+    papers: dict[str, dict[str, str]]  # title, authors, source of each
+    artefacts: dict[str, list[Artefact]]  # of each paper
+    claims: list[dict[str, Any]]  # of all papers
+    failed: list[dict[str, Any]]  # jobs of the newest run
+    records: dict[str, dict[str, Any]]  # of each output: the job that made it
+
+    @property
+    def scale(self) -> str:
+        return self.results.name
+
+    @cached_property
+    def missing(self) -> list[Artefact]:
+        return [a for many in self.artefacts.values() for a in many if not a.shown.exists()]
+
+    @cached_property
+    def jobs(self) -> list[dict[str, Any]]:
+        """Every job with a record, once."""
+        return list({json.dumps(sorted(r["outputs"])): r for r in self.records.values()}.values())
+
+    @cached_property
+    def lost(self) -> set[str]:
+        """Outputs that a failed job has not made again."""
+        outputs = {output for job in self.failed for output in job["outputs"]}
+        return {output for output in outputs if not (self.root / output).exists()}
+
+    def chain(self, output: str) -> Iterator[tuple[str, dict[str, Any] | None]]:
+        """(output, record) of the jobs that lead to `output`, the last one first, each job once.
+
+        The record is None for a file that no job made.
+        """
+        waiting, told = [output], set()
+        while waiting:
+            path = waiting.pop(0)
+            record = self.records.get(path)
+            if record and id(record) in told:
+                continue
+            told.add(id(record))
+            yield path, record
+            waiting += [p for p, _ in inputs(record) if p not in waiting]
+
+    def newer(self, output: str) -> str | None:
+        """What `output` would be made from now: an input that has changed since, or is lost."""
+        for _, record in self.chain(output):
+            for path, used in inputs(record):
+                if path in self.lost or self.content(path, used) != used:
+                    return path
+        return None
+
+    def content(self, path: str, otherwise: str) -> str:
+        """The content hash in the record of `path`, `otherwise` if it has none."""
+        record = self.records.get(path)
+        return record["outputs"][path].get("content", otherwise) if record else otherwise
+
+
+def inputs(record: dict[str, Any] | None) -> Iterator[tuple[str, str]]:
+    """(path, content hash) of what a job read."""
+    for contents in record["inputs"].values() if record else ():
+        yield from contents.items()
+
+
 def main(root: Path, scale: str) -> None:
     """Write the page and the scorecard of all papers, unless nothing has changed since."""
     results = root / "results" / scale
     if not results.is_dir():
         return
-    page, state = results / "index.html", fingerprint(root, results)
-    if page.exists() and state in page.read_text(encoding="utf-8")[:1000]:
+    index, state = results / "index.html", fingerprint(root, results)
+    if index.exists() and state in index.read_text(encoding="utf-8")[:1000]:
         return
-    rows = [row for paper in papers(root, results) for row in scorecard(results / paper)]
-    io.write_json(results / "scorecard.json", rows)
-    io.write_text(page, html(root, results, scale, rows, state))
+    contents = collected(root, results)
+    io.write_json(results / "scorecard.json", contents.claims)
+    io.write_text(index, page.html(contents, state))
+
+
+def collected(root: Path, results: Path) -> Contents:
+    known = papers(root, results)
+    return Contents(
+        root,
+        results,
+        known,
+        {paper: artefacts(root, results, paper) for paper in known},
+        [row for paper in known for row in scorecard(results / paper)],
+        failures(root, results),
+        records(results),
+    )
 
 
 def fingerprint(root: Path, results: Path) -> str:
     """Changes when a file that the page is made from comes, goes or is written again."""
     own = {results / "index.html", results / "scorecard.json", results / "report.html"}
-    sources = [Path(__file__), root / "config.yaml", *(root / "docs" / "captions").glob("*.rst")]
+    code = [Path(__file__), Path(page.__file__)]
+    sources = [*code, root / "config.yaml", *(root / "docs" / "captions").glob("*.rst")]
     files = sorted({*sources, *(p for p in results.rglob("*") if p.is_file())} - own)
     states = [f"{f.name} {s.st_size} {s.st_mtime_ns}" for f in files if (s := stat(f))]
     return hashlib.sha256("\n".join(states).encode()).hexdigest()
@@ -88,10 +165,8 @@ def stat(path: Path) -> os.stat_result | None:
 def papers(root: Path, results: Path) -> dict[str, dict[str, str]]:
     """{paper: title, authors, source} in the order of config.yaml, unknown folders last."""
     config = io.read_yaml(root / "config.yaml") if (root / "config.yaml").exists() else {}
-    known = {n: s for n, s in config.items() if isinstance(s, dict) and "cases" in s}
-    others = {"logs", "benchmarks"}
-    folders = sorted(p.name for p in results.iterdir() if (p / PICTURES).is_dir())
-    folders = [name for name in folders if name not in others]
+    known = {name: section for name, section in config.items() if kinds.is_paper(section)}
+    folders = sorted({p.name for p in results.iterdir() if (p / PICTURES).is_dir()} - NO_PAPERS)
     return known | {name: {} for name in folders if name not in known}
 
 
@@ -103,9 +178,9 @@ def artefacts(root: Path, results: Path, paper: str) -> list[Artefact]:
     }
     folder = results / paper
     there = {p.stem for p in [*folder.glob("figures/*.png"), *folder.glob("tables/*.md")]}
-    kinds = {name: TABLES if "table" in name else PICTURES for name in captions.keys() | there}
-    names = sorted(kinds, key=lambda name: (kinds[name], natural(name)))
-    return [Artefact(paper, n, kinds[n], captions.get(n, ""), folder / kinds[n]) for n in names]
+    kind = {name: TABLES if "table" in name else PICTURES for name in captions.keys() | there}
+    names = sorted(kind, key=lambda name: (kind[name], natural(name)))
+    return [Artefact(paper, n, kind[n], captions.get(n, ""), folder / kind[n]) for n in names]
 
 
 def natural(name: str) -> list[Any]:
@@ -121,9 +196,9 @@ def scorecard(folder: Path) -> list[dict[str, Any]]:
 
 
 def records(results: Path) -> dict[str, dict[str, Any]]:
-    """{output: record of the job that made it}."""
+    """{output: record of the job that made it}, the newest where several name an output."""
     found = {}
-    for path in sorted(results.rglob("*.prov.json")):
+    for path in sorted(results.rglob(f"*{provenance.SUFFIX}"), key=lambda p: p.stat().st_mtime):
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
             found |= {output: record for output in record["outputs"]}
@@ -140,366 +215,7 @@ def failures(root: Path, results: Path) -> list[dict[str, Any]]:
     scale = f"results/{results.name}/"
     return [
         job
-        for job in map(json.loads, logs[-1].read_text(encoding="utf-8").splitlines())
+        for job in runs.last_words(runs.jobs(logs[-1]), over=not audit.active())
         if job["status"] == "failed"
         and any(o.startswith(scale) and not (root / o).exists() for o in job["outputs"])
     ]
-
-
-def html(root: Path, results: Path, scale: str, rows: list[dict], state: str) -> str:
-    made, failed = records(results), failures(root, results)
-    known = papers(root, results)
-    items = {paper: artefacts(root, results, paper) for paper in known}
-    missing = [a for many in items.values() for a in many if not a.shown.exists()]
-    told = {str(Path(output)) for job in failed for output in job["outputs"]}
-    body = [
-        f"<h1>Results at scale <em>{escape(scale)}</em></h1>",
-        overview(rows, items, missing, failed, made),
-        trouble([a for a in missing if a.output not in told], failed, root, results),
-        *(paper_section(p, known[p], items[p], rows, made, results) for p in known),
-        times(made),
-        software(made),
-    ]
-    return PAGE.format(state=state, scale=escape(scale), style=STYLE, body="\n".join(body))
-
-
-def overview(rows, items, missing, failed, made) -> str:
-    """The page in one line of boxes."""
-    verdicts = [row["verdict"] for row in rows]
-    total = sum(map(len, items.values()))
-    boxes = [
-        *((v, verdicts.count(v), tone) for v, tone in VERDICTS.items()),
-        ("figures and tables", f"{total - len(missing)}/{total}", "bad" if missing else "good"),
-        ("failed jobs", len(failed), "bad" if failed else "good"),
-        ("computing", duration(sum(r["seconds"] for r in jobs(made))), "plain"),
-    ]
-    cells = "".join(
-        f'<div class="box {tone}"><b>{value}</b><span>{escape(text)}</span></div>'
-        for text, value, tone in boxes
-    )
-    return f'<div class="boxes">{cells}</div>'
-
-
-def trouble(missing: list[Artefact], failed: list[dict], root: Path, results: Path) -> str:
-    """Failed jobs with their reasons, and what is not there."""
-    if not missing and not failed:
-        return ""
-    lines = [
-        f"<li><b>{escape(job['job'])}</b> failed: {escape(job['why'])}"
-        f"{log_link(root / job['log'], results)}</li>"
-        for job in failed
-    ] + [
-        f"<li><b>{escape(a.paper)}/{escape(a.name)}</b> is missing"
-        f"{log_link(log_of(a, results), results)}</li>"
-        for a in missing
-    ]
-    return f'<section class="trouble"><h2>Failed or missing</h2><ul>{"".join(lines)}</ul></section>'
-
-
-def log_of(artefact: Artefact, results: Path) -> Path:
-    folder = results / "logs" / artefact.kind
-    return folder / f"{artefact.paper}_{artefact.name}.log"
-
-
-def log_link(log: Path, results: Path) -> str:
-    """The last lines of a log, and a link to all of it."""
-    if not log.is_file():
-        return ""
-    tail = log.read_text(encoding="utf-8", errors="replace").splitlines()[-8:]
-    where = os.path.relpath(log, results)
-    return f' (<a href="{escape(where)}">log</a>)<pre>{escape(chr(10).join(tail))}</pre>'
-
-
-def paper_section(paper, about, items, rows, made, results) -> str:
-    """Claims, figures and tables of one paper."""
-    byline = ". ".join(filter(None, [about.get("authors"), about.get("source")]))
-    parts = [
-        f"<h2>{escape(about.get('title', paper))}</h2>",
-        f'<p class="byline">{escape(byline)}</p>' if byline else "",
-        claims([row for row in rows if row["paper"] == paper]),
-        *(figure(a, made, results) for a in items if a.shown.exists()),
-    ]
-    return f'<section id="{escape(paper)}">{"".join(parts)}</section>'
-
-
-def claims(rows: list[dict]) -> str:
-    """The scorecard: what the paper says beside what we measured."""
-    if not rows:
-        return ""
-    head = "".join(f"<th>{t}</th>" for t in ("", "claim", "paper", "ours", "verdict"))
-    lines = "".join(
-        f'<tr id="{escape(row["id"])}"><td class="id">{escape(row["id"])}</td>'
-        f"<td>{escape(row['statement'])}</td>"
-        f"<td>{escape(plain(row['published']))}</td>"
-        f"<td>{measured(row)}</td>"
-        f'<td><span class="verdict {VERDICTS.get(row["verdict"], "plain")}">'
-        f"{escape(row['verdict'])}</span>{reason(row)}</td></tr>"
-        for row in rows
-    )
-    return f'<div class="wide"><table class="claims"><tr>{head}</tr>{lines}</table></div>'
-
-
-def measured(row: dict) -> str:
-    """Each measured number with its spread, its name and what was asked of it."""
-    if not isinstance(row["measured"], dict):
-        return escape(plain(row["measured"]))
-    lines = [
-        f"<li><b>{plain(value)}</b>{spread(row['spread'].get(name))} {escape(name)}"
-        f"{limit(row['criterion'].get(name))}</li>"
-        for name, value in row["measured"].items()
-    ]
-    return f'<ul class="numbers">{"".join(lines)}</ul>'
-
-
-def spread(ends: list | None) -> str:
-    if not ends or ends[0] == ends[1]:
-        return ""
-    return f' <span class="spread">[{plain(ends[0])}, {plain(ends[1])}]</span>'
-
-
-def limit(criterion: str | None) -> str:
-    return f' <span class="limit">({escape(criterion)})</span>' if criterion else ""
-
-
-def reason(row: dict) -> str:
-    return (
-        f"<details><summary>why</summary><p>{escape(row['reason'])}</p>"
-        f"<p>From: {escape('; '.join(row['evidence']))}</p></details>"
-    )
-
-
-def plain(value: Any) -> str:
-    """A number with three digits, a text as it is, a dash for nothing."""
-    if value is None:
-        return "–"
-    return f"{value:.3g}" if isinstance(value, int | float) else str(value)
-
-
-def figure(item: Artefact, made: dict, results: Path) -> str:
-    """A picture or table with caption, links to its files and how it was made."""
-    if item.kind == PICTURES:
-        data = base64.b64encode(item.shown.read_bytes()).decode()
-        alt = escape(item.caption or item.title)
-        width = print_width(item.shown)
-        content = f'<img alt="{alt}" width="{width}" src="data:image/png;base64,{data}">'
-    else:
-        content = f'<div class="wide">{from_markdown(item.shown.read_text(encoding="utf-8"))}</div>'
-    files = sorted(item.folder.glob(f"{item.name}.*"))
-    links = " · ".join(
-        f'<a href="{escape(os.path.relpath(f, results))}">{f.suffix[1:]}</a>'
-        for f in files
-        if f.suffix in {".pdf", ".png", ".nc", ".csv", ".md"}
-    )
-    caption = f"<b>{escape(item.title)}.</b> {escape(item.caption)}"
-    return (
-        f'<figure id="{escape(item.paper)}-{escape(item.name)}">{content}'
-        f'<figcaption>{caption} <span class="links">{links}</span></figcaption>'
-        f"{history(item, made)}</figure>"
-    )
-
-
-def print_width(png: Path) -> int:
-    """Width on the page in CSS pixels: 120 of them for an inch of the 300 dpi picture."""
-    with png.open("rb") as file:
-        pixels = int.from_bytes(file.read(20)[16:20])  # of the IHDR chunk, always the first
-    return round(pixels * 120 / 300)
-
-
-def from_markdown(text: str) -> str:
-    """The pipe tables and paragraphs that `dalib.tables` writes."""
-    parts: list[str] = []
-    for block in re.split(r"\n\s*\n", text.strip()):
-        lines = block.splitlines()
-        if not lines[0].startswith("|"):
-            parts.append(f"<p>{escape(block)}</p>")
-            continue
-        cells = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in lines]
-        right = [mark.endswith(":") for mark in cells[1]]
-        body = "".join(table_row(row, "td", right) for row in cells[2:])
-        parts.append(f"<table>{table_row(cells[0], 'th', right)}{body}</table>")
-    return "".join(parts)
-
-
-def table_row(cells: Iterable[str], tag: str, right: Iterable[bool]) -> str:
-    made = (
-        f"<{tag}{' class=num' if r else ''}>{escape(cell)}</{tag}>"
-        for cell, r in zip(cells, right, strict=False)
-    )
-    return f"<tr>{''.join(made)}</tr>"
-
-
-def history(item: Artefact, made: dict) -> str:
-    """The job behind an artefact and, step by step, the jobs behind its inputs."""
-    if item.output not in made:
-        return ""
-    lines = "".join(f"<li>{line}</li>" for line in chain(item.output, made))
-    return f"<details><summary>how it was made</summary><ol>{lines}</ol></details>"
-
-
-def chain(output: str, made: dict[str, dict]) -> Iterator[str]:
-    """The jobs that lead to `output`, the last one first; each job once."""
-    waiting, told = [output], set()
-    while waiting:
-        path = waiting.pop(0)
-        record = made.get(path)
-        if record is None:
-            yield f"<code>{escape(path)}</code>, given"
-            continue
-        if id(record) in told:
-            continue
-        told.add(id(record))
-        yield step(record)
-        inputs = [p for paths in record["inputs"].values() for p in paths]
-        waiting += [p for p in inputs if p not in waiting]
-
-
-def step(record: dict) -> str:
-    """`assimilate dkf/clean/ekf, 2.1 s` with outputs and settings to unfold."""
-    outputs = ", ".join(f"<code>{escape(Path(p).name)}</code>" for p in record["outputs"])
-    settings = json.dumps(record["spec"].get("config", {}), indent=1, ensure_ascii=False)
-    code = str(record["spec"].get("code", ""))[:12]
-    return (
-        f"<b>{escape(job_name(record))}</b>, {duration(record['seconds'])}: {outputs}"
-        f"<details><summary>settings</summary><pre>{escape(settings)}</pre>"
-        f"<p>code <code>{escape(code)}</code>, commit <code>{commit(record)}</code></p></details>"
-    )
-
-
-def job_name(record: dict) -> str:
-    labels = (v for k, v in record.get("wildcards", {}).items() if k != "scale")
-    return f"{record['stage']} {'/'.join(labels)}".strip()
-
-
-def commit(record: dict) -> str:
-    return (
-        f"{str(record.get('commit') or 'none')[:10]}{' + changes' if record.get('dirty') else ''}"
-    )
-
-
-def jobs(made: dict[str, dict]) -> list[dict]:
-    """Every job once."""
-    return list({json.dumps(sorted(r["outputs"])): r for r in made.values()}.values())
-
-
-def times(made: dict[str, dict]) -> str:
-    """Run time of each stage and of its longest job."""
-    if not made:
-        return ""
-    stages: dict[str, list[dict]] = {}
-    for record in jobs(made):
-        stages.setdefault(record["stage"], []).append(record)
-    total = {name: sum(r["seconds"] for r in many) for name, many in stages.items()}
-    lines = "".join(
-        table_row(
-            [
-                name,
-                str(len(stages[name])),
-                duration(total[name]),
-                job_name(longest := max(stages[name], key=lambda r: r["seconds"])),
-                duration(longest["seconds"]),
-            ],
-            "td",
-            [False, True, True, False, True],
-        )
-        for name in sorted(total, key=lambda n: -total[n])
-    )
-    head = table_row(
-        ["stage", "jobs", "time", "longest job", "time"], "th", [False, True, True, False, True]
-    )
-    return (
-        "<section><h2>Run times</h2><p>Wall time of the run that computed each result, "
-        "which may be older than the last one.</p>"
-        f'<div class="wide"><table>{head}{lines}</table></div></section>'
-    )
-
-
-def software(made: dict[str, dict]) -> str:
-    """Versions, hosts and commits behind the results."""
-    if not made:
-        return ""
-    facts = {
-        "host": sorted({str(r.get("host")) for r in made.values()}),
-        "Python": sorted({str(r.get("python")) for r in made.values()}),
-        "commit": sorted({commit(r) for r in made.values()}),
-        "started": sorted({r["started"] for r in made.values()})[:: max(1, len(jobs(made)) - 1)],
-        **{
-            package: sorted({r["versions"].get(package, "") for r in made.values()} - {""})
-            for package in sorted({p for r in made.values() for p in r["versions"]})
-        },
-    }
-    lines = "".join(table_row([k, ", ".join(v)], "td", [False, False]) for k, v in facts.items())
-    return f"<section><h2>Made with</h2><table>{lines}</table></section>"
-
-
-def duration(seconds: float) -> str:
-    if seconds < 100:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
-
-
-PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta name="made-from" content="{state}">
-<title>dalib: results at scale {scale}</title>
-<style>{style}</style>
-</head>
-<body>
-<main>
-{body}
-</main>
-</body>
-</html>
-"""
-
-STYLE = """
-:root { --text: #1c1f23; --soft: #5b636d; --line: #dde1e6; --page: #ffffff; --card: #f6f7f9;
-        --link: #0b5cad; --good: #05664b; --good-bg: #d9f1e8; --bad: #9c3a00; --bad-bg: #fbe3d4;
-        --open: #55500a; --open-bg: #f6f0c2; }
-@media (prefers-color-scheme: dark) {
-  :root { --text: #e4e7eb; --soft: #a0a8b3; --line: #363c45; --page: #15181c; --card: #1e2227;
-          --link: #7db8f5; --good: #7fe0bd; --good-bg: #12382d; --bad: #ffb38a; --bad-bg: #47230f;
-          --open: #ece28a; --open-bg: #3a370f; } }
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--page); color: var(--text);
-       font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
-main { max-width: 68rem; margin: 0 auto; padding: 1.5rem 1.25rem 4rem; }
-h1 { font-size: 1.7rem; margin: 0 0 1rem; } h1 em { font-style: normal; color: var(--link); }
-h2 { font-size: 1.25rem; margin: 2.5rem 0 .25rem; }
-a { color: var(--link); } .byline, .spread, .limit, .links, summary { color: var(--soft); }
-.byline { margin: 0 0 1rem; }
-.boxes { display: grid; grid-template-columns: repeat(auto-fit, minmax(8.5rem, 1fr)); gap: .6rem; }
-.box { padding: .6rem .8rem; border-radius: .5rem; background: var(--card); }
-.box b { display: block; font-size: 1.35rem; } .box span { font-size: .85rem; }
-.good { color: var(--good); } .bad { color: var(--bad); } .open { color: var(--open); }
-.verdict { display: inline-block; padding: .1rem .55rem; border-radius: 1rem; font-weight: 600;
-           font-size: .85rem; white-space: nowrap; }
-.verdict.good { background: var(--good-bg); } .verdict.bad { background: var(--bad-bg); }
-.verdict.open { background: var(--open-bg); }
-.trouble { border: 2px solid var(--bad); border-radius: .5rem; padding: 0 1rem .5rem;
-           margin-top: 1.5rem; } .trouble h2 { margin-top: 1rem; color: var(--bad); }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .9rem; margin: .75rem 0; }
-th, td { text-align: left; vertical-align: top; padding: .35rem .7rem;
-         border-bottom: 1px solid var(--line); }
-th { color: var(--soft); font-weight: 600; } .num { text-align: right; white-space: nowrap;
-     font-variant-numeric: tabular-nums; }
-th.num { white-space: normal; } figure table { font-size: .84rem; }
-figure th, figure td { padding: .3rem .5rem; }
-.claims { width: 100%; } .claims .id { white-space: nowrap; font-weight: 600; }
-.claims td:nth-child(2) { min-width: 11rem; } .claims td:nth-child(3) { min-width: 8rem; }
-.claims td:nth-child(4) { min-width: 20rem; } .spread, .limit, figure td { white-space: nowrap; }
-.numbers { list-style: none; margin: 0; padding: 0; } .numbers li { margin-bottom: .15rem; }
-figure { margin: 1.75rem 0; padding: 1rem; background: var(--card); border-radius: .5rem; }
-figure img { display: block; max-width: 100%; height: auto; margin: 0 auto; background: #fff;
-             border-radius: .3rem; padding: .5rem; }
-figcaption { margin-top: .7rem; } .links { white-space: nowrap; margin-left: .5rem; }
-details { font-size: .88rem; margin-top: .3rem; } summary { cursor: pointer; }
-details p { margin: .3rem 0; } ol { padding-left: 1.4rem; }
-pre { overflow-x: auto; background: var(--page); padding: .6rem; border-radius: .3rem;
-      font-size: .8rem; margin: .3rem 0; }
-code { font-size: .88em; }
-"""

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from dalib.workflow import kinds
+
 
 def main(root: Path, config: dict[str, Any]) -> int:
     print(*listing(root, config), sep="\n")
@@ -15,7 +17,7 @@ def main(root: Path, config: dict[str, Any]) -> int:
 def listing(root: Path, config: dict[str, Any]) -> Iterator[str]:
     """A line for each paper, then one for each artefact that has a caption."""
     for paper, section in config.items():
-        if not (isinstance(section, dict) and "cases" in section):
+        if not kinds.is_paper(section):
             continue
         yield f"{paper}: {section.get('title', '')}  (make PAPER={paper})"
         for caption in sorted((root / "docs" / "captions").glob(f"{paper}_*.rst")):

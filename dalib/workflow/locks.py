@@ -109,6 +109,9 @@ def take(lock: Path) -> bool:
             json.dump(asdict(me()), file)
     except FileExistsError:
         return False
+    except OSError:  # a full disk
+        lock.unlink(missing_ok=True)
+        raise
     return True
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 import sys
@@ -10,28 +9,31 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 from dalib.workflow.settings import SCALES
 from dalib.workflow.store import Store, directory
 
 
-def main(root: Path, config: Mapping[str, Any], targets: list[str]) -> int:
-    """Print a row for each stage; the exit code of snakemake if it cannot build the graph."""
-    scale = config["scale"]
-    done = graph(root, scale, ["--forceall", *targets])
+def main(root: Path, scale: str, targets: list[str], given: list[str]) -> int:
+    """Print a row for each stage; the exit code of snakemake if it cannot build the graph.
+
+    Args:
+        given: what follows `--config` on the command line.
+    """
+    given = [*given, f"scale={scale}"]
+    done = graph(root, given, ["--forceall", *targets])
     if done.returncode:
         print(done.stdout, file=sys.stderr)
         return done.returncode
-    every, due = stats(done.stdout), stats(graph(root, scale, targets).stdout)
-    print("\n".join(table(scale, every, due, times(Store(directory()).directory))))
+    every, due = stats(done.stdout), stats(graph(root, given, targets).stdout)
+    print("\n".join(table(scale, every, due, times(Store(directory())))))
     return 0
 
 
-def graph(root: Path, scale: str, arguments: list[str]) -> subprocess.CompletedProcess:
+def graph(root: Path, given: list[str], arguments: list[str]) -> subprocess.CompletedProcess:
     """A dry run, with both of its streams in stdout."""
     snakemake = str(Path(sys.executable).with_name("snakemake"))
-    command = [snakemake, *arguments, "--dry-run", "--quiet", "rules", "--config", f"scale={scale}"]
+    command = [snakemake, *arguments, "--dry-run", "--quiet", "rules", "--config", *given]
     return subprocess.run(
         command, cwd=root, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
@@ -43,7 +45,7 @@ def stats(output: str) -> dict[str, int]:
     return {rule: int(count) for rule, count in rows if rule not in ("all", "total")}
 
 
-def times(store: Path) -> dict[tuple[str, str], float]:
+def times(store: Store) -> dict[tuple[str, str], float]:
     """Median seconds of the jobs of each (stage, scale) that the store remembers."""
     seconds = defaultdict(list)
     for stage, scale, took in _records(store):
@@ -51,10 +53,11 @@ def times(store: Path) -> dict[tuple[str, str], float]:
     return {key: median(values) for key, values in seconds.items()}
 
 
-def _records(store: Path) -> Iterator[tuple[str, str, float]]:
-    for path in sorted((store / "keys").glob("*/*.json")):
-        record = json.loads(path.read_text())
-        yield record["stage"], record["wildcards"].get("scale", ""), record["seconds"]
+def _records(store: Store) -> Iterator[tuple[str, str, float]]:
+    for path in sorted(store.records()):
+        record = store.record(path.stem)
+        if record is not None:
+            yield record["stage"], record["wildcards"].get("scale", ""), record["seconds"]
 
 
 def table(

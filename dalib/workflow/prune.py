@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from dalib.workflow import provenance
@@ -34,23 +35,31 @@ def prune(store: Store, keep_gb: float, wanted: set[str]) -> int:
     Objects in `wanted` stay, whatever they take. A record whose object is gone goes too.
     """
     for part in list(dead_parts(store.directory)):
-        part.unlink(missing_ok=True)
+        drop(part)
     objects = sorted(usage(store))
     excess = sum(size for _, size, _ in objects) - keep_gb * GB
     freed = 0
     for _, size, path in objects:
         if freed >= excess:
             break
-        if path.name not in wanted:
-            path.unlink(missing_ok=True)
+        if path.name not in wanted and drop(path):
             freed += size
     for path in list(store.records()):
         record = store.record(path.stem)
         if record is None or not store.has(record):
-            path.unlink(missing_ok=True)
+            drop(path)
     for old in sorted((store.directory / "runs").glob("*.jsonl"))[:-KEPT_RUNS]:
-        old.unlink(missing_ok=True)
+        drop(old)
     return freed
+
+
+def drop(path: Path) -> bool:
+    """Remove a file; False for somebody else's in a shared store."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        return False
+    return True
 
 
 def usage(store: Store) -> Iterator[tuple[float, int, Path]]:
@@ -65,6 +74,7 @@ def in_use(results: Path) -> set[str]:
     hashes = set()
     for path in results.rglob(f"*{provenance.SUFFIX}"):
         if path.with_name(path.name.removesuffix(provenance.SUFFIX)).exists():
-            outputs = json.loads(path.read_text())["outputs"]
-            hashes |= {output["sha256"] for output in outputs.values()}
+            with suppress(ValueError, KeyError):  # half a record refers to nothing
+                outputs = json.loads(path.read_text())["outputs"]
+                hashes |= {output["sha256"] for output in outputs.values()}
     return hashes

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 from dalib.workflow import index, unlock
@@ -19,10 +20,19 @@ def main(root: Path, scale: str, arguments: list[str]) -> int:
     snakemake = str(Path(sys.executable).with_name("snakemake"))
     first = arguments.index("--config") if "--config" in arguments else len(arguments)
     logger = ["--logger", "rich"] if sys.stdout.isatty() else []
-    code = subprocess.call([snakemake, *arguments[:first], *logger, *arguments[first:]], cwd=root)
+    code = finished([snakemake, *arguments[:first], *logger, *arguments[first:]], root)
     index.main(root, scale)
     print("\n".join(closing(root / "results" / scale)))
     return code
+
+
+def finished(command: list[str], root: Path) -> int:
+    """The exit code of a command. Ctrl-C reaches it by itself: wait while it stops its jobs."""
+    with subprocess.Popen(command, cwd=root) as process:
+        while process.returncode is None:
+            with suppress(KeyboardInterrupt):
+                process.wait()
+    return process.returncode
 
 
 def closing(results: Path) -> list[str]:
@@ -31,7 +41,8 @@ def closing(results: Path) -> list[str]:
     if (results / "scorecard.json").exists():
         rows = json.loads((results / "scorecard.json").read_text())
         counts = Counter(row["verdict"] for row in rows)
-        lines.append("claims: " + ", ".join(f"{n} {verdict}" for verdict, n in counts.items()))
+        verdicts = ", ".join(f"{n} {verdict}" for verdict, n in counts.items())
+        lines.append(f"claims: {verdicts or 'none judged yet'}")
     if (results / "index.html").exists():
         lines.append(f"open {results / 'index.html'}")
     return lines

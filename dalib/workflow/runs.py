@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,26 +22,43 @@ def note(entry: dict[str, Any]) -> None:
     run = os.environ.get("DALIB_RUN")
     if not run:
         return
-    log_of(run).parent.mkdir(parents=True, exist_ok=True)
-    with log_of(run).open("ab", buffering=0) as file:
-        file.write(json.dumps(entry).encode() + b"\n")
+    with suppress(OSError):  # a full disk costs the summary, not the result
+        log_of(run).parent.mkdir(parents=True, exist_ok=True)
+        with log_of(run).open("ab", buffering=0) as file:
+            file.write(json.dumps(entry).encode() + b"\n")
 
 
-def jobs(run: str) -> list[dict[str, Any]]:
+def jobs(log: Path) -> list[dict[str, Any]]:
+    """What the jobs of a run have noted; a job notes that it has started, then how it ended."""
     try:
-        return [json.loads(line) for line in log_of(run).read_text().splitlines()]
+        lines = log.read_text().splitlines()
     except FileNotFoundError:
         return []
+    return [json.loads(line) for line in lines if line.endswith("}")]  # none cut off by a full disk
+
+
+def last_words(entries: Iterable[Mapping[str, Any]], *, over: bool = True) -> list[dict[str, Any]]:
+    """How each job ended at its last attempt; of a run that is over, the silent were killed."""
+    last = {entry["job"]: dict(entry) for entry in entries}
+    for entry in last.values():
+        if entry["status"] == "started" and over:
+            entry |= {"status": "failed", "why": killed(entry)}
+    return list(last.values())
+
+
+def killed(entry: Mapping[str, Any]) -> str:
+    """The likely cause of an end without a word, and what to do."""
+    memory, minutes = entry.get("mem_mb"), entry.get("runtime")
+    asked = f"; it asked for {memory} MB and {minutes} min" if memory and minutes else ""
+    more = f", the next attempt asks for {2 * memory} MB and {2 * minutes} min" if asked else ""
+    return f"ended without a word: killed for memory or time, or with the run{asked}{more}"
 
 
 def summary(run: str | None = None) -> str:
     """`N computed, M reused, K failed`, then a line for each failure."""
-    entries = jobs(run or os.environ.get("DALIB_RUN", ""))
+    entries = last_words(jobs(log_of(run or os.environ.get("DALIB_RUN", ""))))
     counts = Counter(entry["status"] for entry in entries)
     lines = [", ".join(f"{counts[status]} {status}" for status in ("computed", "reused", "failed"))]
-    lines += [f"  {e['job']}: {e['why']} (log: {e['log']})" for e in entries if _failed(e)]
+    failed = (entry for entry in entries if entry["status"] == "failed")
+    lines += [f"  {e['job']}: {e['why']} (log: {e['log']})" for e in failed]
     return "\n".join(lines)
-
-
-def _failed(entry: dict[str, Any]) -> bool:
-    return entry["status"] == "failed"

@@ -5,14 +5,15 @@
 Mappings merge, lists and numbers are replaced.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from dalib.workflow.checks import Problem, check
+from dalib.workflow import kinds
+from dalib.workflow.checks import Problem, check, kind_problems
 from dalib.workflow.conversion import converted
 from dalib.workflow.errors import ConfigError
 
@@ -57,8 +58,9 @@ def load(
     schema = read_yaml(root / "config/schema.yaml", "config/schema.yaml")
     config = converted(merged(layers), schema, root)
     problems += check(config, schema, root)
-    if problems:
-        raise ConfigError("\n".join(_lines(problems, config, layers)))
+    lines = [*_lines(problems, config, layers), *_claim_lines(config, schema, root)]
+    if lines:
+        raise ConfigError("\n".join(lines))
     return _with_seeds(config)
 
 
@@ -108,11 +110,15 @@ def _merge(below: Any, above: Any) -> Any:
 
 
 def _with_seeds(config: dict[str, Any]) -> dict[str, Any]:
-    """`seeds: 20` on top level stands for the test seeds of every case."""
+    """`seeds: 20` on top level stands for the test seeds of every case with observations.
+
+    Elsewhere seeds are no repeats of an experiment: their states together make one set.
+    """
     if config.get("seeds") is not None:
         for section in config.values():
             for case in section.get("cases", {}).values() if isinstance(section, Mapping) else ():
-                case["truth"]["test"]["seeds"] = config["seeds"]
+                if "observations" in case:
+                    case["truth"]["test"]["seeds"] = config["seeds"]
     return config
 
 
@@ -121,10 +127,18 @@ def _with_seeds(config: dict[str, Any]) -> dict[str, Any]:
 
 def read_yaml(path: Path, label: str | Path) -> dict[str, Any]:
     """A YAML file with a mapping, empty if the file is."""
+    tree = _read(path, label)
+    if tree is not None and not isinstance(tree, dict):
+        raise ConfigError(f"{label}: a mapping is needed at the top, with keys such as `scale:`")
+    return tree or {}
+
+
+def _read(path: Path, label: str | Path) -> Any:
+    """Plain values of a YAML file, None if it is empty."""
     try:
         loader, node = _composed(path.read_text(encoding="utf-8"))
         _refuse_repeated_keys(node)
-        tree = {} if node is None else loader.construct_document(node)
+        return None if node is None else loader.construct_document(node)
     except FileNotFoundError:
         raise ConfigError(f"{label}: there is no such file") from None
     except yaml.MarkedYAMLError as error:
@@ -133,9 +147,6 @@ def read_yaml(path: Path, label: str | Path) -> dict[str, Any]:
         raise ConfigError(f"{label}: {where}: {error.problem or error.context}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{label}: {error}") from None
-    if not isinstance(tree, dict):
-        raise ConfigError(f"{label}: a mapping is needed at the top, with keys such as `scale:`")
-    return tree
 
 
 def _composed(text: str) -> tuple[Any, yaml.Node | None]:
@@ -188,6 +199,15 @@ def _lines(problems: Iterable[Problem], config: Mapping, layers: list[Layer]) ->
     found = {(_origin(problem, layers), problem) for problem in problems}
     found = sorted(found, key=lambda pair: (order.index(pair[0]), str(pair[1].path)))
     return [_line(problem, label, config, layers) for label, problem in found]
+
+
+def _claim_lines(config: Mapping, schema: Mapping, root: Path) -> Iterator[str]:
+    """What is wrong with the measures that the claims of the papers name."""
+    for paper in (name for name, section in config.items() if kinds.is_paper(section)):
+        label = f"config/claims/{paper}.yaml"
+        claims = _read(root / label, label) if (root / label).exists() else None
+        for problem in kind_problems(claims, schema, root):
+            yield f"{label}: {'.'.join(map(str, problem.path))}: {problem.message}"
 
 
 def _line(problem: Problem, label: str, config: Mapping, layers: list[Layer]) -> str:

@@ -11,6 +11,7 @@ again beside a record.
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 from dalib import io
 from dalib.workflow import codehash, kinds
 from dalib.workflow.errors import ConfigError
-from dalib.workflow.stage import gpus
+from dalib.workflow.stage import gpus, torch_has_cuda
 
 
 class Specs:
@@ -130,7 +131,8 @@ class Specs:
         digest = codehash.digest(units)
         table = Path(self.config["cache"]["dir"]) / "units" / f"{digest}.json"
         if not table.exists():
-            io.write_json(table, units)
+            with suppress(OSError):  # costs an explanation; who runs jobs is told by Store.check
+                io.write_json(table, units)
         return digest
 
     def _units(self, script: str, roots: tuple[str, ...]) -> dict[str, str]:
@@ -163,5 +165,5 @@ def resolved_device(wanted: str) -> str:
     if wanted != "auto":
         return wanted
     if "DALIB_DEVICE" not in os.environ:
-        os.environ["DALIB_DEVICE"] = "cuda" if gpus() else "cpu"
+        os.environ["DALIB_DEVICE"] = "cuda" if gpus() and torch_has_cuda() else "cpu"
     return os.environ["DALIB_DEVICE"]

@@ -42,6 +42,8 @@ class Stage:
         self.outputs = named(snakemake.output)
         self.paths = [Path(p) for paths in self.outputs.values() for p in paths]
         self.log = Path(snakemake.log[0]) if snakemake.log else None
+        asked = dict(snakemake.resources.items())
+        self.requested = {name: asked[name] for name in ("mem_mb", "runtime") if name in asked}
         self.store = Store(directory())
         self._open = ExitStack()
         memory.keep_freed_memory()
@@ -80,7 +82,7 @@ class Stage:
         table = self.store.directory / "units" / f"{self.spec['code']}.json"
         try:
             return json.loads(table.read_text())
-        except FileNotFoundError:
+        except (OSError, ValueError):
             return {}
 
     def __enter__(self) -> Stage:
@@ -97,7 +99,8 @@ class Stage:
             names = [f"{name}.{i}" for name, ps in self.outputs.items() for i in range(len(ps))]
             self.key = key(self.spec, self.wildcards, contents, names)
             self.reuse()
-            self._open.enter_context(locks.holding(self.store.lock(self.key), self._wait))
+            self.note("started", "")
+            self.hold()
             self.reuse()  # another process may have computed it meanwhile
             self.check_device()
         except BaseException as error:
@@ -114,6 +117,13 @@ class Stage:
                     self.fail(unfinished)
             elif isinstance(error, Exception):
                 self.fail(error)
+
+    def hold(self) -> None:
+        """Hold the lock of this key; without one, on a full disk, two jobs may compute the same."""
+        try:
+            self._open.enter_context(locks.holding(self.store.lock(self.key), self._wait))
+        except OSError as error:
+            say(f"{self.job}: goes on without a lock: {error}")
 
     def reuse(self) -> None:
         """End the script with the stored result of this key, if there is one."""
@@ -151,7 +161,7 @@ class Stage:
         }
         try:
             self.store.keep(record, self.paths)
-        except OSError as error:  # a full disk costs the reuse, not the result
+        except (OSError, StoreError) as error:  # a full disk costs the reuse, not the result
             say(f"{self.job}: not stored for reuse: {error}")
         self.leave(record, self.reasons())
 
@@ -175,10 +185,9 @@ class Stage:
     def note(self, status: str, why: str) -> None:
         seconds = round(time.time() - self._started, 3)
         entry = {"stage": self.name, "job": self.job, "status": status, "seconds": seconds}
-        runs.note(entry | {"why": why, "log": str(self.log or ""), "outputs": self._outputs()})
-
-    def _outputs(self) -> list[str]:
-        return [str(path) for path in self.paths]
+        outputs = [str(path) for path in self.paths]
+        entry |= {"why": why, "log": str(self.log or ""), "outputs": outputs}
+        runs.note(entry | self.requested)
 
     def check_device(self) -> None:
         if self.device.startswith("cuda") and not gpus():
@@ -229,9 +238,10 @@ USER_ERRORS = (io.DataError, StoreError, DeviceError)
 
 def is_refusal(error: Exception) -> bool:
     """Whether dalib itself refuses a value: its message says what is expected and what to do."""
-    raised_in = traceback.extract_tb(error.__traceback__)[-1].filename
-    own = Path(raised_in).is_relative_to(Path(__file__).parents[1])
-    return own and isinstance(error, (ValueError, FloatingPointError))
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    own = Path(place.filename).is_relative_to(Path(__file__).parents[1])
+    said = (place.line or "").startswith("raise")  # else Python itself found a mistake of ours
+    return own and said and isinstance(error, (ValueError, FloatingPointError))
 
 
 def named(items: Any) -> dict[str, list[str]]:
@@ -261,6 +271,11 @@ def gpus() -> int:
     if cuda.cuInit(0) or cuda.cuDeviceGetCount(ctypes.byref(count)):
         return 0
     return count.value
+
+
+def torch_has_cuda() -> bool:
+    """Whether the installed torch is no wheel for CPUs alone; told without importing it."""
+    return not metadata.version("torch").endswith("+cpu")
 
 
 def surroundings() -> dict[str, Any]:

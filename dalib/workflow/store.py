@@ -79,6 +79,18 @@ class Store:
                 "name another directory as cache.dir, or delete this one"
             )
 
+    def check(self) -> None:
+        """Refuse, before anything is computed, a store that cannot be used."""
+        try:
+            self.check_format()
+            with io.replacing(self.directory / "writable") as part:
+                part.touch()
+        except OSError as error:
+            raise StoreError(
+                f"{self.directory}: cannot be written ({error.strerror}); free the disk, or name "
+                "a directory that you may write: --config cache='{dir: ...}'"
+            ) from error
+
     def record(self, key: str) -> dict[str, Any] | None:
         """What `key` gave before; None if it is not known."""
         try:

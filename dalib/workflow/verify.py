@@ -29,7 +29,7 @@ def verify(folder: Path, specs: Specs) -> Iterator[str]:
     Contents are hashed, whatever sizes and times say; code, configuration and inputs are compared
     with the present ones.
     """
-    content = cache(_content)
+    content, missing = cache(_content), set()
     for path, record in provenance.results(folder):
         if record is None:
             yield f"{path}: no provenance; run snakemake, which makes it again"
@@ -40,6 +40,13 @@ def verify(folder: Path, specs: Specs) -> Iterator[str]:
             name: {source: content(source) for source in files}
             for name, files in record["inputs"].items()
         }
+        gone = {
+            source for files in inputs.values() for source in files if not Path(source).exists()
+        }
+        yield from (f"{s}: missing; run snakemake {s}" for s in sorted(gone - missing))
+        missing |= gone
+        if gone:
+            continue
         try:
             lines = differences(record, *specs.made(record["spec"]), inputs)
         except ConfigError as error:

@@ -7,13 +7,14 @@ with Stage(snakemake) as stage:
 
     methods = {"Kalman filter": "ekf", "DKF": "dkf", "diffusion": "langevin"}
     clean, samples = io.read(snakemake.input.clean), io.read(snakemake.input.samples)
+    model = clean.sel({"model": "dkf"})
 
     filters = tables.filters(io.read_scores(snakemake.input.analyses), stage.config["labels"])
     properties = [
         *tables.generalisation(
             {
                 "Kalman filter": None,
-                "DKF": tables.ratio(clean.negative_elbo_held_out_fall, clean.negative_elbo_fall),
+                "DKF": tables.ratio(model.prediction_rmse_held_out, model.prediction_rmse_last),
                 "diffusion": tables.ratio(
                     samples.w1.sel({"method": "langevin", "point": 0}),
                     samples.w1_training.sel({"method": "langevin"}),

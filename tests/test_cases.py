@@ -1,0 +1,99 @@
+"""What the stages do with a case, on networks of a few units: no layout of batches matters."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from dalib import cases
+
+CASE = {
+    "system": {"kind": "lorenz63"},
+    "integrator": {"kind": "rk4", "dt": 0.025, "steps": 2},
+    "truth": {
+        "start": {"mean": [0.0, 0.0, 25.0], "std": 5.0},
+        "spinup": 1.0,
+        "model_noise_std": 0.1,
+        "train": {"seeds": 3, "samples": 12},
+        "test": {"seeds": 5, "samples": 12},
+    },
+    "observations": {"operator": {"kind": "subset", "index": [0]}, "error_std": 1.0, "until": None},
+    "prior": {"error_std": 2.0},
+    "samples": {"count": 7},
+}
+TRAINING = {"repeats": 2, "steps": 2, "batch": 4, "rate": 0.01}
+DKF = {
+    "network": {"kind": "deep_kalman", "latent": 2, "hidden": 4},
+    "data": "observations",
+    "training": TRAINING | {"window": 6},
+}
+SCORE = {
+    "network": {"kind": "score", "hidden": 4},
+    "data": "truth",
+    "points": {"noise_std": [0.0, 0.5]},
+    "training": TRAINING,
+}
+ALL, SINGLY = [{"index": 0, "size": 8}], [{"index": i, "size": 1} for i in range(2)]
+
+
+@pytest.fixture(scope="module")
+def data():
+    truth = {split: cases.truth(CASE, split, "t") for split in ("train", "test")}
+    return {
+        "truth": truth,
+        "y": {split: cases.observations(CASE, x, split, "t") for split, x in truth.items()},
+        "prior": cases.prior(CASE, truth["test"], "t"),
+    }
+
+
+def trained(model, training, batches) -> list[xr.Dataset]:
+    return [
+        cases.trained(model, training, training, batch=batch, experiment="t", device="cpu")[0]
+        for batch in batches
+    ]
+
+
+def samples(weights) -> xr.Dataset:
+    sampler = {"kind": "reverse_sde", "steps": 3, "model": SCORE}
+    return cases.samples(CASE, sampler, weights, "t", "cpu")
+
+
+def analyses(method, data, batch, weights=None) -> xr.Dataset:
+    return cases.analyses(
+        CASE, method, data["y"]["test"], data["prior"],
+        weights=weights, batch=batch, experiment="t", device="cpu",
+    )  # fmt: skip
+
+
+def test_samples_of_a_repeat_are_the_same_in_any_batch(data):
+    (together,) = trained(SCORE, data["truth"]["train"], ALL)
+    singly = trained(SCORE, data["truth"]["train"], SINGLY)
+    found = xr.concat([samples(weights) for weights in singly], "repeat")
+    xr.testing.assert_allclose(found.samples, samples(together).samples, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["ekf", "particle"])
+def test_analyses_of_a_seed_are_the_same_in_any_batch(data, kind):
+    method = {"kind": kind, "model_error_std": 0.1} | ({"members": 20} if kind != "ekf" else {})
+    parts = [analyses(method, data, {"index": i, "size": 2}) for i in range(3)]
+    whole = analyses(method, data, ALL[0])
+    xr.testing.assert_allclose(xr.concat(parts, "seed"), whole, rtol=1e-9, atol=1e-9)
+
+
+def test_a_network_that_sees_one_component_is_scored_on_it(data):
+    (weights,) = trained(DKF, data["y"]["train"], ALL)
+    made = {
+        "ekf": analyses({"kind": "ekf", "model_error_std": 0.1}, data, ALL[0]),
+        "dkf": analyses({"kind": "deep_kalman", "model": DKF}, data, ALL[0], weights),
+    }
+    others = {"truth": data["truth"]["test"], "observations": data["y"]["test"]}
+    found = cases.scored("analyses", {"product": {"discard": 2}}, made, others)
+    error = made["dkf"]["mean"].isel(time=slice(2, None)) - others["truth"].x.sel(state=["x"])
+    own = found.rmse.sel({"method": "dkf"})
+    np.testing.assert_allclose(own, np.sqrt((error**2).mean(("time", "state"))), rtol=1e-6)
+    assert found.estimated.sel({"method": "dkf"}).values.tolist() == [1, 0, 0]
+
+
+def test_a_start_of_another_size_than_the_state_is_refused():
+    start = CASE["truth"] | {"start": {"mean": [0.0, 25.0], "std": 5.0}}
+    with pytest.raises(ValueError, match="has 2 values, but the state of lorenz63 has 3 comp"):
+        cases.truth(CASE | {"truth": start}, "test", "t")
