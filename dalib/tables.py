@@ -75,7 +75,7 @@ def _filter_row(scores: xr.Dataset, description: str, method: str) -> Row:
         "max": float(rmse.max(skipna=False)),
         "one-step forecast": float(own.forecast_rmse.median(skipna=False)),
         "spread": float(own.spread.median(skipna=False)),
-        "observations": float(scores.obs_rmse.median()) if "obs_rmse" in scores else None,
+        "RMSE of observations": float(scores.obs_rmse.median()) if "obs_rmse" in scores else None,
         "share diverged": float(own.diverged.mean()),
     }
 
@@ -138,9 +138,10 @@ def generalisation(
             column,
             holds=ratio is not None and abs(ratio - 1) <= tolerance,
             value=ratio,
-            meaning="is given the equations"
+            meaning=f"{NO} without number: is given the equations"
             if ratio is None
-            else f"new data over training, {YES} within {tolerance:.0%} of 1",
+            else f"number: error on new data over error on training data, {YES} within "
+            f"{tolerance:.0%} of 1",
             published=published[column],
         )
         for column, ratio in ratios.items()
@@ -157,7 +158,7 @@ def physics_informed(
             column,
             holds=needs,
             value=None,
-            meaning="is given the equations" if needs else "learns from data alone",
+            meaning=f"{YES} is given the equations" if needs else f"{NO} learns from data alone",
             published=published[column],
         )
         for column, needs in needs_equations.items()

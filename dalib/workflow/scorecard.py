@@ -21,7 +21,7 @@ def main(root: Path, scale: str) -> int:
 
 def table(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     """Lines of Markdown."""
-    yield "| claim | statement | measured: median [range] | verdict |"
+    yield "| claim | statement | measured [range of single values] | verdict |"
     yield "|---|---|---|---|"
     for row in rows:
         yield f"| {row['id']} | {row['statement']} | {measured(row)} | **{row['verdict']}** |"
