@@ -4,8 +4,15 @@ DKF_FIGURES = ["fig1", "fig2a", "fig2b", "fig4", "figS1"]
 DKF_TABLES = ["table1", "table_filters", "timing_table1"]
 
 TARGETS["dkf"] = [
-    *expand("results/{scale}/dkf/figures/{name}.{kind}", name=DKF_FIGURES, kind=["pdf", "png", "nc"], **SCALE),
-    *expand("results/{scale}/dkf/tables/{name}.{kind}", name=DKF_TABLES, kind=["md", "csv"], **SCALE),
+    *expand(
+        "results/{scale}/dkf/figures/{name}.{kind}",
+        name=DKF_FIGURES,
+        kind=["pdf", "png", "nc"],
+        **SCALE,
+    ),
+    *expand(
+        "results/{scale}/dkf/tables/{name}.{kind}", name=DKF_TABLES, kind=["md", "csv"], **SCALE
+    ),
     *expand("results/{scale}/dkf/scorecard.json", **SCALE),
 ]
 
@@ -161,7 +168,9 @@ rule dkf_tables:
         timing="results/{scale}/dkf/clean/timing.nc",
     output:
         table1=report(
-            expand("results/{scale}/dkf/tables/table1.{kind}", kind=["md", "csv"], allow_missing=True),
+            expand(
+                "results/{scale}/dkf/tables/table1.{kind}", kind=["md", "csv"], allow_missing=True
+            ),
             caption="../../docs/captions/dkf_table1.rst",
             category="dkf",
             labels={"table": "1"},
