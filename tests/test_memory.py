@@ -28,4 +28,5 @@ def faults(keep: bool) -> int:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="tunes glibc")
 def test_kept_memory_is_not_paged_in_again():
-    assert faults(keep=True) < 100
+    """50 arrays of 390 pages; a kept one may still be paged in once."""
+    assert faults(keep=True) < 50 * 390 / 10
