@@ -6,7 +6,7 @@ config := scale=$(SCALE) $(if $(SEEDS),seeds=$(SEEDS))
 figure := $(if $(FIGURE),results/$(SCALE)/$(dir $(FIGURE))figures/$(notdir $(FIGURE)).pdf)
 targets := $(or $(figure),$(PAPER))
 
-.PHONY: all setup test accuracy bench list slurm report explain plan doctor verify unlock cache-prune lint clean
+.PHONY: all setup test test-slurm accuracy bench chaos list slurm report explain plan doctor verify unlock cache-prune lint clean
 .DEFAULT_GOAL := all
 
 all: setup
@@ -23,6 +23,9 @@ setup: .venv/.ok
 test: setup
 	$(bin)/pytest
 
+test-slurm: setup .venv/.slurm
+	$(bin)/pytest -m slurm
+
 accuracy: setup
 	$(bin)/python -m benchmarks.accuracy
 
@@ -30,11 +33,16 @@ bench: setup
 	$(bin)/python -m benchmarks.lorenz96_enkf
 	$(bin)/python -m benchmarks.particle
 
+chaos: setup
+	$(bin)/pytest -m chaos
+	$(bin)/python -m benchmarks.chaos
+	$(bin)/python -m benchmarks.many_jobs
+
 list: setup
 	@$(bin)/python -m dalib.workflow list --config $(config)
 
 slurm: setup .venv/.slurm
-	$(bin)/snakemake $(targets) --workflow-profile profiles/slurm --config $(config)
+	@$(bin)/python -m dalib.workflow run $(targets) --workflow-profile profiles/slurm $(addprefix --profile ,$(PROFILE)) --config $(config)
 
 .venv/.slurm: .venv/.ok
 	$(bin)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[slurm]'

@@ -28,6 +28,10 @@ rule all:
     localrule: True
 
 
+onstart:
+    start()
+
+
 onsuccess:
     finish()
 

@@ -4,8 +4,9 @@ Streams of random numbers are named by experiment, seed and purpose, so that no 
 depend on another stage or on how seeds are laid out in batches.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -22,6 +23,27 @@ from dalib.streams import Streams, stream, streams
 
 DIVERGED = ("mean", "std", "forecast_mean", "forecast_std")  # NaN from where a seed diverged
 WATCHED = 256  # windows or states of a batch held fixed, on which a training reports
+
+
+class Checkpoint(Protocol):
+    """Where a long computation leaves what it needs to continue after it was killed."""
+
+    def load(self) -> dict | None: ...
+
+    def save(self, state: Callable[[], dict]) -> None: ...
+
+
+class Forgotten:
+    """Nothing is left, so nothing is continued."""
+
+    def load(self) -> None:
+        return None
+
+    def save(self, state: Callable[[], dict]) -> None:
+        return None
+
+
+FORGOTTEN = Forgotten()
 
 
 def truth(case: Mapping, split: str, experiment: str) -> xr.Dataset:
@@ -83,6 +105,7 @@ def analyses(
     batch: Mapping,
     experiment: str,
     device: str,
+    checkpoint: Checkpoint = FORGOTTEN,
 ) -> xr.Dataset:
     """Run one filter, or smoother, over the test observations: means and standard deviations.
 
@@ -92,6 +115,7 @@ def analyses(
             run on the seeds of the batch.
         batch: `index` and `size` of the batch of seeds.
         experiment: first name of the streams, with the method's name in it.
+        checkpoint: from which a filter continues, as if it had not been interrupted.
     """
     if weights is None:
         seeds = slice(batch["index"] * batch["size"], (batch["index"] + 1) * batch["size"])
@@ -106,7 +130,15 @@ def analyses(
         beliefs = filter.smooth(y)
     else:
         generator = streams(experiment, observations.seed.values.tolist(), "assimilate")
-        beliefs = assimilate(filter, Gaussian(mean, cov), y, generator, progress=True)
+        beliefs = assimilate(
+            filter,
+            Gaussian(mean, cov),
+            y,
+            generator,
+            progress=True,
+            save=checkpoint.save,
+            resume=checkpoint.load(),
+        )
     names = prior.state if weights is None else weights.quantity
     return arrays.analyses_dataset(
         beliefs, time=observations.time, seed=observations.seed, names=names.values
@@ -121,6 +153,7 @@ def trained(
     batch: Mapping,
     experiment: str,
     device: str,
+    checkpoint: Checkpoint = FORGOTTEN,
 ) -> tuple[xr.Dataset, xr.Dataset]:
     """Weights ([point,] repeat, ...) and history of one batch of training repeats.
 
@@ -128,6 +161,7 @@ def trained(
         section: `network`, `data`, `training` and, for a sweep, `points` of a model.
         training, held_out: datasets with the variable that the model learns from.
         batch: `index` and `size` of the batch of repeats.
+        checkpoint: from which the training continues, as if it had not been interrupted.
     """
     settings, name = section["training"], {"observations": "y", "truth": "x"}[section["data"]]
     noise = section.get("points", {}).get("noise_std")
@@ -154,6 +188,8 @@ def trained(
         build.training(settings),
         watched=dict(zip(("training", "held_out"), watched, strict=True)),
         progress=experiment,
+        save=checkpoint.save,
+        resume=checkpoint.load(),
         generator=generator("training"),
     )
     axes = {"repeat": list(repeats)} | ({"noise_std": noise} if noise else {})

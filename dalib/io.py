@@ -7,10 +7,12 @@ module costs nothing: xarray and netCDF4 are imported by the functions that need
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import socket
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +27,18 @@ if TYPE_CHECKING:
 MAGIC = (b"\x89HDF\r\n\x1a\n", b"CDF\x01", b"CDF\x02", b"CDF\x05")  # NetCDF-4, then classic
 CHUNK_BYTES = 4 * 2**20
 SLAB_BYTES = 64 * 2**20
+PROBE_BYTES = 2**20
+MAKE_ROOM = (
+    "make room (make cache-prune, remove .cache/aside, or set cache.dir to another disk) and run "
+    "again; what is finished stays and nothing half-written was left"
+)
+WRITABLE = "it has to be on a disk that can be written, and yours or group-writable"
+FOR_THE_USER = {  # errors of the system that are not ours to mend, each with its remedy
+    errno.ENOSPC: f"the disk is full: {MAKE_ROOM}",
+    errno.EDQUOT: f"your quota is used up: {MAKE_ROOM}",
+    errno.EROFS: WRITABLE,
+    errno.EACCES: WRITABLE,
+}
 
 
 class DataError(ValueError):
@@ -281,16 +295,82 @@ def replacing(path: str | Path) -> Iterator[Path]:
     Nobody ever sees half a file: after an error the part is removed, after a kill its name tells
     process and host (`part_owner`), by which the next run knows that it can go.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part-{os.getpid()}.{socket.gethostname()}")
-    try:
+    with part_of(path) as part:
         yield part
         with part.open("rb") as file:
             os.fsync(file.fileno())
+        share(part)
         os.replace(part, path)
+
+
+@contextmanager
+def part_of(path: str | Path) -> Iterator[Path]:
+    """A name beside `path` that is free again at the end; its folder is made.
+
+    Raises:
+        OSError: with a full disk named as such, also where a library hides it.
+    """
+    path = Path(path)
+    make_folder(path.parent)
+    part = path.with_name(f"{path.name}.part-{os.getpid()}.{socket.gethostname()}")
+    try:
+        yield part
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+    except RuntimeError as error:  # netCDF4 says "HDF error"
+        check_space(part, error)
+        raise
     finally:
         part.unlink(missing_ok=True)
+
+
+def make_folder(folder: Path) -> None:
+    """Make `folder` and those above; below one that a group may write, so that it may write it."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    if not writable_by_group(folder.parent):
+        folder.mkdir(exist_ok=True)
+        return
+    umask = os.umask(0o002)
+    try:
+        folder.mkdir(exist_ok=True)
+    finally:
+        os.umask(umask)
+
+
+def share(path: Path) -> None:
+    """In a folder that a group may write, let it do with the new file `path` what its owner may."""
+    if writable_by_group(path.parent):
+        mode = path.stat().st_mode
+        path.chmod(mode | (mode & 0o600) >> 3)
+
+
+def writable_by_group(folder: Path) -> bool:
+    """Whether what is made in `folder` is shared (not so in a /tmp for everybody)."""
+    mode = folder.stat().st_mode
+    return bool(mode & stat.S_IWGRP) and not mode & stat.S_ISVTX
+
+
+def check_space(path: Path, cause: Exception | None = None) -> None:
+    """Raise the OSError of a full disk or a used-up quota if the part file `path` cannot grow."""
+    try:
+        with path.open("ab") as file:
+            file.write(bytes(PROBE_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        error.filename = str(path).rpartition(".part-")[0] or str(path)
+        raise error from cause
+
+
+def explained(error: OSError) -> str:
+    """What happened and, where it is for the user to mend, what to do."""
+    where = f"{error.filename}: " if error.filename else ""
+    said = f"{where}{error.strerror or error}"
+    remedy = FOR_THE_USER.get(error.errno)
+    return f"{said}; {remedy}" if remedy else said
 
 
 def part_owner(part: Path) -> tuple[int, str]:

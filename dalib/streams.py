@@ -41,6 +41,24 @@ def streams(experiment: str, seeds: Iterable[int], purpose: str) -> Streams:
     return Streams(tuple(stream(experiment, seed, purpose) for seed in seeds))
 
 
+def each(generator: Generator | None) -> tuple[torch.Generator, ...]:
+    """The generators that a `generator` consists of."""
+    if isinstance(generator, Streams):
+        return generator.generators
+    return () if generator is None else (generator,)
+
+
+def positions(generator: Generator | None) -> list[Tensor]:
+    """How far each generator has come; `continue_from` takes it."""
+    return [one.get_state() for one in each(generator)]
+
+
+def continue_from(saved: list[Tensor], generator: Generator | None) -> None:
+    """Set each generator to where it had come."""
+    for one, position in zip(each(generator), saved, strict=True):
+        one.set_state(position)
+
+
 def normal(
     shape: tuple[int, ...], generator: Generator | None, dtype: torch.dtype = torch.float64
 ) -> Tensor:

@@ -8,6 +8,7 @@ A model is a `torch.nn.Module` whose parameters all have a leading `repeat` axis
 Repeats are trained at once but never meet: their losses are added, their gradients clipped apart.
 """
 
+import logging
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,9 +18,10 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from dalib.streams import Generator, Streams, integers, normal
+from dalib.streams import Generator, Streams, continue_from, each, integers, normal, positions
 
 Batch = Callable[[Generator | None], Tensor]
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,7 @@ def fit(
     *,
     watched: Mapping[str, Tensor] | None = None,
     progress: str | None = None,
-    save: Callable[[dict], None] | None = None,
+    save: Callable[[Callable[[], dict]], None] | None = None,
     resume: dict | None = None,
     generator: Generator,
 ) -> History:
@@ -160,22 +162,27 @@ def fit(
             weights of that step and not their average. Reports draw from copies of the
             generators, so that watching changes nothing.
         progress: label of the progress bar on stderr; None for none.
-        save: called at every check with all that is needed to continue; see `resume`.
-        resume: what `save` was given: the training continues as if it had never stopped.
+        save: called after every step with a function that gives all that is needed to continue,
+            so that whoever saves decides how often.
+        resume: what that function gave: the training continues as if it had never stopped. What
+            is of another training is left aside, with a warning.
         generator: draws batches and the noise of the loss.
     """
     run = _Run(model, training, generator)
-    if resume is not None:
+    if resume is not None and run.accepts(resume):
         run.restore(resume)
+        logger.info("continues from step %d of %d", run.step, training.steps)
     bar = tqdm(total=training.steps, initial=run.step, desc=progress, disable=progress is None)
     with bar:
         while run.step < training.steps:
             if run.step % training.check_every == 0:
-                run.check(watched or {}, save)
+                run.check(watched or {})
             run.update(draw(generator))
-            bar.set_postfix_str(f"loss {run.latest.mean():.3f}", refresh=False)
+            if save is not None:
+                save(run.state)
+            bar.set_postfix_str(f"loss {run.losses[run.step - 1].mean():.3f}", refresh=False)
             bar.update()
-        run.check(watched or {}, save)
+        run.check(watched or {})
     return run.finish()
 
 
@@ -195,16 +202,13 @@ class _Run:
         )
         averaged = self.parameters if training.average is not None else []
         self.average = [p.detach().clone() for p in averaged]
-        # one array: a small tensor kept at each step would fragment the heap, by a megabyte a step
-        self.losses = torch.full((len(self.parameters[0]), training.steps), torch.nan)
+        # (step, repeat), at once: a small tensor a step, kept among large ones that come and go,
+        # would pin the memory between them
+        first = self.parameters[0]
+        self.losses = torch.empty(training.steps, len(first), dtype=first.dtype)
         self.step = 0
         self.checks: list[int] = []
         self.reports: list[dict[str, Tensor]] = []
-
-    @property
-    def latest(self) -> Tensor:
-        """(repeat,), the loss of the last step that was done."""
-        return self.losses[:, self.step - 1]
 
     def update(self, batch: Tensor) -> None:
         """One step of the optimiser."""
@@ -219,11 +223,11 @@ class _Run:
         if self.average:
             latest = [p.detach() for p in self.parameters]
             torch._foreach_lerp_(self.average, latest, 1 - self.training.average)
-        self.losses[:, self.step] = loss.detach().cpu()
+        self.losses[self.step] = loss.detach()
         self.step += 1
 
-    def check(self, watched: Mapping[str, Tensor], save: Callable[[dict], None] | None) -> None:
-        """Report on the watched batches, once for each number of steps, and save."""
+    def check(self, watched: Mapping[str, Tensor]) -> None:
+        """Report on the watched batches, once for each number of steps."""
         self._require_finite()
         if self.step in self.checks:
             return
@@ -235,31 +239,53 @@ class _Run:
                 for quantity, value in self.model.report(batch, _copy(self.generator)).items()
             }
         )
-        if save is not None:
-            save(self.state())
 
     def state(self) -> dict:
-        """All that is needed to continue; `restore` takes it."""
+        """All that is needed to continue, after one step or more; `restore` takes it."""
         return {
             "model": self.model.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "average": self.average,
-            "generators": [one.get_state() for one in _each(self.generator)],
-            "losses": self.losses[:, : self.step].clone(),
+            "generators": positions(self.generator),
+            "losses": self.losses[: self.step].clone(),
             "checks": self.checks,
-            "reports": self.reports,
+            "reports": {
+                name: torch.stack([report[name] for report in self.reports])
+                for name in self.reports[0]
+            },
         }
+
+    def accepts(self, state: dict) -> bool:
+        """Whether `state` is one of a training with such parameters, repeats and steps."""
+        own = {name: value.shape for name, value in self.model.state_dict().items()}
+        fits = (
+            {"model", "optimiser", "average", "generators", "losses", "checks", "reports"}
+            == state.keys()
+            and {name: value.shape for name, value in state["model"].items()} == own
+            and len(state["average"]) == len(self.average)
+            and len(state["generators"]) == len(positions(self.generator))
+            and state["losses"].shape[1:] == self.losses.shape[1:]
+            and len(state["losses"]) <= self.training.steps
+        )
+        if not fits:
+            logger.warning("what was saved is of another training; starts from the beginning")
+        return fits
 
     def restore(self, state: dict) -> None:
         """Continue from what `state` gave."""
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
-        self.average = [value.clone() for value in state["average"]]
-        for one, saved in zip(_each(self.generator), state["generators"], strict=True):
-            one.set_state(saved)
-        self.step = state["losses"].shape[1]
-        self.losses[:, : self.step] = state["losses"]
-        self.checks, self.reports = list(state["checks"]), list(state["reports"])
+        self.average = [
+            value.to(parameter.device, copy=True)
+            for value, parameter in zip(state["average"], self.parameters, strict=False)
+        ]
+        continue_from(state["generators"], self.generator)
+        self.step, self.checks = len(state["losses"]), list(state["checks"])
+        self.losses[: self.step] = state["losses"]
+        self.reports = [
+            {name: values[i] for name, values in state["reports"].items()}
+            for i in range(len(self.checks))
+        ]
 
     def finish(self) -> History:
         """Put averaged weights into the model; what happened."""
@@ -267,7 +293,7 @@ class _Run:
             for parameter, value in zip(self.parameters, self.average, strict=False):
                 parameter.copy_(value)
         return History(
-            loss=self.losses,
+            loss=self.losses.T.contiguous(),
             checks=torch.tensor(self.checks),
             reports={
                 name: torch.stack([report[name] for report in self.reports], 1)
@@ -276,10 +302,11 @@ class _Run:
         )
 
     def _require_finite(self) -> None:
-        if self.step and not self.latest.isfinite().all():
-            lost = (~self.latest.isfinite()).nonzero().flatten().tolist()
+        latest = self.losses[max(self.step - 1, 0)]
+        if self.step and not latest.isfinite().all():
+            lost = (~latest.isfinite()).nonzero().flatten().tolist()
             raise FloatingPointError(
-                f"the loss of repeat {', '.join(map(str, lost))} is {self.latest[lost[0]]} "
+                f"the loss of repeat {', '.join(map(str, lost))} is {latest[lost[0]]} "
                 f"after {self.step} steps; lower `rate` or `clip`"
             )
 
@@ -295,10 +322,6 @@ def clip_gradients(parameters: list[nn.Parameter], limit: float) -> Tensor:
     return norm
 
 
-def _each(generator: Generator) -> tuple[torch.Generator, ...]:
-    return generator.generators if isinstance(generator, Streams) else (generator,)
-
-
 def _copy(generator: Generator) -> Generator:
-    copies = tuple(one.clone_state() for one in _each(generator))
+    copies = tuple(one.clone_state() for one in each(generator))
     return Streams(copies) if isinstance(generator, Streams) else copies[0]

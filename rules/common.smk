@@ -7,7 +7,7 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from dalib.workflow import audit, index, kinds, prune, runs, settings
+from dalib.workflow import audit, cluster, index, kinds, prune, runs, settings
 from dalib.workflow.specs import Specs
 from dalib.workflow.store import StoreError
 
@@ -21,6 +21,7 @@ try:
     audit.begin(config["scale"], config["cache"]["dir"], main=workflow.is_main_process)
 except (settings.ConfigError, audit.ActiveError, StoreError) as error:
     raise WorkflowError(str(error))
+WATCH = cluster.watch()
 PAPERS = [name for name, section in config.items() if kinds.is_paper(section)]
 SCALE = {"scale": config["scale"]}
 SPECS = Specs(config, ROOT)
@@ -59,6 +60,11 @@ def mem(stage):
 def runtime(stage):
     """Minutes, doubled with every attempt."""
     return resource(stage, "runtime")
+
+
+def gpu(stage):
+    """GPUs of a job: one where the stage runs on cuda."""
+    return int(SPECS.device(stage) == "cuda")
 
 
 def resource(stage, name):
@@ -223,8 +229,15 @@ def model_of(collection, wildcard):
     return weights
 
 
+def start():
+    """Refuse to start where no job could be submitted."""
+    problem = cluster.problem(workflow.executor_plugin.name)
+    if problem:
+        sys.exit(problem)
+
+
 def finish():
-    """Say how many jobs were computed and reused, and make the index."""
-    print(runs.summary(), file=sys.stderr)
+    """Say how many jobs were computed and reused and what a cluster ended; make the index."""
+    print(runs.summary(), *WATCH.lines(), sep="\n", file=sys.stderr)
     prune.limit(ROOT, config["cache"]["keep_gb"])
     index.main(ROOT, config["scale"])

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from dalib.filters import Gaussian, assimilate
 from dalib.filters.deep_kalman import DeepKalmanFilter, DeepKalmanSmoother
 from dalib.forecasters.deep_kalman import DeepKalmanForecaster
 from dalib.forecasters.equations import follow, perfect_model_forecast
@@ -79,6 +80,18 @@ def test_without_observations_the_filter_forecasts():
     filtered = run(DeepKalmanFilter(net), y)
     forecast = DeepKalmanForecaster(net).forecast(y[:, :8], 4)
     torch.testing.assert_close(filtered.mean, forecast[:, 0, :, -1])
+
+
+def test_a_filter_continues_from_what_was_saved():
+    """Its state holds more than tensors: how often it has predicted."""
+    net, y, saved = network(), observations(), []
+    prior = Gaussian(y[:, 0], torch.eye(2).double())
+    whole = assimilate(
+        DeepKalmanFilter(net), prior, y, stream("f"), save=lambda state: saved.append(state())
+    )
+    for at in (0, 5):
+        again = assimilate(DeepKalmanFilter(net), prior, y, stream("f"), resume=saved[at])
+        assert torch.equal(again.mean, whole.mean) and torch.equal(again.std, whole.std)
 
 
 def test_a_missing_component_is_taken_from_the_forecast():

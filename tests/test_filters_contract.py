@@ -1,5 +1,6 @@
 """What holds for every filter of the registry, whatever its method."""
 
+import copy
 import dataclasses
 
 import pytest
@@ -75,8 +76,8 @@ def test_same_seed_same_result_and_nothing_else_touched(kind):
     assert torch.equal(torch.get_rng_state(), state)
     for a, b in zip(first, second, strict=True):
         assert torch.equal(a, b)
-    for value, copy in zip((prior.mean, prior.cov, y), copies, strict=True):
-        assert torch.equal(value.nan_to_num(), copy.nan_to_num())
+    for value, before in zip((prior.mean, prior.cov, y), copies, strict=True):
+        assert torch.equal(value.nan_to_num(), before.nan_to_num())
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -185,3 +186,33 @@ def test_the_gradient_is_the_slope_of_the_likelihood(kind):
     with torch.no_grad():
         difference = (likelihood(h) - likelihood(-h)) / (2 * h)
     assert slope.item() == pytest.approx(difference.item(), rel=1e-5, abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_run_continues_from_what_was_saved_as_if_it_had_not_stopped(kind):
+    """Also with a seed lost before, whose place the first belief has taken."""
+    prior, y = inputs()
+    prior.mean[1] = 1e7
+    saved = []
+    whole = assimilate(
+        make(kind),
+        prior,
+        y,
+        generators(),
+        save=lambda state: saved.append(copy.deepcopy(state())),
+    )
+    other = streams("another", range(SEEDS), "filter")
+    continued = assimilate(make(kind), prior, y, other, resume=saved[2])
+    assert saved[2]["time"] == 3
+    for a, b in zip(whole, continued, strict=True):
+        assert torch.equal(a.nan_to_num(), b.nan_to_num())
+        assert torch.equal(a.isnan(), b.isnan())
+
+
+def test_what_was_saved_of_another_filter_is_left_aside(caplog):
+    prior, y = inputs()
+    saved = []
+    assimilate(make("enkf"), prior, y, generators(), save=lambda state: saved.append(state()))
+    resumed = assimilate(make("particle"), prior, y, generators(), resume=saved[2])
+    assert "of another filter; starts from the beginning" in caplog.text
+    assert torch.equal(resumed.mean, assimilate(make("particle"), prior, y, generators()).mean)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dalib.workflow import kinds
-from dalib.workflow.settings import ConfigError, check_targets, load, read_yaml, scales
+from dalib.workflow.settings import SCALES, ConfigError, check_targets, load, read_yaml, scales
 
 ROOT = Path(__file__).parents[1]
 
@@ -423,3 +423,10 @@ def test_mistake_in_the_claims_is_found_before_anything_starts(real, old, new, l
         load(real)
     assert str(refused.value).startswith("config/claims/dkf.yaml: ")
     assert line in str(refused.value)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_every_job_asks_for_enough_memory_to_be_started_on_a_cluster(scale):
+    """Snakemake itself needs some 500 MB in each job."""
+    config = load(Path(__file__).parents[1], {"scale": scale})
+    assert all(asked["mem_mb"] >= 1000 for asked in config["resources"].values())

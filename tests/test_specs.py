@@ -191,6 +191,13 @@ def test_automatic_device_is_settled_once_for_all_jobs(make, monkeypatch):
     assert make(auto, device=True)["device"] == "cpu"
 
 
+def test_a_stage_has_the_device_of_its_own_or_that_of_all(project):
+    own = Specs({**CONFIG, "device": "cpu", "devices": {"train": "cuda"}}, project)
+    assert (own.device("train"), own.device("sample")) == ("cuda", "cpu")
+    other = Specs({**CONFIG, "device": "cuda", "devices": {"assimilate": "cpu"}}, project)
+    assert (other.device("train"), other.device("assimilate")) == ("cuda", "cpu")
+
+
 def test_what_is_not_plain_is_refused():
     with pytest.raises(TypeError):
         specs.plain({"path": Path("x")})

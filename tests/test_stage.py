@@ -1,10 +1,12 @@
 """A stage computes once, says why it ran, and turns mistakes into messages."""
 
+import errno
 import json
 import os
 import re
 import signal
 import sys
+from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -98,7 +100,7 @@ def test_the_first_time_is_computed_and_recorded(job, capsys):
     record = job.record()
     assert list(record) == [
         *("stage", "wildcards", "spec", "units", "inputs", "outputs", "versions", "python"),
-        *("host", "commit", "dirty", "started", "seconds", "status", "key"),
+        *("host", "commit", "dirty", "started", "seconds", "status", "key", "seal"),
     ]
     assert record["status"] == "computed" and record["units"] == {"m:f": "1"}
     assert record["inputs"] == {"observations": {"data/y.csv": io.content_hash("data/y.csv")}}
@@ -269,7 +271,7 @@ def test_a_full_disk_costs_the_reuse_and_not_the_result(job, capsys, monkeypatch
 
     monkeypatch.setattr(Store, "put", full)
     job.run()
-    assert "not stored for reuse: [Errno 28] No space left on device" in said(capsys)
+    assert "not stored for reuse: No space left on device; the disk is full: make" in said(capsys)
     assert job.record()["status"] == "computed"
 
 
@@ -347,3 +349,52 @@ def test_a_mistake_of_ours_inside_dalib_keeps_its_traceback(job):
     assert "Traceback" in job.log()
     job.run(body=lambda: io.write_json(job.output, float("nan")), status=1)
     assert "Traceback" in job.log()
+
+
+def test_an_input_that_changes_while_the_job_runs_is_not_recorded(job, capsys):
+    def body():
+        io.write_text(job.output, "x")
+        io.write_text("data/y.csv", "22\n")
+
+    job.run(body, status=1)
+    assert "data/y.csv: it was changed while this job ran; run again" in said(capsys)
+    assert job.record() is None
+    job.run(lambda: (io.write_text(job.output, "x"), os.utime("data/y.csv")))
+    assert job.record()["status"] == "computed"
+
+
+@pytest.mark.parametrize(
+    ("number", "what"),
+    [(errno.ENOSPC, "the disk is full"), (errno.EDQUOT, "your quota is used up")],
+)
+def test_a_full_disk_is_one_paragraph_with_what_to_do(job, capsys, number, what):
+    def body():
+        with io.replacing(job.output) as part:
+            part.write_text("half")
+            raise OSError(number, os.strerror(number))
+
+    job.run(body, status=1)
+    (line,) = said(capsys).splitlines()
+    assert line.startswith(f"assimilate dkf/clean/particle: {job.output}: ") and what in line
+    assert "make cache-prune" in line and "run again" in line
+    assert "Traceback" not in job.log()
+    assert not list(Path("results").rglob("*a.txt*"))
+
+
+def test_notes_that_a_full_disk_cut_off_are_passed_over(job):
+    job.run()
+    log = runs.log_of("r1")
+    log.write_bytes(log.read_bytes() + b'{"stage": "assim\n')
+    assert runs.summary("r1") == "1 computed, 0 reused, 0 failed"
+
+
+def test_a_job_whose_terminal_was_closed_still_finishes(job, monkeypatch):
+    class Closed(StringIO):
+        def write(self, text):
+            raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr(sys, "stderr", Closed())
+    monkeypatch.setattr(Closed, "flush", lambda self: self.write(""))
+    job.run()
+    assert job.record()["status"] == "computed" and "computed in" in job.log()
+    assert runs.summary("r1") == "1 computed, 0 reused, 0 failed"

@@ -386,7 +386,7 @@ def test_a_job_that_outlived_its_snakemake_is_waited_for(toy):
     subprocess.run([sys.executable, "-m", "dalib.workflow", "unlock"], check=True)
     toy.run("--", target)
     assert "0 computed, 1 reused, 0 failed" in toy.said
-    assert "double toy/b: waiting for another process that computes the same" in toy.said
+    assert "double toy/b: waiting for a job of an earlier run that writes the same" in toy.said
 
 
 def test_a_second_run_is_told_who_is_active(toy):

@@ -35,7 +35,7 @@ def test_what_was_kept_comes_back(place):
     record, paths = kept(place, "k", "one", "two")
     for path in paths:
         path.unlink()
-    assert place.record("k") == record and place.record("other") is None
+    assert place.record("k") == provenance.sealed(record) and place.record("other") is None
     assert place.restore(place.record("k"), paths) == []
     assert [path.read_text() for path in paths] == ["one", "two"]
 
@@ -66,6 +66,16 @@ def test_a_half_written_record_is_no_record(place):
     kept(place, "k", "one")
     place.record_path("k").write_text('{"outputs": {')
     assert place.record("k") is None
+
+
+def test_a_record_with_a_changed_byte_is_no_record(place):
+    kept(place, "k", "one")
+    path = place.record_path("k")
+    whole = path.read_text()
+    for position in range(whole.index('"seal"')):
+        other = chr(ord(whole[position]) ^ 1)
+        path.write_text(whole[:position] + other + whole[position + 1 :])
+        assert place.record("k") in (None, json.loads(whole)), position
 
 
 def test_another_format_is_refused(place):
@@ -167,7 +177,7 @@ def test_the_second_waits_for_the_first(tmp_path):
 
 def test_a_store_that_cannot_be_used_is_refused_before_anything_is_computed(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match=r"cannot be written .*--config cache="):
+    with pytest.raises(StoreError, match=r"the store cannot be written: .*cache\.dir"):
         Store(tmp_path / "file").check()
     Store(tmp_path / "new").check()
     io.write_text(tmp_path / "new/format", "2")

@@ -138,7 +138,7 @@ def test_training_continues_from_a_checkpoint_as_if_it_had_not_stopped():
         draws(),
         training,
         watched={"train": draws()(batches())},
-        save=lambda state: saved.append(copy.deepcopy(state)),
+        save=lambda state: saved.append(copy.deepcopy(state())),
         generator=batches(),
     )
     continued = Mean(start=99.0)
@@ -147,14 +147,23 @@ def test_training_continues_from_a_checkpoint_as_if_it_had_not_stopped():
         draws(),
         training,
         watched={"train": draws()(batches())},
-        resume=saved[2],
+        resume=saved[19],
         generator=batches((7, 8)),
     )
-    assert saved[2]["losses"].shape == (2, 20)
+    assert len(saved[19]["losses"]) == 20
     assert torch.equal(whole.value, continued.value)
     assert torch.equal(history.loss, second.loss)
     assert torch.equal(history.checks, second.checks)
     assert torch.equal(history.reports["train_noise"], second.reports["train_noise"])
+
+
+def test_what_was_saved_of_another_training_is_left_aside(caplog):
+    saved, small, alone = [], Mean(1), Mean(1)
+    fit(Mean(2), draws(), Training(5, 0.1), save=lambda s: saved.append(s()), generator=batches())
+    fit(small, draws(1), Training(5, 0.1), resume=saved[2], generator=batches((0,)))
+    assert "of another training; starts from the beginning" in caplog.text
+    fit(alone, draws(1), Training(5, 0.1), generator=batches((0,)))
+    assert torch.equal(small.value, alone.value)
 
 
 def test_a_training_that_diverges_says_so():
@@ -202,3 +211,16 @@ def test_data_held_out_enter_neither_weights_nor_scaling():
         fit(model, train, Training(10, 0.1), watched=watched, generator=batches())
     assert torch.equal(models[0].value, models[1].value)
     torch.testing.assert_close(Scaling.fit(train.states).mean[0], train.states.mean(0))
+
+
+def test_the_losses_of_a_long_training_take_one_piece_of_memory():
+    """Small tensors kept among large ones that come and go would pin the memory between them."""
+    seen = set()
+    fit(
+        Mean(),
+        draws(),
+        Training(20, 0.1),
+        save=lambda state: seen.add(state.__self__.losses.data_ptr()),
+        generator=batches(),
+    )
+    assert len(seen) == 1

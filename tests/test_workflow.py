@@ -44,11 +44,15 @@ class Project:
             )
 
     def snakemake(self, *arguments: str, scale: str = "smoke", cores: int = 2, **environment: str):
-        """Run snakemake; its process with the output of both streams as text."""
+        """Run snakemake; its process with the output of both streams as text.
+
+        Settings beside the scale can stand last among the arguments, behind a `--config`.
+        """
         program = Path(sys.executable).with_name("snakemake")
-        config = ["--config", f"scale={scale}"]
+        config = [] if "--config" in arguments else ["--config"]
+        config.append(f"scale={scale}")
         return subprocess.run(
-            [program, *arguments, f"--cores={cores}", *config],
+            [program, f"--cores={cores}", *arguments, *config],
             cwd=self.folder,
             env=os.environ | {"PYTHONPATH": str(self.folder)} | environment,
             stdout=subprocess.PIPE,
@@ -200,7 +204,7 @@ def test_a_system_and_a_filter_of_ones_own_join_the_table_by_configuration_alone
     """The last example of the README, with the cases of scale smoke."""
     readme = (ROOT / "README.md").read_text()
     module = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)[2]
-    config = yaml.safe_load(re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL)[0])
+    config = yaml.safe_load(re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL)[-1])
     config["dkf"]["active"] = ["attractor", "clean", "states", "pendulum"]
     (project.folder / "my_lab.py").write_text(module)
     (project.folder / "my_lab.yaml").write_text(yaml.safe_dump(config))
@@ -234,3 +238,22 @@ def test_the_graph_has_few_jobs(tmp_path, scale):
     assert run.returncode == 0, run.stdout
     stats = Counter(dict(re.findall(r"^(\w+)\s+(\d+)$", run.stdout, re.MULTILINE)))
     assert 0 < int(stats["total"]) <= MOST_JOBS[scale], run.stdout
+
+
+ON_A_GPU = {"train", "sample", "assimilate", "forecast"}
+
+
+@pytest.mark.parametrize(
+    ("setting", "on_a_gpu"),
+    [
+        ("device=cpu", set()),
+        ("device=cuda", ON_A_GPU),
+        ("devices={train: cuda}", {"train"}),
+    ],
+)
+def test_a_stage_on_cuda_asks_for_one_gpu(tmp_path, setting, on_a_gpu):
+    fresh = Project(tmp_path / "fresh")
+    output = fresh.snakemake("--dry-run", "--quiet", "host", "--config", setting).stdout
+    blocks = re.findall(r"^rule (\w+):\n((?: +.*\n)+)", output, re.MULTILINE)
+    asked = {rule: int(gpu) for rule, block in blocks for gpu in re.findall(r"gpu=(\d)", block)}
+    assert asked == {rule: int(rule in on_a_gpu) for rule in ON_A_GPU}

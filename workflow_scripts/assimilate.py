@@ -14,6 +14,7 @@ with Stage(snakemake) as stage:
         batch=stage.spec["batch"],
         experiment=f"{stage.experiment}/{stage.wildcards['filter']}",
         device=stage.device,
+        checkpoint=stage.checkpoint,
     )
     io.write(
         analyses,

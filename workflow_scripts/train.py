@@ -13,6 +13,7 @@ with Stage(snakemake) as stage:
         batch=stage.spec["batch"],
         experiment=f"{stage.experiment}/{stage.wildcards['model']}",
         device=stage.device,
+        checkpoint=stage.checkpoint,
     )
     io.write(weights, snakemake.output.weights, title=f"weights of {title}")
     io.write(history, snakemake.output.history, title=f"history of {title}")

@@ -7,14 +7,14 @@ Missing observations are NaN and are left out, for each seed its own.
 
 import dataclasses
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from dalib.streams import Generator
+from dalib.streams import Generator, continue_from, positions
 
 logger = logging.getLogger(__name__)
 
@@ -123,27 +123,76 @@ def cycle(
     the algebra of the other seeds.
     """
     _check_given(filter, prior, observations, generator)
-    return _cycle(filter, prior, observations.to(prior[0].dtype), generator, bound)
+    return _beliefs(_Run(filter, prior, observations, generator, bound))
 
 
-def _cycle(filter: Filter, prior, observations: Tensor, generator: Generator, bound: float):
-    first = belief = filter.start(_expanded(prior, observations.shape[:-2]), generator)
-    _check(filter, belief, observations)
-    lost = torch.zeros(belief.mean.shape[:-1], dtype=torch.bool, device=belief.mean.device)
-    for k, y in enumerate(observations.unbind(-2)):
-        now = at(filter, k)
-        forecast = now.forecast(belief, generator)
-        if forecast.mean.shape != belief.mean.shape:
+def _beliefs(run: "_Run") -> Iterator[tuple]:
+    while run.time < run.times:
+        yield run.advance()
+
+
+class _Run:
+    """A filter under way along its observations: all that changes from time to time."""
+
+    def __init__(
+        self, filter: Filter, prior, observations: Tensor, generator: Generator, bound: float
+    ) -> None:
+        observations = observations.to(prior[0].dtype)
+        self.filter, self.observations, self.generator = filter, observations, generator
+        self.bound, self.time, self.times = bound, 0, observations.shape[-2]
+        self.first = filter.start(_expanded(prior, observations.shape[:-2]), generator)
+        self.belief = self.first
+        _check(filter, self.belief, observations)
+        mean = self.belief.mean
+        self.lost = torch.zeros(mean.shape[:-1], dtype=torch.bool, device=mean.device)
+
+    def advance(self) -> tuple:
+        """(forecast, analysis) of the next time."""
+        now, y = at(self.filter, self.time), self.observations[..., self.time, :]
+        forecast = now.forecast(self.belief, self.generator)
+        if forecast.mean.shape != self.belief.mean.shape:
             raise ValueError(
-                f"one step turns a mean of shape {tuple(belief.mean.shape)} into one of shape "
+                f"one step turns a mean of shape {tuple(self.belief.mean.shape)} into one of shape "
                 f"{tuple(forecast.mean.shape)}; step() has to keep it, (..., state) -> (..., state)"
             )
-        lost = lost | _strayed(forecast, bound)
-        shown = _replaced(forecast, lost, float("nan"))
-        belief = now.analyse(_replaced(forecast, lost, first), y, generator)
-        lost = lost | _strayed(belief, bound)
-        yield shown, _replaced(belief, lost, float("nan"))
-        belief = _replaced(belief, lost, first)
+        self.lost = self.lost | _strayed(forecast, self.bound)
+        shown = _replaced(forecast, self.lost, float("nan"))
+        belief = now.analyse(_replaced(forecast, self.lost, self.first), y, self.generator)
+        self.lost = self.lost | _strayed(belief, self.bound)
+        self.belief = _replaced(belief, self.lost, self.first)
+        self.time += 1
+        return shown, _replaced(belief, self.lost, float("nan"))
+
+    def state(self) -> dict:
+        """All that is needed to continue; `restore` takes it."""
+        return {
+            "time": self.time,
+            "first": list(_leaves(self.first)),
+            "belief": list(_leaves(self.belief)),
+            "lost": self.lost,
+            "generators": positions(self.generator),
+        }
+
+    def accepts(self, state: dict) -> bool:
+        """Whether `state` is one of such a filter along so many observations."""
+        fits = (
+            {"time", "first", "belief", "lost", "generators"} <= state.keys()
+            and _shapes(state["first"]) == _shapes(_leaves(self.first))
+            and _shapes(state["belief"]) == _shapes(_leaves(self.first))
+            and len(state["generators"]) == len(positions(self.generator))
+            and state["time"] <= self.times
+        )
+        if not fits:
+            logger.warning("what was saved is of another filter; starts from the beginning")
+        return fits
+
+    def restore(self, state: dict) -> None:
+        """Continue from what `state` gave."""
+        self.time = state["time"]
+        self.belief = _filled(self.first, iter(state["belief"]))
+        self.first = _filled(self.first, iter(state["first"]))
+        self.lost = state["lost"].to(self.lost.device)
+        continue_from(state["generators"], self.generator)
 
 
 def assimilate(
@@ -154,6 +203,8 @@ def assimilate(
     *,
     progress: bool = False,
     bound: float = BOUND,
+    save: Callable[[Callable[[], dict]], None] | None = None,
+    resume: dict | None = None,
 ) -> Analyses:
     """Means and standard deviations of all forecasts and analyses of `observations`.
 
@@ -164,14 +215,27 @@ def assimilate(
         generator: one for all, or one per seed (`Streams`).
         progress: show a progress bar.
         bound: see `cycle`.
+        save: called after every time with a function that gives all that is needed to continue,
+            so that whoever saves decides how often.
+        resume: what that function gave: goes on as if it had never stopped. What is of another
+            filter is left aside, with a warning.
     """
-    beliefs = cycle(filter, prior, observations, generator, bound=bound)
-    name, times = type(filter).__name__, observations.shape[-2]
-    rows = [
-        (analysis.mean, analysis.std, forecast.mean, forecast.std)
-        for forecast, analysis in tqdm(beliefs, name, times, disable=not progress)
-    ]
-    series = [torch.stack(values, dim=-2) for values in zip(*rows, strict=True)]
+    _check_given(filter, prior, observations, generator)
+    run = _Run(filter, prior, observations, generator, bound)
+    name, rows = type(filter).__name__, []
+    if resume is not None and run.accepts(resume):
+        run.restore(resume)
+        saved = (values.to(run.lost.device) for values in resume["rows"])
+        rows = list(zip(*(values.unbind(-2) for values in saved), strict=True))
+        logger.info("continues from time %d of %d", run.time, run.times)
+    with tqdm(None, name, run.times, initial=run.time, disable=not progress) as bar:
+        while run.time < run.times:
+            forecast, analysis = run.advance()
+            rows.append((analysis.mean, analysis.std, forecast.mean, forecast.std))
+            if save is not None:
+                save(lambda: run.state() | {"rows": _stacked(rows)})
+            bar.update()
+    series = _stacked(rows)
     analyses = Analyses(*series, diverged_at=first_nan(series[0]))
     if count := int(analyses.diverged.sum()):
         cycles = sorted(set(analyses.diverged_at[analyses.diverged].tolist()))
@@ -304,6 +368,36 @@ def _tensors(belief) -> Iterator[Tensor]:
             yield value
         elif isinstance(value, tuple):
             yield from _tensors(value)
+
+
+def _leaves(belief) -> Iterator:
+    """All values of a belief, tensors and others, those of states within it too."""
+    for value in belief:
+        if isinstance(value, tuple):
+            yield from _leaves(value)
+        else:
+            yield value
+
+
+def _filled(belief, leaves: Iterator):
+    """A belief of the same kind from `leaves`, in their order, on the same device."""
+
+    def value(old):
+        if isinstance(old, tuple):
+            return _filled(old, leaves)
+        new = next(leaves)
+        return new.to(old.device) if isinstance(old, Tensor) else new
+
+    return type(belief)(*map(value, belief))
+
+
+def _shapes(leaves) -> list:
+    return [getattr(value, "shape", None) for value in leaves]
+
+
+def _stacked(rows: list[tuple[Tensor, ...]]) -> list[Tensor]:
+    """Rows of (..., state), one for each time, as series (..., time, state)."""
+    return [torch.stack(values, dim=-2) for values in zip(*rows, strict=True)]
 
 
 def _replaced(belief, lost: Tensor, by):

@@ -59,7 +59,7 @@ def dispatch(
         case "run":
             return import_module("dalib.workflow.run").main(ROOT, scale, raw)
         case "plan":
-            return import_module("dalib.workflow.plan").main(ROOT, scale, names, given)
+            return import_module("dalib.workflow.plan").main(ROOT, config, names, given)
         case "list":
             return import_module("dalib.workflow.listing").main(ROOT, config)
         case "prune":

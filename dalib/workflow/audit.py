@@ -1,9 +1,9 @@
 """Before the graph is built: is every result still what its record says?
 
 Snakemake believes a file that is there. So what was edited, half written, or has no metadata of
-Snakemake (a fresh clone, a lost `.snakemake/`, a killed run) is put away here; Snakemake then
-runs its stage, which takes from the store whatever is really unchanged. Nothing is lost: a file
-goes into the store if it is what its record says, else under `.cache/aside/`.
+Snakemake (a fresh clone, a lost `.snakemake/`, a killed run) is marked incomplete here; Snakemake
+then runs its stage, which takes from the store whatever is really unchanged. Nothing is lost: a
+file goes into the store if it is what its record says, else under `.cache/aside/`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import atexit
 import os
 import re
+import shutil
 import socket
 import sys
 import time
@@ -38,7 +39,7 @@ LOOKING = (  # snakemake commands that run no jobs
 
 
 class ActiveError(RuntimeError):
-    """Another run works in this directory."""
+    """No run can begin in this directory; the message says why."""
 
 
 def begin(scale: str, cache: str, *, main: bool, arguments: Sequence[str] | None = None) -> None:
@@ -58,10 +59,14 @@ def begin(scale: str, cache: str, *, main: bool, arguments: Sequence[str] | None
     os.environ["DALIB_CACHE"] = cache
     if not main or looks_only(sys.argv[1:] if arguments is None else arguments):
         return
-    Store(directory()).check()
     os.environ["DALIB_RUN"] = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
-    hold()
-    audit(Path("results") / scale)
+    Store(directory()).check()
+    try:
+        check_room()
+        hold()
+        audit(Path("results") / scale)
+    except OSError as error:
+        raise ActiveError(f"the results cannot be audited: {io.explained(error)}") from error
 
 
 def looks_only(arguments: Iterable[str]) -> bool:
@@ -69,6 +74,12 @@ def looks_only(arguments: Iterable[str]) -> bool:
     words = {word.partition("=")[0] for word in arguments}
     short = re.compile("-[afFkp]*[DlnSt]")
     return not words.isdisjoint(LOOKING) or any(map(short.match, words))
+
+
+def check_room() -> None:
+    """Raise OSError where there is no room for the notes of a run."""
+    with io.part_of(RUNNING / "room") as part:
+        io.check_space(part)
 
 
 def hold() -> None:
@@ -116,15 +127,23 @@ def audit(folder: Path) -> None:
 
 def settle(path: Path, record: dict | None) -> str:
     """Deal with `path` if it is not the result it claims to be; says how, "" if it is."""
+    known = provenance.metadata(path) is not None
     if record is None:
         set_aside(path)
-        return f"without provenance, moved to {ASIDE}"
+        if not known and not provenance.metadata_path(path, "incomplete").exists():
+            path.unlink()  # no stage that we know of would make it again
+            return f"without provenance, moved to {ASIDE}"
+        ask_for(path)
+        return f"without provenance, made again; the old one is in {ASIDE}"
     entry = record["outputs"][str(path)]
-    if provenance.metadata(path) is None:  # only Snakemake can write it: let it run the stage
-        if adopt(path, record):
-            path.unlink()
+    if not known:  # only Snakemake can write its metadata: let it run the stage
+        provenance.metadata_path(path).unlink(missing_ok=True)  # damaged, it would end snakemake
+        adopted = adopt(path, record)
+        if not adopted:
+            set_aside(path)
+        ask_for(path)
+        if adopted:
             return "not known to Snakemake (a fresh copy or a killed run), given to the store"
-        set_aside(path)
         return f"neither known to Snakemake nor what its record says, moved to {ASIDE}"
     if provenance.untouched(path, entry):
         return ""
@@ -132,29 +151,46 @@ def settle(path: Path, record: dict | None) -> str:
         restamp(path, record)
         return ""
     set_aside(path)
-    return f"changed since it was made, moved to {ASIDE}{restored(path, record)}"
+    if restored(path, record):
+        return f"changed since it was made, moved to {ASIDE} and restored from the store"
+    ask_for(path)
+    return f"changed since it was made, moved to {ASIDE}"
 
 
 def restamp(path: Path, record: dict) -> None:
     """Note the present time of an unchanged file, so that it need not be hashed again."""
     entry = record["outputs"][str(path)]
     record["outputs"][str(path)] = entry | provenance.stamp(path)
-    io.write_json(provenance.beside(path), record)
+    provenance.write(provenance.beside(path), record)
 
 
 def set_aside(path: Path) -> None:
+    """Keep a copy of `path`, which is about to be replaced."""
     target = ASIDE / time.strftime("%Y%m%d-%H%M%S") / path
     target.parent.mkdir(parents=True, exist_ok=True)
-    os.replace(path, target)
+    try:
+        os.link(path, target)
+    except FileExistsError:
+        pass  # put aside within the same second
+    except OSError:  # results/ may be on another disk
+        shutil.copy2(path, target)
 
 
-def restored(path: Path, record: dict) -> str:
-    """Bring `path` back from the store; Snakemake runs nothing for an intermediate file."""
+def ask_for(path: Path) -> None:
+    """Let Snakemake run the stage of `path`, also if nothing else needs it now.
+
+    An incomplete file is made again, a missing intermediate one is not.
+    """
+    io.write_json(provenance.metadata_path(path, "incomplete"), {"external_jobid": None})
+
+
+def restored(path: Path, record: dict) -> bool:
+    """Bring `path` back from the store, with its time; False if it is not there."""
     entry = record["outputs"][str(path)]
     if Store(directory()).restore({**record, "outputs": {str(path): entry}}, [path]):
-        return ""
+        return False
     os.utime(path, ns=(entry["mtime_ns"], entry["mtime_ns"]))
-    return " and restored from the store"
+    return True
 
 
 def adopt(path: Path, record: dict) -> bool:
@@ -165,7 +201,7 @@ def adopt(path: Path, record: dict) -> bool:
     store.check_format()
     store.put(path, entry["sha256"])
     if store.record(record["key"]) is None:
-        io.write_json(store.record_path(record["key"]), record)
+        provenance.write(store.record_path(record["key"]), record)
     return True
 
 

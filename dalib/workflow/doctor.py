@@ -18,7 +18,7 @@ from typing import Any
 
 from dalib import io
 from dalib.workflow import audit, locks, provenance, settings
-from dalib.workflow.stage import gpus, torch_has_cuda
+from dalib.workflow.stage import WRITING, gpus, torch_has_cuda
 from dalib.workflow.store import Store, StoreError, directory
 
 FREE_GB = 2.0
@@ -56,7 +56,8 @@ def diagnose(root: Path, overrides: dict[str, Any]) -> Iterator[Finding]:
     yield from disk([root, store.directory])
     yield from parts(root, store)
     yield from results(root)
-    yield from device(config.get("device", "cpu"))
+    for wanted in {config.get("device", "cpu"), *config.get("devices", {}).values()}:
+        yield from device(wanted)
     yield from slurm()
 
 
@@ -116,7 +117,8 @@ def storage(store: Store) -> Iterator[Finding]:
 
 def stale_locks(store: Store) -> Iterator[Finding]:
     """Locks whose process is gone."""
-    held = [*audit.RUNNING.glob("*.json"), *(store.directory / "locks").glob("*.json")]
+    folders = (audit.RUNNING, WRITING, store.directory / "locks")
+    held = [lock for folder in folders for lock in folder.glob("*.json")]
     dead = [lock for lock in held if not locks.alive(lock)]
     if not any(map(locks.alive, audit.RUNNING.glob("*.json"))):
         dead += audit.SNAKEMAKE_LOCKS.glob("*.lock")

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -127,8 +128,11 @@ def main(root: Path, scale: str) -> None:
     if index.exists() and state in index.read_text(encoding="utf-8")[:1000]:
         return
     contents = collected(root, results)
-    io.write_json(results / "scorecard.json", contents.claims)
-    io.write_text(index, page.html(contents, state))
+    try:
+        io.write_json(results / "scorecard.json", contents.claims)
+        io.write_text(index, page.html(contents, state))
+    except OSError as error:
+        print(f"no index: {io.explained(error)}", file=sys.stderr)
 
 
 def collected(root: Path, results: Path) -> Contents:

@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from dalib import io
+
 BEAT_SECONDS = 60.0
 SILENT_SECONDS = 600.0
 
@@ -54,7 +56,7 @@ def exists(pid: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True
+        pass  # somebody else's
     return not is_zombie(pid)
 
 
@@ -88,11 +90,14 @@ def alive(lock: Path) -> bool:
     except FileNotFoundError:
         return False
     holder = owner(lock)
-    if holder is None:
-        return silent < 10  # being written just now, or garbage
+    if holder is None:  # locks appear complete: it is garbage, or hidden from us
+        return not os.access(lock, os.R_OK) and silent < SILENT_SECONDS
     if holder.host != socket.gethostname():
         return silent < SILENT_SECONDS
-    return exists(holder.pid) and start_of(holder.pid) == holder.started
+    if not exists(holder.pid):
+        return False
+    started = start_of(holder.pid)  # unknown where other users' processes are hidden
+    return started == holder.started if started else silent < SILENT_SECONDS
 
 
 def take(lock: Path) -> bool:
@@ -101,17 +106,15 @@ def take(lock: Path) -> bool:
     Two processes may find the same dead lock at once and, in the worst case, both go on: they
     then compute the same result twice, which is harmless since results are renamed into place.
     """
-    lock.parent.mkdir(parents=True, exist_ok=True)
     if lock.exists() and not alive(lock):
         lock.unlink(missing_ok=True)
-    try:
-        with lock.open("x") as file:
-            json.dump(asdict(me()), file)
-    except FileExistsError:
-        return False
-    except OSError:  # a full disk
-        lock.unlink(missing_ok=True)
-        raise
+    with io.part_of(lock) as part:
+        part.write_text(json.dumps(asdict(me())))
+        io.share(part)
+        try:
+            os.link(part, lock)  # unlike a rename it fails if somebody was faster
+        except FileExistsError:
+            return False
     return True
 
 

@@ -1,96 +1,187 @@
-"""What a scale costs before anyone starts it: jobs, and core time from earlier runs."""
+"""What a scale costs before anyone starts it: jobs, core hours, GPU hours, memory, time, disk."""
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from statistics import median
+from typing import Any
 
-from dalib.workflow.settings import SCALES
+from dalib.workflow import settings
+from dalib.workflow.costs import Estimate, Job, Measured, estimate, longest_chain, size
+from dalib.workflow.errors import ConfigError
 from dalib.workflow.store import Store, directory
 
+COLLECTIONS = {"filter": "filters", "sampler": "samplers", "forecaster": "forecasters"}
+HOUR, GB = 3600.0, 1e9
 
-def main(root: Path, scale: str, targets: list[str], given: list[str]) -> int:
+
+def main(root: Path, config: Mapping[str, Any], targets: list[str], given: list[str]) -> int:
     """Print a row for each stage; the exit code of snakemake if it cannot build the graph.
 
     Args:
         given: what follows `--config` on the command line.
     """
+    scale = config["scale"]
     given = [*given, f"scale={scale}"]
     done = graph(root, given, ["--forceall", *targets])
     if done.returncode:
         print(done.stdout, file=sys.stderr)
         return done.returncode
-    every, due = stats(done.stdout), stats(graph(root, given, targets).stdout)
-    print("\n".join(table(scale, every, due, times(Store(directory())))))
+    every, due = jobs(done.stdout), jobs(graph(root, given, targets).stdout)
+    known = sorted(
+        measured(Store(directory()).directory, root), key=lambda m: settings.SCALES.index(m.scale)
+    )
+    costs = {
+        job: estimate(size(job.rule, sections(config, dict(job.wildcards))), known) for job in every
+    }
+    print("\n".join(table(scale, costs, {job.outputs for job in due})))
     return 0
 
 
 def graph(root: Path, given: list[str], arguments: list[str]) -> subprocess.CompletedProcess:
-    """A dry run, with both of its streams in stdout."""
+    """A dry run that lists every job, with both of its streams in stdout."""
     snakemake = str(Path(sys.executable).with_name("snakemake"))
-    command = [snakemake, *arguments, "--dry-run", "--quiet", "rules", "--config", *given]
+    command = [snakemake, *arguments, "--dry-run", "--quiet", "host", "--config", *given]
     return subprocess.run(
         command, cwd=root, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
 
 
-def stats(output: str) -> dict[str, int]:
-    """Jobs of each rule, from the table that snakemake prints."""
-    rows = re.findall(r"^(\w+) +(\d+)$", output, re.MULTILINE)
-    return {rule: int(count) for rule, count in rows if rule not in ("all", "total")}
+def jobs(output: str) -> list[Job]:
+    """The jobs that a dry run lists; those without output only gather the others."""
+    blocks = re.findall(r"^(?:local)?rule (\w+):\n((?: +.*\n)*)", output, re.MULTILINE)
+    return [job for rule, block in blocks if (job := _job(rule, block)).outputs]
 
 
-def times(store: Store) -> dict[tuple[str, str], float]:
-    """Median seconds of the jobs of each (stage, scale) that the store remembers."""
-    seconds = defaultdict(list)
-    for stage, scale, took in _records(store):
-        seconds[stage, scale].append(took)
-    return {key: median(values) for key, values in seconds.items()}
+def _job(rule: str, block: str) -> Job:
+    lines = dict(re.findall(r"^ +(\w+): (.*)$", block, re.MULTILINE))
+    asked = dict(pair.split("=", 1) for pair in lines.get("resources", "").split(", ") if pair)
+    wildcards = dict(p.split("=", 1) for p in lines.get("wildcards", "").split(", ") if p)
+    return Job(
+        rule,
+        tuple(wildcards.items()),
+        tuple(lines.get("input", "").split(", ")),
+        tuple(filter(None, lines.get("output", "").split(", "))),
+        int(lines.get("threads", 1)),
+        *(int(asked.get(name, 0)) for name in ("mem_mb", "runtime", "gpu")),
+    )
 
 
-def _records(store: Store) -> Iterator[tuple[str, str, float]]:
-    for path in sorted(store.records()):
-        record = store.record(path.stem)
-        if record is not None:
-            yield record["stage"], record["wildcards"].get("scale", ""), record["seconds"]
+def sections(config: Mapping[str, Any], wildcards: Mapping[str, str]) -> dict[str, Any]:
+    """What the configuration says of a job with these wildcards."""
+    paper = config.get(wildcards.get("paper"), {})
+    found = {"batches": config["batches"], "product": wildcards.get("product")}
+    found["case"] = paper.get("cases", {}).get(wildcards.get("case"), {})
+    for wildcard, collection in COLLECTIONS.items():
+        if wildcard in wildcards:
+            found["method"] = paper[collection][wildcards[wildcard]]
+    model = wildcards.get("model", found.get("method", {}).get("model"))
+    return found | ({"model": paper["models"][model]} if model else {})
+
+
+def measured(store: Path, root: Path) -> Iterator[Measured]:
+    """The jobs that the store remembers."""
+
+    @cache
+    def config(scale: str) -> dict[str, Any]:
+        return settings.load(root, {"scale": scale})
+
+    for path in sorted((store / "keys").glob("*/*.json")):
+        try:
+            record = json.loads(path.read_text())
+            scale = record["wildcards"]["scale"]
+            found = as_run(sections(config(scale), record["wildcards"]), record["spec"]["config"])
+            of = size(record["stage"], found)
+        except (ConfigError, KeyError, ValueError):  # damaged, or of what is no longer there
+            continue
+        written = sum(output["size"] for output in record["outputs"].values())
+        yield Measured(scale, of, record["seconds"], written)
+
+
+def as_run(found: Mapping[str, Any], spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The sections of a job with what its spec says of them, e.g. fewer steps than today."""
+    found = dict(found)
+    if isinstance(spec.get("case"), Mapping):
+        found["case"] = {**found["case"], **spec["case"]}
+    for name in ("filter", "sampler", "forecaster"):
+        if name in spec:
+            found["method"] = spec[name]
+            if isinstance(spec[name].get("model"), Mapping):
+                found["model"] = spec[name]["model"]
+    return found | ({"model": spec["model"]} if "model" in spec else {})
 
 
 def table(
-    scale: str,
-    every: Mapping[str, int],
-    due: Mapping[str, int],
-    seconds: Mapping[tuple[str, str], float],
+    scale: str, costs: Mapping[Job, Estimate | None], due: set[tuple[str, ...]]
 ) -> Iterator[str]:
-    """Lines: jobs in all, jobs to run now, seconds a job and where measured, core minutes."""
-    yield f"scale {scale}: one core a job; seconds are medians of earlier runs"
-    yield f"{'stage':18} {'jobs':>5} {'to run':>7} {'s/job':>9}  {'measured at':12} {'core min':>9}"
-    total, unknown = 0.0, []
-    for stage, jobs in sorted(every.items()):
-        measured = measured_at(stage, scale, seconds)
-        if measured is None:
-            unknown.append(stage)
-            yield f"{stage:18} {jobs:5d} {due.get(stage, 0):7d} {'?':>9}  {'never':12} {'?':>9}"
-            continue
-        took = seconds[stage, measured]
-        total += jobs * took
+    """Lines: a row for each stage, the sums, the longest chain, and what was extrapolated."""
+    known = {job: cost for job, cost in costs.items() if cost is not None}
+    yield f"scale {scale}: estimated from jobs in the store"
+    yield (
+        f"{'stage':14} {'jobs':>5} {'to run':>7} {'min/job':>8} {'longest':>8} {'core h':>8} "
+        f"{'GPU h':>7} {'GB/job':>7}  measured at"
+    )
+    for stage in sorted({job.rule for job in costs}):
+        yield _row(stage, [job for job in costs if job.rule == stage], known, due)
+    yield (
+        f"{'in all':14} {len(costs):5d} {sum(job.outputs in due for job in costs):7d} {'':17} "
+        f"{core_hours(known):8.2f} {gpu_hours(known):7.2f} {most(costs, 'mem_mb') / 1000:7.1f}"
+    )
+    seconds = {job: cost.seconds for job, cost in known.items()}
+    chain = longest_chain(costs, seconds)
+    total = sum(seconds.get(job, 0.0) for job in chain)
+    yield f"longest chain: {total / HOUR:.2f} h, {' > '.join(job.rule for job in chain)}"
+    disk = sum(cost.bytes for cost in known.values()) / GB
+    yield f"disk: {disk:.2f} GB of results, as much again in the store"
+    if any(job.gpu for job in costs):
+        yield "GPU h of jobs that were measured on a CPU are upper bounds"
+    far = sorted({job.rule for job, cost in known.items() if cost.factor != 1})
+    if far:
         yield (
-            f"{stage:18} {jobs:5d} {due.get(stage, 0):7d} {took:9.1f}  {measured:12} "
-            f"{jobs * took / 60:9.1f}"
+            f"extrapolated by the amount of work: {', '.join(far)}; times of a network made wider "
+            "are upper bounds"
         )
-    yield f"{'in all':18} {sum(every.values()):5d} {sum(due.values()):7d} {'':23} {total / 60:9.1f}"
-    smaller = {measured_at(stage, scale, seconds) for stage in every} - {scale, None}
-    if smaller:
-        yield f"times of scale {', '.join(sorted(smaller))} say little about {scale}: a lower bound"
+    unknown = sorted({job.rule for job, cost in costs.items() if cost is None})
     if unknown:
         yield f"not counted, never run here: {', '.join(unknown)}"
 
 
-def measured_at(stage: str, scale: str, seconds: Mapping[tuple[str, str], float]) -> str | None:
-    """The scale itself if its jobs were run, else the nearest smaller, else any."""
-    order = SCALES[: SCALES.index(scale) + 1][::-1] + SCALES[SCALES.index(scale) + 1 :]
-    return next((s for s in order if (stage, s) in seconds), None)
+def _row(
+    stage: str,
+    jobs: list[Job],
+    known: Mapping[Job, Estimate],
+    due: set[tuple[str, ...]],
+) -> str:
+    found = {job: known[job] for job in jobs if job in known}
+    start = f"{stage:14} {len(jobs):5d} {sum(job.outputs in due for job in jobs):7d}"
+    memory = f"{most(jobs, 'mem_mb') / 1000:7.1f}"
+    if not found:
+        return f"{start} {'?':>8} {'?':>8} {'?':>8} {'?':>7} {memory}  never"
+    minutes = [cost.seconds / 60 for cost in found.values()]
+    factors = [cost.factor for cost in found.values()]
+    least, largest = min(factors), max(factors)
+    spread = f"{least:.3g}" if least == largest else f"{least:.3g} to {largest:.3g}"
+    scales = ", ".join(sorted({cost.scale for cost in found.values()}))
+    return (
+        f"{start} {median(minutes):8.1f} {max(minutes):8.1f} {core_hours(found):8.2f} "
+        f"{gpu_hours(found):7.2f} {memory}  {scales}"
+        + ("" if least == largest == 1 else f", work x {spread}")
+    )
+
+
+def core_hours(costs: Mapping[Job, Estimate]) -> float:
+    return sum(job.threads * cost.seconds for job, cost in costs.items()) / HOUR
+
+
+def gpu_hours(costs: Mapping[Job, Estimate]) -> float:
+    return sum(job.gpu * cost.seconds for job, cost in costs.items()) / HOUR
+
+
+def most(jobs: Iterable[Job], resource: str) -> int:
+    return max((getattr(job, resource) for job in jobs), default=0)

@@ -7,6 +7,7 @@ content.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
@@ -25,12 +26,30 @@ def beside(path: str | Path) -> Path:
 
 def load(path: str | Path) -> dict[str, Any] | None:
     """The record beside the result `path`; None if there is none that can be read."""
+    record = read(beside(path))
+    return record if record and str(path) in record["outputs"] else None
+
+
+def sealed(record: dict[str, Any]) -> dict[str, Any]:
+    """The record with a hash of itself, by which a damaged one is known."""
+    rest = {name: value for name, value in record.items() if name != "seal"}
+    plain = json.dumps(rest, sort_keys=True).encode()
+    return rest | {"seal": hashlib.sha256(plain).hexdigest()}
+
+
+def read(file: Path) -> dict[str, Any] | None:
+    """The record in `file`; None if there is none, or it is not what was written."""
     try:
-        record = json.loads(beside(path).read_text())
-        record["outputs"][str(path)]
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        record = json.loads(file.read_text())
+        entries = list(record["outputs"].values())
+        whole = all(isinstance(entry, dict) for entry in entries)
+        return record if whole and record.get("seal") in (None, sealed(record)["seal"]) else None
+    except (FileNotFoundError, ValueError, LookupError, TypeError, AttributeError):
         return None
-    return record
+
+
+def write(file: Path, record: dict[str, Any]) -> None:
+    io.write_json(file, sealed(record))
 
 
 def results(folder: Path) -> Iterator[tuple[Path, dict[str, Any] | None]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +13,8 @@ from dalib.workflow.store import Store, directory
 
 GB = 1e9
 KEPT_RUNS = 100
+DAY = 86400.0
+KEPT_CHECKPOINTS = 30 * DAY  # a job that was not continued for so long will not be
 
 
 def main(root: Path, keep_gb: float) -> int:
@@ -48,6 +50,10 @@ def prune(store: Store, keep_gb: float, wanted: set[str]) -> int:
         record = store.record(path.stem)
         if record is None or not store.has(record):
             drop(path)
+    for state in list(store.directory.glob("checkpoints/*/*")):
+        with suppress(FileNotFoundError):
+            if time.time() - state.stat().st_mtime > KEPT_CHECKPOINTS:
+                state.unlink()
     for old in sorted((store.directory / "runs").glob("*.jsonl"))[:-KEPT_RUNS]:
         drop(old)
     return freed
@@ -65,8 +71,9 @@ def drop(path: Path) -> bool:
 def usage(store: Store) -> Iterator[tuple[float, int, Path]]:
     """(last use, size, path) of every object; using one renews its time."""
     for path in store.objects():
-        stat = path.stat()
-        yield stat.st_mtime, stat.st_size, path
+        with suppress(FileNotFoundError):  # somebody who shares the store prunes it too
+            stat = path.stat()
+            yield stat.st_mtime, stat.st_size, path
 
 
 def in_use(results: Path) -> set[str]:
@@ -74,7 +81,6 @@ def in_use(results: Path) -> set[str]:
     hashes = set()
     for path in results.rglob(f"*{provenance.SUFFIX}"):
         if path.with_name(path.name.removesuffix(provenance.SUFFIX)).exists():
-            with suppress(ValueError, KeyError):  # half a record refers to nothing
-                outputs = json.loads(path.read_text())["outputs"]
-                hashes |= {output["sha256"] for output in outputs.values()}
+            record = provenance.read(path) or {"outputs": {}}
+            hashes |= {output["sha256"] for output in record["outputs"].values()}
     return hashes

@@ -7,7 +7,8 @@ from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
-from dalib.workflow import index, unlock
+from dalib import io
+from dalib.workflow import audit, index, unlock
 
 
 def main(root: Path, scale: str, arguments: list[str]) -> int:
@@ -16,11 +17,15 @@ def main(root: Path, scale: str, arguments: list[str]) -> int:
     Args:
         arguments: targets, then options; targets have to stand before `--config`.
     """
+    if no_room():
+        return 1
     unlock.main(root, dead_only=True)
     snakemake = str(Path(sys.executable).with_name("snakemake"))
     first = arguments.index("--config") if "--config" in arguments else len(arguments)
     logger = ["--logger", "rich"] if sys.stdout.isatty() else []
     code = finished([snakemake, *arguments[:first], *logger, *arguments[first:]], root)
+    if code:
+        no_room()
     index.main(root, scale)
     print("\n".join(closing(root / "results" / scale)))
     return code
@@ -35,11 +40,22 @@ def finished(command: list[str], root: Path) -> int:
     return process.returncode
 
 
+def no_room() -> bool:
+    """Whether the disk is full, said here: on a full one Snakemake's own messages drown."""
+    try:
+        audit.check_room()
+    except OSError as error:
+        print(io.explained(error), file=sys.stderr)
+        return True
+    return False
+
+
 def closing(results: Path) -> list[str]:
     """Where to look, and how the claims stand."""
-    lines = []
+    lines, rows = [], []
     if (results / "scorecard.json").exists():
         rows = json.loads((results / "scorecard.json").read_text())
+    if rows:
         counts = Counter(row["verdict"] for row in rows)
         verdicts = ", ".join(f"{n} {verdict}" for verdict, n in counts.items())
         lines.append(f"claims: {verdicts or 'none judged yet'}")

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from dalib import io
 from dalib.workflow.store import directory
 
 
@@ -22,19 +23,29 @@ def note(entry: dict[str, Any]) -> None:
     run = os.environ.get("DALIB_RUN")
     if not run:
         return
-    with suppress(OSError):  # a full disk costs the summary, not the result
-        log_of(run).parent.mkdir(parents=True, exist_ok=True)
-        with log_of(run).open("ab", buffering=0) as file:
-            file.write(json.dumps(entry).encode() + b"\n")
+    io.make_folder(log_of(run).parent)
+    with log_of(run).open("ab", buffering=0) as file:
+        file.write(json.dumps(entry).encode() + b"\n")
+    with suppress(PermissionError):  # another user's job has begun the file and shared it
+        io.share(log_of(run))
 
 
 def jobs(log: Path) -> list[dict[str, Any]]:
     """What the jobs of a run have noted; a job notes that it has started, then how it ended."""
     try:
-        lines = log.read_text().splitlines()
+        lines = log.read_text(errors="replace").splitlines()
     except FileNotFoundError:
         return []
-    return [json.loads(line) for line in lines if line.endswith("}")]  # none cut off by a full disk
+    return [entry for entry in map(_read, lines) if entry]
+
+
+def _read(line: str) -> dict[str, Any] | None:
+    """A line of the notes; None for one that a full disk cut off."""
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return None
+    return entry if isinstance(entry, dict) and "status" in entry and "job" in entry else None
 
 
 def last_words(entries: Iterable[Mapping[str, Any]], *, over: bool = True) -> list[dict[str, Any]]:

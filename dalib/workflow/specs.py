@@ -29,6 +29,7 @@ class Specs:
         self.config = json.loads(json.dumps(config))
         self.root = Path(root).resolve()
         self.units = cache(self._units)
+        self.noted: set[str] = set()
 
     def spec(
         self,
@@ -62,7 +63,7 @@ class Specs:
                     (str(self.config["seed"]), filled["paper"], filled["case"])
                 )
             if device:
-                extras["device"] = resolved_device(self.config["device"])
+                extras["device"] = self.device(Path(script).stem)
             if threads is not None:
                 extras["threads"] = threads
             if kinds_in:
@@ -85,6 +86,11 @@ class Specs:
             roots |= _roots(io.read_yaml(self.root / request["kinds_in"]), ())
         units = self.units(request["script"], tuple(sorted(roots)))
         return plain({**request, "code": self._noted(units), "config": config}), units
+
+    def device(self, stage: str) -> str:
+        """cpu or cuda: what `devices` says of a stage, else `device`."""
+        devices = self.config.get("devices", {})
+        return resolved_device(devices.get(stage, self.config["device"]))
 
     def section(self, path: kinds.Path, keys: Iterable[str] = ()) -> Any:
         """A section of the configuration, or some keys of it where it has them.
@@ -130,9 +136,10 @@ class Specs:
         """The digest of units, whose table is kept in the store for whoever asks what changed."""
         digest = codehash.digest(units)
         table = Path(self.config["cache"]["dir"]) / "units" / f"{digest}.json"
-        if not table.exists():
-            with suppress(OSError):  # costs an explanation; who runs jobs is told by Store.check
+        if digest not in self.noted and read_table(table) != units:
+            with suppress(OSError):  # a store that is read-only or full: messages say less
                 io.write_json(table, units)
+        self.noted.add(digest)
         return digest
 
     def _units(self, script: str, roots: tuple[str, ...]) -> dict[str, str]:
@@ -142,6 +149,13 @@ class Specs:
             root=self.root,
             strict_versions=self.config["code"]["strict_versions"],
         )
+
+
+def read_table(path: Path) -> dict[str, str] | None:
+    try:
+        return json.loads(path.read_text())
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def _roots(section: Any, path: kinds.Path) -> set[str]:

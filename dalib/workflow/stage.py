@@ -7,14 +7,16 @@ with Stage(snakemake) as stage:  # returns at once when this result is already i
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import json
+import logging
 import os
 import socket
 import subprocess
 import sys
 import time
 import traceback
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import metadata
@@ -23,10 +25,12 @@ from typing import Any, TextIO
 
 from dalib import io, memory
 from dalib.workflow import locks, provenance, runs
+from dalib.workflow.checkpoint import Checkpoint
 from dalib.workflow.differences import differences
 from dalib.workflow.store import Store, StoreError, directory, key
 
 PACKAGES = ("dalib", "matplotlib", "netCDF4", "numpy", "scipy", "snakemake", "torch", "xarray")
+WRITING = Path(".cache/writing")
 PROGRESS_EVERY = 5  # seconds between two lines of a progress bar in a log
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -85,12 +89,20 @@ class Stage:
         except (OSError, ValueError):
             return {}
 
+    @cached_property
+    def checkpoint(self) -> Checkpoint:
+        """From what this job continues if an earlier attempt was killed."""
+        folder = self.store.checkpoints(self.key)
+        return Checkpoint(folder, lambda message: say(f"{self.job}: {message}"))
+
     def __enter__(self) -> Stage:
         self._open.__enter__()
         self._started = time.time()
         if self.log:
             self._open.enter_context(Tee(self.log))
         try:
+            self._open.enter_context(locks.holding(self.writing, self._wait_for_files))
+            self.stamps = {path: stamp(path) for paths in self.inputs.values() for path in paths}
             self.hashes = {
                 name: {path: provenance.content(path) for path in paths}
                 for name, paths in self.inputs.items()
@@ -146,6 +158,7 @@ class Stage:
         for path in self.paths:
             if not path.exists():
                 raise io.DataError(path, "the script ended without writing this output")
+        self.check_inputs()
         record = {
             "stage": self.name,
             "wildcards": self.wildcards,
@@ -162,13 +175,14 @@ class Stage:
         try:
             self.store.keep(record, self.paths)
         except (OSError, StoreError) as error:  # a full disk costs the reuse, not the result
-            say(f"{self.job}: not stored for reuse: {error}")
+            say(f"{self.job}: not stored for reuse: {io.explained(error)}")
         self.leave(record, self.reasons())
 
     def leave(self, record: dict[str, Any], why: str) -> None:
         """Write the record beside each output and say what happened."""
         for path in self.paths:
-            io.write_json(provenance.beside(path), record)
+            provenance.write(provenance.beside(path), record)
+        self.checkpoint.delete()
         status, seconds = record["status"], time.time() - self._started
         took = f" in {seconds:.1f} s" if status == "computed" else ""
         say(f"{self.job}: {status}{took} ({why})")
@@ -185,9 +199,21 @@ class Stage:
     def note(self, status: str, why: str) -> None:
         seconds = round(time.time() - self._started, 3)
         entry = {"stage": self.name, "job": self.job, "status": status, "seconds": seconds}
-        outputs = [str(path) for path in self.paths]
-        entry |= {"why": why, "log": str(self.log or ""), "outputs": outputs}
-        runs.note(entry | self.requested)
+        entry |= {"why": why, "log": str(self.log or ""), "outputs": self._outputs()}
+        try:
+            runs.note(entry | self.requested)
+        except OSError as error:  # the summary lacks a line, the result is there
+            say(f"{self.job}: not noted for the summary: {io.explained(error)}")
+
+    def _outputs(self) -> list[str]:
+        return [str(path) for path in self.paths]
+
+    def check_inputs(self) -> None:
+        """Refuse to record a result as made from inputs that are no longer what they were."""
+        for paths in self.hashes.values():
+            for path, content in paths.items():
+                if stamp(path) != self.stamps[path] and provenance.content(path) != content:
+                    raise io.DataError(path, "it was changed while this job ran; run again")
 
     def check_device(self) -> None:
         if self.device.startswith("cuda") and not gpus():
@@ -199,7 +225,10 @@ class Stage:
 
     def fail(self, error: Exception) -> None:
         """A user's mistake becomes one paragraph; anything else keeps its traceback in the log."""
-        if isinstance(error, USER_ERRORS) or is_refusal(error):
+        if isinstance(error, OSError) and error.errno in io.FOR_THE_USER:
+            why = io.explained(error)
+            say(f"{self.job}: {why}")
+        elif isinstance(error, USER_ERRORS) or is_refusal(error):
             why = self.explained(error)
             say(f"{self.job}: {why}")
         else:
@@ -224,6 +253,15 @@ class Stage:
         if record is None:
             return f"{error}. No stage of this workflow has left a record of it."
         return f"{error}. It was written by the stage {record['stage']}; delete it and run again."
+
+    @property
+    def writing(self) -> Path:
+        """The lock on the outputs: a job that outlived its run may still write them."""
+        name = hashlib.sha256("\n".join(self._outputs()).encode()).hexdigest()
+        return WRITING / f"{name}.json"
+
+    def _wait_for_files(self, holder: locks.Owner | None) -> None:
+        say(f"{self.job}: waiting for a job of an earlier run that writes the same files, {holder}")
 
     def _wait(self, holder: locks.Owner | None) -> None:
         say(f"{self.job}: waiting for another process that computes the same, {holder}")
@@ -259,6 +297,11 @@ def set_threads(count: int) -> None:
     """Threads of one job; numpy and torch read these variables when they are imported."""
     for name in THREAD_VARIABLES:
         os.environ[name] = str(count)
+
+
+def stamp(path: str) -> dict[str, int] | None:
+    """Size and time of an input; None if it is not there."""
+    return provenance.stamp(path) if os.path.exists(path) else None
 
 
 def gpus() -> int:
@@ -322,11 +365,16 @@ class Tee:
         self._file = self.path.open("a", buffering=1)
         self._streams = sys.stdout, sys.stderr
         sys.stdout, sys.stderr = (Both(stream, self._file) for stream in self._streams)
+        self._messages = logging.StreamHandler(sys.stderr)
+        logging.getLogger("dalib").addHandler(self._messages)
+        logging.getLogger("dalib").setLevel(logging.INFO)
         return self
 
     def __exit__(self, *_: object) -> None:
+        logging.getLogger("dalib").removeHandler(self._messages)
         sys.stdout, sys.stderr = self._streams
-        self._file.close()
+        with suppress(OSError):  # a full disk, which whoever wrote a result has told
+            self._file.close()
 
 
 @dataclass
@@ -340,11 +388,20 @@ class Both:
             return 0
         ends, self.drawing = self.drawing and text == "\n", "\r" in text
         if self.drawing:
-            self.log.write(text.strip("\r") + "\n" if text.strip() else "")
+            self._note(text.strip("\r") + "\n" if text.strip() else "")
         elif not ends:
-            self.log.write(text)
-            self.terminal.write(text)
+            self._note(text)
+            with suppress(OSError):  # nor because its terminal was closed
+                self.terminal.write(text)
         return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self.terminal.flush()
+
+    def _note(self, text: str) -> None:
+        with suppress(OSError):  # no job fails because its log is on a full disk
+            self.log.write(text)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.terminal, name)

@@ -3,6 +3,7 @@
     objects/<2>/<sha256>      the bytes of one output
     keys/<2>/<key>.json       which outputs a key gave, written last
     locks/<key>.json          a process that computes this key now
+    checkpoints/<key>/        from what a killed computation of this key continues
     units/<digest>.json       the code units behind a code digest
     runs/<run>.jsonl          one line for each job of a run
 
@@ -25,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from dalib import io
+from dalib.workflow import provenance
 
 FORMAT = "1"
 FICLONE = 0x40049409  # Linux ioctl: let two files share their blocks until one is written
@@ -61,11 +63,28 @@ class Store:
     def lock(self, key: str) -> Path:
         return self.directory / "locks" / f"{key}.json"
 
+    def checkpoints(self, key: str) -> Path:
+        return self.directory / "checkpoints" / key
+
     def objects(self) -> Iterator[Path]:
         return (p for p in self.directory.glob("objects/??/*") if ".part-" not in p.name)
 
     def records(self) -> Iterator[Path]:
         return self.directory.glob("keys/*/*.json")
+
+    def check(self) -> None:
+        """Refuse a store that this version cannot read or this user cannot write."""
+        try:
+            self.check_format()
+            with io.replacing(self.directory / "format") as probe:
+                probe.write_text(FORMAT + "\n")
+            with io.part_of(self.directory / "room") as probe:
+                io.check_space(probe)
+        except OSError as error:
+            raise StoreError(
+                f"{self.directory}: the store cannot be written: {io.explained(error)}; "
+                "or name another directory as cache.dir"
+            ) from error
 
     def check_format(self) -> None:
         """Refuse a store that another version of this layout has written; mark a new one."""
@@ -79,24 +98,9 @@ class Store:
                 "name another directory as cache.dir, or delete this one"
             )
 
-    def check(self) -> None:
-        """Refuse, before anything is computed, a store that cannot be used."""
-        try:
-            self.check_format()
-            with io.replacing(self.directory / "writable") as part:
-                part.touch()
-        except OSError as error:
-            raise StoreError(
-                f"{self.directory}: cannot be written ({error.strerror}); free the disk, or name "
-                "a directory that you may write: --config cache='{dir: ...}'"
-            ) from error
-
     def record(self, key: str) -> dict[str, Any] | None:
         """What `key` gave before; None if it is not known."""
-        try:
-            return json.loads(self.record_path(key).read_text())
-        except (FileNotFoundError, ValueError):
-            return None
+        return provenance.read(self.record_path(key))
 
     def put(self, path: Path, sha: str) -> None:
         """Copy `path`, whose bytes hash to `sha`, into the store."""
@@ -112,7 +116,7 @@ class Store:
         self.check_format()
         for path, output in zip(paths, record["outputs"].values(), strict=True):
             self.put(path, output["sha256"])
-        io.write_json(self.record_path(record["key"]), record)
+        provenance.write(self.record_path(record["key"]), record)
 
     def has(self, record: dict[str, Any]) -> bool:
         return all(self.object(o["sha256"]).exists() for o in record["outputs"].values())
@@ -128,17 +132,27 @@ class Store:
         with ExitStack() as parts:
             copies = [parts.enter_context(io.replacing(path)) for path in paths]
             for sha, part in zip(hashes, copies, strict=True):
-                copy(self.object(sha), part)
-                if io.bytes_hash(part) != sha:
-                    self.object(sha).unlink(missing_ok=True)
+                wrong = self.fetch(sha, part)
+                if wrong:
                     parts.pop_all()
                     for other in copies:
                         other.unlink(missing_ok=True)
-                    return [f"dropped the damaged object {self.object(sha)}"]
+                    return [wrong]
         for used in (*map(self.object, hashes), self.record_path(record["key"])):
             with suppress(OSError):  # somebody else's file in a shared store
                 os.utime(used)
         return []
+
+    def fetch(self, sha: str, target: Path) -> str:
+        """Copy an object; says what is wrong with it, "" if nothing is."""
+        try:
+            copy(self.object(sha), target)
+        except FileNotFoundError:  # pruned meanwhile, by somebody who shares the store
+            return "an output is no longer in the store"
+        if io.bytes_hash(target) == sha:
+            return ""
+        self.object(sha).unlink(missing_ok=True)
+        return f"dropped the damaged object {self.object(sha)}"
 
 
 def copy(source: Path, target: Path) -> None:

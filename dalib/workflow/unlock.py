@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from dalib.workflow import audit, locks
+from dalib.workflow.stage import WRITING
 from dalib.workflow.store import directory
 
 
@@ -29,9 +30,9 @@ def main(root: Path, dead_only: bool = False) -> int:
 def unlock(root: Path) -> tuple[list[Path], list[Path]]:
     """(locks cleared, notes of living runs). Snakemake's locks fall when no run is alive."""
     runs = sorted((root / audit.RUNNING).glob("*.json"))
-    keys = sorted((root / directory() / "locks").glob("*.json"))
+    keys = [*(root / directory() / "locks").glob("*.json"), *(root / WRITING).glob("*.json")]
     living = [note for note in runs if locks.alive(note)]
-    dead = [lock for lock in (*runs, *keys) if not locks.alive(lock)]
+    dead = [lock for lock in (*runs, *sorted(keys)) if not locks.alive(lock)]
     if not living:
         dead += sorted((root / audit.SNAKEMAKE_LOCKS).glob("*.lock"))
     for lock in dead:

@@ -13,6 +13,7 @@ rule assimilate:
     resources:
         mem_mb=mem("assimilate"),
         runtime=runtime("assimilate"),
+        gpu=gpu("assimilate"),
     params:
         spec=spec(
             "assimilate.py",

@@ -12,6 +12,7 @@ rule forecast:
     resources:
         mem_mb=mem("forecast"),
         runtime=runtime("forecast"),
+        gpu=gpu("forecast"),
     params:
         spec=spec(
             "forecast.py",

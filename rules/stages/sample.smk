@@ -11,6 +11,7 @@ rule sample:
     resources:
         mem_mb=mem("sample"),
         runtime=runtime("sample"),
+        gpu=gpu("sample"),
     params:
         spec=spec(
             "sample.py",

@@ -7,10 +7,11 @@ rule time:
         "results/{scale}/logs/time/{paper}.{case}.log",
     benchmark:
         "results/{scale}/benchmarks/time/{paper}.{case}.tsv"
-    threads: workflow.cores or 1
+    threads: workflow.resource_settings.cores or 1
     resources:
         mem_mb=mem("time"),
         runtime=runtime("time"),
+        slurm_extra="--exclusive",  # on a cluster: nobody else on its node
     params:
         spec=timing_spec,
     script:

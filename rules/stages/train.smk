@@ -14,6 +14,7 @@ rule train:
     resources:
         mem_mb=mem("train"),
         runtime=runtime("train"),
+        gpu=gpu("train"),
     params:
         spec=spec("train.py", model="{paper}.models.{model}", batch="repeats", device=True),
     script:

@@ -1,0 +1,167 @@
+"""What a job costs, estimated from jobs that were measured; pure functions.
+
+The time of a job is that of starting it, and its work at the rate of the most similar job known:
+
+    seconds = START + (measured seconds - START) * amount / measured amount
+
+The amount of work counts what a stage loops over: steps, windows, seeds, members, and the square of
+a network's width, whose products dominate when it is large. For networks narrower than some 256
+units a step costs less than that: what is extrapolated to a larger width is an upper bound.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from statistics import median
+from typing import Any, NamedTuple
+
+START = 2.0  # seconds to import torch and xarray
+NETWORK_WIDTHS = ("hidden", "width", "channels", "embedding")
+
+
+class Size(NamedTuple):
+    """How large a job is.
+
+    amount: of work, in units of its own for each stage.
+    volume: of what it writes, likewise.
+    alike: names under which jobs are comparable, the closest kinship first.
+    """
+
+    amount: float
+    volume: float
+    alike: tuple[str, ...]
+
+
+class Measured(NamedTuple):
+    """A job that has run: its size, seconds, and bytes written."""
+
+    scale: str
+    size: Size
+    seconds: float
+    bytes: float
+
+
+class Estimate(NamedTuple):
+    """seconds and bytes of a job; `factor` is its work over that of the measured job."""
+
+    seconds: float
+    bytes: float
+    scale: str
+    factor: float
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job of the graph, and what it asks for."""
+
+    rule: str
+    wildcards: tuple[tuple[str, str], ...] = ()
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    threads: int = 1
+    mem_mb: int = 0
+    runtime: int = 0
+    gpu: int = 0
+
+
+def size(stage: str, sections: Mapping[str, Any]) -> Size:
+    """The size of a job from its sections of the configuration.
+
+    Args:
+        sections: `case`, `batches`, and of `model` and `method` what the job has.
+    """
+    case, batches = sections.get("case", {}), sections.get("batches", {})
+    model, method = sections.get("model", {}), sections.get("method", {})
+    network, training = model.get("network", {}), model.get("training", {})
+    points = math.prod(len(values) for values in model.get("points", {}).values())
+    runs = min(training.get("repeats", 1), batches.get("repeats", math.inf)) * points
+    width = math.prod(network.get(name, 1) for name in NETWORK_WIDTHS) ** 2
+    splits = case.get("truth", {})
+    samples = {n: _samples(splits.get(n, {})) for n in ("train", "valid", "test")}
+    substeps = case.get("integrator", {}).get("steps", 1)
+    amount = volume = 1.0
+    match stage:
+        case "simulate":
+            volume = sum(samples.values())
+            amount = volume * substeps
+        case "observe":
+            amount = volume = sum(samples.values())
+        case "train":
+            window = training["batch"] * training.get("window", 1)
+            amount = training["steps"] * window * runs * width
+            volume = runs * width
+        case "assimilate":
+            share = min(1, batches.get("seeds", math.inf) / splits["test"]["seeds"])
+            volume = samples["test"] * (runs if model else share)
+            amount = volume * (width if model else method.get("members", 1) * substeps)
+        case "forecast":
+            run = case["forecasts"]["free_run"]
+            volume = run["chains"] * run["samples"] * runs
+            amount = volume * width
+        case "sample":
+            volume = case["samples"]["count"] * runs
+            amount = volume * method.get("steps", 1) * method.get("levels", 1) * width
+        case "evaluate":
+            amount = volume = samples["test"]
+    closest = json.dumps([stage, network, training.get("batch"), training.get("window"), runs])
+    kinds = [stage, network.get("kind"), method.get("kind"), sections.get("product")]
+    kin = json.dumps([closest, *kinds]) if network else json.dumps(kinds)
+    return Size(float(amount), float(volume), (kin, json.dumps(kinds), stage))
+
+
+def _samples(split: Mapping[str, int]) -> int:
+    return split.get("seeds", 0) * split.get("samples", 0)
+
+
+def estimate(job: Size, measured: Iterable[Measured]) -> Estimate | None:
+    """What `job` will cost; None if no job of its stage was ever measured.
+
+    Of the jobs nearest of kin those nearest in amount count, of these the last scale's.
+
+    Args:
+        measured: jobs that have run, those of small scales first.
+    """
+    measured = list(measured)
+    for name in job.alike:
+        kin = [m for m in measured if name in m.size.alike]
+        if kin:
+            break
+    else:
+        return None
+
+    def distance(other: Measured) -> float:
+        return round(abs(math.log(job.amount / other.size.amount)), 9)
+
+    nearest = min(map(distance, kin))
+    best = [m for m in kin if distance(m) == nearest]
+    model = best[-1]
+    best = [m for m in best if m.scale == model.scale]
+    factor = job.amount / model.size.amount
+    work = max(median(m.seconds for m in best) - START, 0)
+    volume = job.volume / model.size.volume
+    written = median(m.bytes for m in best) * volume
+    seconds = median(m.seconds for m in best) if factor == 1 else START + work * factor
+    return Estimate(seconds, written, model.scale, factor)
+
+
+def longest_chain(jobs: Iterable[Job], seconds: Mapping[Job, float]) -> list[Job]:
+    """The jobs, in order, that must run one after the other and take longest."""
+    jobs = list(jobs)
+    maker = {path: job for job in jobs for path in job.outputs}
+
+    @cache
+    def until(job: Job) -> tuple[float, Job | None]:
+        """Seconds from the start to the end of `job`, and the job it waits for longest."""
+        before = {maker[path] for path in job.inputs if path in maker}
+        ends = [(until(other)[0], other) for other in before]
+        last, other = max(ends, key=lambda end: end[0], default=(0.0, None))
+        return last + seconds.get(job, 0.0), other
+
+    chain = [max(jobs, key=lambda job: until(job)[0])] if jobs else []
+    while chain and (other := until(chain[-1])[1]) is not None:
+        chain.append(other)
+    return chain[::-1]

@@ -1,0 +1,247 @@
+"""A killed job goes on where it was, and its result is that of an undisturbed one."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from dalib import cases, io
+from dalib.workflow import settings
+from dalib.workflow.checkpoint import Checkpoint
+from dalib.workflow.specs import Specs
+
+ROOT = Path(__file__).parents[1]
+
+
+# -- the file ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def said():
+    return []
+
+
+def checkpoint(folder, said, every=0.0):
+    return Checkpoint(folder, said.append, every)
+
+
+def test_the_latest_state_comes_back(tmp_path, said):
+    folder = tmp_path / "key"
+    assert checkpoint(folder, said).load() is None
+    for step in (1, 2):
+        made = checkpoint(folder, said)
+        made.save(lambda step=step: {"step": step, "x": [torch.full((2,), step)]})
+    loaded = checkpoint(folder, said).load()
+    assert loaded["step"] == 2 and loaded["x"][0].tolist() == [2, 2]
+    assert len(list(folder.iterdir())) == 1
+    checkpoint(folder, said).delete()
+    assert not folder.exists() and said == []
+
+
+def test_states_are_asked_for_no_more_often_than_it_is_time(tmp_path, said):
+    made = checkpoint(tmp_path, said, every=3600.0)
+    made.save(lambda: pytest.fail("it is not time"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_slow_state_is_saved_less_often(tmp_path, said):
+    made = checkpoint(tmp_path, said)
+    made.save(lambda: time.sleep(0.2) or {})
+    made.save(lambda: pytest.fail("a twentieth of the time has gone into saving"))
+
+
+def test_a_damaged_state_is_dropped_with_a_line(tmp_path, said):
+    checkpoint(tmp_path, said).save(lambda: {"x": torch.zeros(1000)})
+    (path,) = tmp_path.iterdir()
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    assert checkpoint(tmp_path, said).load() is None
+    assert said == [f"dropped the damaged checkpoint {path}"] and not path.exists()
+
+
+def under_its_hash(folder, content):
+    torch.save(content, folder / "x")
+    path = folder / f"{io.bytes_hash(folder / 'x')}.pt"
+    return (folder / "x").rename(path)
+
+
+def test_a_state_of_another_format_is_dropped_with_a_line(tmp_path, said):
+    path = under_its_hash(tmp_path, {"format": 0, "state": {}})
+    assert checkpoint(tmp_path, said).load() is None
+    assert said == [f"dropped the checkpoint {path}: expected format 1, found 0"]
+
+
+def test_a_state_that_would_run_code_is_not_loaded(tmp_path, said):
+    path = under_its_hash(tmp_path, {"format": 1, "state": SimpleNamespace()})
+    assert checkpoint(tmp_path, said).load() is None
+    assert said[0].startswith(f"dropped the checkpoint {path}, which cannot be read")
+
+
+def test_a_folder_that_cannot_be_written_costs_the_state_and_not_the_job(tmp_path, said):
+    (tmp_path / "key").write_text("a file where the folder should be")
+    checkpoint(tmp_path / "key", said).save(dict)
+    assert said[0].startswith("no checkpoint could be written")
+
+
+# -- jobs that are killed ------------------------------------------------------------------------
+
+RUN = """
+import json, runpy, sys
+from types import SimpleNamespace
+
+class Files(list):
+    def __init__(self, **names):
+        given = {name: path for name, path in names.items() if path}
+        super().__init__(given.values())
+        self.__dict__.update(names)
+        self.items = given.items
+
+job = json.load(open(sys.argv[1]))
+snakemake = SimpleNamespace(
+    rule=job["rule"], wildcards=SimpleNamespace(**job["wildcards"]),
+    params=SimpleNamespace(spec=job["spec"]), input=Files(**job["input"]),
+    output=Files(**job["output"]), resources={"mem_mb": 1500, "runtime": 10}, log=[job["log"]],
+)
+snakemake.wildcards.items = job["wildcards"].items
+runpy.run_path(job["script"], {"snakemake": snakemake})
+"""
+
+
+class Job:
+    """The script of a stage in a process of its own, in a folder of its own."""
+
+    def __init__(self, folder, rule, spec, wildcards, inputs, outputs):
+        self.folder, self.log = folder, folder / "job.log"
+        self.outputs = [folder / path for path in outputs.values()]
+        self.job = {
+            "rule": rule,
+            "script": str(ROOT / "workflow_scripts" / f"{rule}.py"),
+            "spec": spec,
+            "wildcards": wildcards,
+            "input": inputs,
+            "output": outputs,
+            "log": "job.log",
+        }
+
+    def start(self):
+        self.folder.mkdir(exist_ok=True)
+        (self.folder / "job.json").write_text(json.dumps(self.job))
+        environment = {
+            "PYTHONPATH": str(ROOT),
+            "DALIB_CACHE": "cache",
+            "DALIB_CHECKPOINT_SECONDS": "0",
+        }
+        return subprocess.Popen(
+            [sys.executable, "-c", RUN, "job.json"],
+            cwd=self.folder,
+            env=os.environ | environment,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def done(self):
+        """How many steps, or times, the latest checkpoint has behind it."""
+        for path in self.folder.glob("cache/checkpoints/*/*.pt"):
+            try:
+                state = torch.load(path, weights_only=True)["state"]
+            except (FileNotFoundError, RuntimeError):  # replaced just now
+                continue
+            return state["time"] if "time" in state else len(state["losses"])
+        return 0
+
+    def kill_after(self, count):
+        process = self.start()
+        while self.done() < count:
+            assert process.poll() is None, self.log.read_text()
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+    def finish(self):
+        assert self.start().wait() == 0, self.log.read_text()
+        return self.log.read_text()
+
+    def results(self):
+        return [path.read_bytes() for path in self.outputs]
+
+
+STEPS, TIMES = 60, 150
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Configuration and the files that both stages read."""
+    folder = tmp_path_factory.mktemp("data")
+    config = settings.load(ROOT, {"scale": "smoke"})
+    config["cache"]["dir"] = str(folder / "cache")
+    config["dkf"]["models"]["dkf"]["training"]["steps"] = STEPS
+    config["dkf"]["filters"]["particle"]["members"] = 20_000
+    case = config["dkf"]["cases"]["clean"]
+    for split in ("train", "valid", "test"):
+        truth = cases.truth(case, split, "e")
+        y = cases.observations(case, truth, split, "e")
+        io.write(y, folder / f"{split}.nc", title="observations", missing=["y"])
+    io.write(cases.prior(case, truth, "e"), folder / "prior.nc", title="prior")
+    return SimpleNamespace(config=config, files={p.stem: str(p) for p in folder.glob("*.nc")})
+
+
+def training(data, folder):
+    wildcards = {"scale": "smoke", "paper": "dkf", "case": "clean", "model": "dkf", "batch": "0"}
+    spec = Specs(data.config, ROOT).spec("train.py", device=True, model="{paper}.models.{model}")
+    return Job(
+        folder,
+        "train",
+        spec(wildcards) | {"batch": {"index": 0, "size": 8}},
+        wildcards,
+        {"training": data.files["train"], "held_out": data.files["valid"]},
+        {"weights": "weights.nc", "history": "history.nc"},
+    )
+
+
+def assimilation(data, folder):
+    wildcards = {"scale": "smoke", "paper": "dkf", "case": "clean", "filter": "particle"}
+    spec = Specs(data.config, ROOT).spec(
+        "assimilate.py",
+        device=True,
+        case=("{paper}.cases.{case}", "system", "integrator", "observations"),
+        filter="{paper}.filters.{filter}",
+        tuning="{paper}.cases.{case}.analyses.methods.{filter}",
+    )
+    files = {"observations": data.files["test"], "prior": data.files["prior"], "model": ""}
+    return Job(
+        folder,
+        "assimilate",
+        spec(wildcards) | {"batch": {"index": 0, "size": 64}},
+        wildcards,
+        files,
+        {"0": "analyses.nc"},
+    )
+
+
+@pytest.mark.parametrize(
+    ("make", "line", "total"),
+    [
+        (training, r"continues from step (\d+) of 60", STEPS),
+        (assimilation, r"continues from time (\d+) of 150", TIMES),
+    ],
+    ids=["train", "assimilate"],
+)
+def test_a_job_killed_at_forty_percent_and_resumed_gives_the_same_bytes(
+    data, tmp_path, make, line, total
+):
+    whole, killed = make(data, tmp_path / "whole"), make(data, tmp_path / "killed")
+    assert "continues" not in whole.finish()
+    killed.kill_after(0.4 * total)
+    assert not any(path.exists() for path in killed.outputs)
+    at = int(re.search(line, killed.finish())[1])
+    assert 0.4 * total <= at < total
+    assert killed.results() == whole.results()
+    assert not list(killed.folder.glob("cache/checkpoints/*"))

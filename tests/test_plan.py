@@ -1,0 +1,151 @@
+"""What a scale will cost: estimates from few measured jobs, and the table of them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from dalib import io
+from dalib.workflow import plan, settings
+from dalib.workflow.costs import START, Job, Measured, Size, estimate, longest_chain, size
+
+ROOT = Path(__file__).parents[1]
+
+
+def of(amount, *alike, volume=1.0):
+    return Size(amount, volume, alike or ("train",))
+
+
+# -- sizes ---------------------------------------------------------------------------------------
+
+
+def training(steps=100, hidden=64, repeats=5, window=32, points=None):
+    section = {"network": {"kind": "net", "hidden": hidden}, "training": {}}
+    section["training"] = {"steps": steps, "batch": 8, "window": window, "repeats": repeats}
+    return {"model": section | ({"points": {"noise_std": points}} if points else {})}
+
+
+def test_work_of_a_training_is_steps_windows_repeats_and_width_squared():
+    once = size("train", training()).amount
+    assert size("train", training(steps=300)).amount == 3 * once
+    assert size("train", training(window=64)).amount == 2 * once
+    assert size("train", training(hidden=128)).amount == 4 * once
+    assert size("train", training(points=[0.0, 1.0, 2.0])).amount == 3 * once
+    in_batches = size("train", training() | {"batches": {"repeats": 1, "seeds": 9}})
+    assert in_batches.amount == pytest.approx(once / 5)
+
+
+def test_a_training_with_fewer_steps_is_closer_kin_than_one_of_another_width():
+    job = size("train", training(steps=20_000, hidden=128))
+    short, narrow = size("train", training(hidden=128)), size("train", training(20_000))
+    assert set(job.alike) & set(short.alike) > set(job.alike) & set(narrow.alike)
+
+
+def test_work_of_a_particle_filter_is_seeds_times_and_members():
+    def filtering(members, seeds, size_of_batch=64):
+        truth = {"test": {"seeds": seeds, "samples": 500}}
+        case = {"truth": truth, "integrator": {"steps": 2}}
+        method = {"kind": "particle", "members": members}
+        return {"case": case, "method": method, "batches": {"seeds": size_of_batch, "repeats": 1}}
+
+    few = size("assimilate", filtering(100, 64))
+    assert few.amount == 64 * 500 * 100 * 2
+    assert size("assimilate", filtering(1000, 64)).amount == 10 * few.amount
+    assert size("assimilate", filtering(100, 128)).amount == few.amount  # two batches
+
+
+# -- estimates -----------------------------------------------------------------------------------
+
+
+def test_time_above_the_start_grows_with_the_work():
+    found = estimate(of(50.0, volume=6.0), [Measured("quick", of(5.0, volume=2.0), START + 7, 10)])
+    assert found.seconds == pytest.approx(START + 70) and found.bytes == 30
+    assert (found.scale, found.factor) == ("quick", 10)
+
+
+def test_a_job_that_was_measured_is_what_it_was():
+    jobs = [Measured("paper", of(5.0), seconds, 1) for seconds in (1.0, 1.5, 9.0)]
+    assert estimate(of(5.0), jobs).seconds == 1.5
+
+
+def test_kinship_goes_before_nearness_and_that_before_nothing():
+    near = Measured("quick", of(90.0, "train"), 100, 1)
+    kin = Measured("paper", of(1.0, "same network", "train"), START + 1, 1)
+    job = of(100.0, "same network", "train")
+    assert estimate(job, [near, kin]).seconds == START + 100
+    assert estimate(job, [near]).factor == pytest.approx(100 / 90)
+    assert estimate(job, []) is None
+    assert estimate(of(1.0, "sample"), [near]) is None
+
+
+def test_the_larger_scale_counts_where_sizes_are_equal():
+    jobs = [Measured(scale, of(1.0), t, 1) for scale, t in (("smoke", 1.0), ("quick", 3.0))]
+    assert estimate(of(1.0), jobs).seconds == 3.0
+
+
+def test_the_longest_chain_is_by_time_and_not_by_count():
+    a = Job("a", outputs=("a",))
+    b = Job("b", inputs=("a",), outputs=("b",))
+    c = Job("c", inputs=("b",), outputs=("c",))
+    slow = Job("slow", inputs=("a", "given"), outputs=("slow",))
+    assert longest_chain([c, slow, b, a], {a: 1, b: 1, c: 1, slow: 10}) == [a, slow]
+    assert longest_chain([c, slow, b, a], {a: 1, b: 1, c: 1, slow: 1.5}) == [a, b, c]
+    assert longest_chain([], {}) == []
+
+
+# -- the table -----------------------------------------------------------------------------------
+
+DRY_RUN = """
+[Sat Nov 21 00:11:35 2026]
+rule train:
+    input: results/paper/dkf/clean/a.nc, results/paper/dkf/clean/b.nc
+    output: results/paper/dkf/clean/models/dkf/batch0.nc, results/paper/h.nc
+    jobid: 6
+    wildcards: scale=paper, paper=dkf, case=clean, model=dkf, batch=0
+    threads: 3
+    resources: tmpdir=/tmp, runtime=120, mem_mb=4000, mem=4 GB, mem_mib=3815, gpu=1
+[Sat Nov 21 00:11:35 2026]
+localrule all:
+    input: results/paper/dkf/clean/models/dkf/batch0.nc
+    jobid: 0
+    resources: tmpdir=/tmp
+
+Job stats:
+"""
+
+
+def test_jobs_are_read_from_a_dry_run():
+    (job,) = plan.jobs(DRY_RUN)
+    assert (job.rule, job.threads, job.mem_mb, job.runtime, job.gpu) == ("train", 3, 4000, 120, 1)
+    assert dict(job.wildcards)["model"] == "dkf"
+    assert job.inputs[1].endswith("b.nc") and job.outputs[1] == "results/paper/h.nc"
+
+
+def test_records_are_sized_by_what_they_ran_with(tmp_path):
+    """A record of fewer steps than the configuration has now is worth that much less."""
+    config = settings.load(ROOT, {"scale": "paper"})
+    wildcards = {"scale": "paper", "paper": "dkf", "case": "clean", "model": "dkf", "batch": "0"}
+    job = size("train", plan.sections(config, wildcards))
+    model = json.loads(json.dumps(config["dkf"]["models"]["dkf"]))
+    model["training"]["steps"] = model["training"]["steps"] // 200
+    record = {"stage": "train", "wildcards": wildcards, "spec": {"config": {"model": model}}}
+    record |= {"seconds": START + 6.0, "outputs": {"a": {"size": 7}, "b": {"size": 3}}}
+    io.write_json(tmp_path / "keys/aa/aa.json", record)
+    io.write_json(tmp_path / "keys/bb/bb.json", record | {"wildcards": {"scale": "paper"}})
+    io.write_text(tmp_path / "keys/cc/cc.json", "damaged")
+    known = list(plan.measured(tmp_path, ROOT))
+    found = estimate(job, known)
+    assert found.factor == pytest.approx(200) and found.scale == "paper"
+    assert found.seconds == pytest.approx(START + 1200) and found.bytes == 10
+
+
+def test_the_table_adds_up_and_says_what_is_extrapolated():
+    train, other = plan.jobs(DRY_RUN)[0], Job("sample", outputs=("s",), mem_mb=1000)
+    cost = plan.Estimate(seconds=7200, bytes=2e9, scale="quick", factor=20)
+    text = "\n".join(plan.table("paper", {train: cost, other: None}, {train.outputs}))
+    row = next(line for line in text.splitlines() if line.startswith("train"))
+    assert row.split()[:8] == ["train", "1", "1", "120.0", "120.0", "6.00", "2.00", "4.0"]
+    assert row.endswith("quick, work x 20")
+    assert "longest chain: 2.00 h, train" in text
+    assert "disk: 2.00 GB" in text and "extrapolated by the amount of work: train" in text
+    assert "not counted, never run here: sample" in text

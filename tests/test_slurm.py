@@ -1,0 +1,298 @@
+"""The workflow on a real Slurm of one node, which is started for these tests and stopped after.
+
+Two runs are under way at the same time: paper dkf at scale smoke as the README's chapter "On a
+cluster" shows it, and a toy workflow whose jobs are killed, cancelled, and run out of time.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from test_workflow import Project
+
+pytestmark = [
+    pytest.mark.slurm,
+    pytest.mark.skipif(
+        find_spec("snakemake_executor_plugin_slurm") is None,
+        reason="snakemake's Slurm plugin is missing: pip install -e '.[slurm]'",
+    ),
+]
+
+ROOT = Path(__file__).parents[1]
+SCRIPTS = Path(__file__).with_name("slurm")
+README = (ROOT / "README.md").read_text()
+CHAPTER = README.partition("\n## On a cluster\n")[2].partition("\n## ")[0]
+ASK_SOON = ["--slurm-init-seconds-before-status-checks", "2"]  # the profile waits longer
+MINUTES = 60
+
+TOY = """
+import sys
+from dalib.workflow import cluster
+
+WATCH = cluster.watch()
+
+onsuccess: print(*WATCH.lines(), sep="\\n", file=sys.stderr)
+onerror: print(*WATCH.lines(), sep="\\n", file=sys.stderr)
+
+rule all:
+    localrule: True
+    input: "hungry.txt", "sleeper.txt", "late.txt"
+
+rule hungry:
+    output: "hungry.txt"
+    resources: mem_mb=lambda wildcards, attempt: 700 * 2 ** (attempt - 1), runtime=5
+    script: "hungry.py"
+
+rule sleeper:
+    output: "sleeper.txt"
+    retries: 0
+    resources: mem_mb=700, runtime=5
+    script: "sleep.py"
+
+rule late:
+    output: "late.txt"
+    retries: 0
+    resources: mem_mb=700, runtime=1
+    script: "sleep.py"
+"""
+
+HUNGRY = """
+import time
+from pathlib import Path
+
+held = b"x" * (1000 << 20)  # more than the 700 MB of the first attempt
+time.sleep(8)  # memory is looked at every two seconds
+Path(snakemake.output[0]).write_text("done")
+"""
+
+SLEEP = """
+import time
+from pathlib import Path
+
+time.sleep(float(Path("seconds").read_text()))
+Path(snakemake.output[0]).write_text("done")
+"""
+
+
+class Cluster:
+    """A one-node Slurm under `folder`, and what a shell needs that uses it."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.runs: list[Run] = []
+        self.environment = os.environ | {
+            "SLURM_CONF": str(folder / "slurm.conf"),
+            "PATH": f"{folder / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}",
+        }
+
+    def start(self) -> None:
+        """Start it, or only what is down; skip the test where that cannot be."""
+        if os.geteuid():
+            pytest.skip("the daemons of Slurm can only be started by root")
+        options = ["--cpus", "16", "--memory", "32000", "--gpus", "1"]  # make-believe, all of it
+        done = subprocess.run(
+            [SCRIPTS / "start-slurm", self.folder, *options], capture_output=True, text=True
+        )
+        if "install-slurm:" in done.stderr:
+            pytest.skip(done.stderr.strip().splitlines()[-1])
+        assert done.returncode == 0, done.stderr
+
+    def stop(self) -> None:
+        for run in self.runs:
+            run.process.kill()  # nothing is left of it unless a test has failed
+            run.process.wait()
+        subprocess.run([SCRIPTS / "stop-slurm", self.folder, "--purge"], check=True)
+
+    def ask(self, *command: str) -> str:
+        return subprocess.run(
+            command, env=self.environment, check=True, capture_output=True, text=True
+        ).stdout
+
+    def processes(self) -> list[str]:
+        """Every process that was started for this cluster: its daemons, their steps, its jobs."""
+        mark = str(self.folder).encode()
+        return [
+            text.replace(b"\0", b" ").decode()
+            for process in Path("/proc").glob("[0-9]*")
+            if mark in (text := content(process / "cmdline")) + content(process / "environ")
+        ]
+
+    def running(self, rule: str) -> str:
+        """Wait until the job of `rule` runs; its number."""
+        for _ in range(2 * MINUTES):
+            jobs = re.findall(rf"(\d+) RUNNING rule_{rule}", self.ask("squeue", "-ho", "%i %T %k"))
+            if jobs:
+                return jobs[0]
+            time.sleep(1)
+        raise AssertionError(f"{rule} does not run:\n{self.ask('squeue')}")
+
+    def states(self, said: str) -> list[str]:
+        """How the jobs of the run that printed `said` ended, from the job completion log."""
+        run = re.search(r"SLURM run ID: (\S+)", said)[1]
+        log = (self.folder / "log/jobcomp.log").read_text()
+        return re.findall(rf"Name={run} JobState=(\w+)", log)
+
+
+def content(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError:  # the process has ended, or it is the kernel's
+        return b""
+
+
+class Run:
+    """A command under way in `folder`, its output in a file."""
+
+    def __init__(self, cluster: Cluster, folder: Path, command: list[str]):
+        self.output = folder / "said.txt"
+        with self.output.open("w") as said:
+            self.process = subprocess.Popen(
+                command,
+                cwd=folder,
+                env=cluster.environment | {"PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)])},
+                stdout=said,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        cluster.runs.append(self)
+
+    def end(self, code: int) -> str:
+        """Wait for it; what it printed."""
+        try:
+            ended = self.process.wait(timeout=8 * MINUTES)
+        finally:
+            self.process.kill()
+        said = self.output.read_text()
+        assert ended == code, said[-5000:]
+        return said
+
+
+def shown(language: str) -> str:
+    """The one example in `language` of the README's chapter."""
+    (block,) = re.findall(rf"```{language}\n(.*?)```", CHAPTER, re.DOTALL)
+    return block
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    made = Cluster(Path(tempfile.mkdtemp(prefix="slurm-", dir="/tmp")))  # sockets: a short name
+    try:
+        made.start()
+        yield made
+    finally:
+        if (made.folder / "slurm.conf").exists():
+            made.stop()
+    assert made.processes() == []
+
+
+@pytest.fixture(scope="module")
+def dkf(cluster, tmp_path_factory) -> tuple[Project, Run]:
+    """Paper dkf on the cluster, under way: the command and the profile that the README shows."""
+    project = Project(tmp_path_factory.mktemp("cluster"))
+    (project.folder / "mysite").mkdir()
+    (project.folder / "mysite/config.yaml").write_text(shown("yaml"))
+    command = shown("bash").replace("\\\n", "").split()
+    return project, Run(cluster, project.folder, [*command[:1], *ASK_SOON, *command[1:]])
+
+
+@pytest.fixture(scope="module")
+def toy(dkf, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("toy")
+    shutil.copytree(ROOT / "profiles/slurm", folder / "profiles/slurm")
+    files = {"Snakefile": TOY, "hungry.py": HUNGRY, "sleep.py": SLEEP, "seconds": "600"}
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    return folder
+
+
+def submit_toy(cluster: Cluster, folder: Path) -> Run:
+    return Run(cluster, folder, ["snakemake", "--workflow-profile", "profiles/slurm", *ASK_SOON])
+
+
+def test_a_job_that_is_killed_or_cancelled_is_explained_and_retried_with_more(cluster, toy):
+    run = submit_toy(cluster, toy)
+    cluster.ask("scancel", cluster.running("sleeper"))
+    said = run.end(code=1)
+    assert (toy / "hungry.txt").exists()
+    log = re.escape(f"{toy}/results/slurm_logs/rule_")
+    for line in (
+        rf"^hungry: killed for memory, with 700M asked for \(log: {log}hungry/\d+.log\)$",
+        r"^  hungry: killed for memory, with 700M asked for; attempt 2 asks for 1400M$",
+        rf"^  sleeper: cancelled; run again: .* \(log: {log}sleeper/\d+.log\)$",
+        rf"^  late: killed for time, with 00:01:00 asked for; give it more runtime: .* {log}late",
+    ):
+        assert re.search(line, said, re.MULTILINE), f"{line}\nis not in\n{said[-6000:]}"
+
+
+def test_paper_dkf_on_the_cluster_is_the_same_byte_for_byte(cluster, dkf, tmp_path):
+    project, run = dkf
+    said = run.end(code=0)
+    submitted, jobs = map(int, re.search(r"submits (\d+) jobs instead of (\d+)", CHAPTER).groups())
+    assert project.counts(said) == {"computed": jobs, "reused": 0, "failed": 0}
+    assert cluster.states(said) == submitted * ["COMPLETED"]
+
+    local = Project(tmp_path / "local")
+    assert local.snakemake().returncode == 0
+    there, here = project.results(), local.results()
+    assert there.keys() == here.keys()
+    assert [path for path in here if here[path] != there[path]] == []
+
+
+def test_a_new_run_resumes_and_survives_the_loss_of_the_controller(cluster, toy, dkf):
+    (toy / "seconds").write_text("15")
+    run = submit_toy(cluster, toy)
+    cluster.running("sleeper")
+    cluster.running("late")
+    time.sleep(3)  # the controller saves what it knows
+    os.kill(int((cluster.folder / "slurmctld.pid").read_text()), 9)
+    time.sleep(5)
+    cluster.start()
+    said = run.end(code=0)
+    assert sorted(cluster.states(said)) == ["COMPLETED", "COMPLETED"]
+    assert "hungry" not in re.findall(r"^rule (\w+):", said, re.MULTILINE)
+    assert (toy / "sleeper.txt").exists() and (toy / "late.txt").exists()
+
+
+def test_a_partition_that_is_not_there_is_named_once_for_all_jobs(cluster, toy):
+    for name in ("hungry.txt", "late.txt"):
+        (toy / name).unlink(missing_ok=True)
+    nowhere = ["--default-resources", "slurm_partition=nowhere", "--groups", "late=group"]
+    command = ["snakemake", "--workflow-profile", "profiles/slurm", *ASK_SOON, *nowhere]
+    said = Run(cluster, toy, [*command, "--retries", "0"]).end(code=1)
+    message = "Slurm has no partition 'nowhere'; it has: main, short. Set slurm_partition in your"
+    assert said.count(f"\n{message}") == 1
+    assert f"\n  {message} profile (2 submissions)" in said
+
+
+def test_without_slurm_nothing_is_submitted_and_one_paragraph_says_why(tmp_path):
+    project = Project(tmp_path / "project")
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name in ("bash", "env", "git", "sh", "which"):
+        (tools / name).symlink_to(shutil.which(name))
+    run = project.snakemake("--workflow-profile", "profiles/slurm", PATH=str(tools))
+    assert run.returncode == 1
+    (paragraph,) = re.findall(r"^there is no Slurm here .*$", run.stdout, re.MULTILINE)
+    assert "make" in paragraph and run.stdout.rstrip().endswith(paragraph)
+    assert not list((project.folder / ".snakemake/locks").glob("*.lock"))
+
+
+def test_stopping_a_cluster_ends_its_jobs_and_leaves_no_process():
+    cluster = Cluster(Path(tempfile.mkdtemp(prefix="slurm-", dir="/tmp")))
+    cluster.start()
+    cluster.ask("sbatch", "--output=/dev/null", "--mem=100", "--wrap", "sleep 600")
+    for _ in range(20):
+        if "RUNNING" in cluster.ask("squeue", "-ho", "%T"):
+            break
+        time.sleep(0.5)
+    assert len(cluster.processes()) >= 4  # munged, slurmctld, slurmd, the job
+    cluster.stop()
+    assert cluster.processes() == [] and not cluster.folder.exists()
