@@ -11,6 +11,7 @@ min_version("9.27")
 include: "rules/common.smk"
 include: "rules/stages/simulate.smk"
 include: "rules/stages/observe.smk"
+include: "rules/stages/encode.smk"
 include: "rules/stages/train.smk"
 include: "rules/stages/sample.smk"
 include: "rules/stages/assimilate.smk"
@@ -19,6 +20,7 @@ include: "rules/stages/evaluate.smk"
 include: "rules/stages/time.smk"
 include: "rules/stages/judge.smk"
 include: "rules/papers/dkf.smk"
+include: "rules/papers/gpt.smk"
 
 
 rule all:

@@ -9,7 +9,7 @@ from torch import Tensor
 from benchmarks.rows import Row
 from dalib.integrate import RK4, Iterate
 from dalib.lyapunov import kaplan_yorke, lyapunov_spectrum
-from dalib.simulate import simulate
+from dalib.simulate import Start, simulate
 from dalib.streams import normal, stream, streams
 from dalib.systems.clohessy_wiltshire import ClohessyWiltshire
 from dalib.systems.henon import Henon
@@ -27,8 +27,7 @@ def truth(system, integrator, mean, std, seeds: int, samples: int, spinup: int) 
     name = f"accuracy/{type(system).__name__}"
     return simulate(
         integrator.flow(system),
-        mean,
-        std,
+        Start(mean, std),
         samples,
         seeds=range(seeds),
         spinup=spinup,

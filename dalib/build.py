@@ -51,6 +51,12 @@ def make(role: str, section: Mapping, supplies: Mapping[str, Callable[[], Any]] 
     return cls(**settings, **supplied)
 
 
+def task(dotted: str) -> Callable:
+    """The function "module:name" that a stage calls, where the configuration chooses it."""
+    module, name = dotted.split(":")
+    return getattr(importlib.import_module(module), name)
+
+
 def system(case: Mapping) -> Any:
     """The equations of a case."""
     return make("system", case["system"])
@@ -72,6 +78,11 @@ def tangent(case: Mapping) -> Callable[[Tensor], tuple[Tensor, Tensor]] | None:
 def interval(case: Mapping) -> float:
     """The sampling interval of a case, in model time."""
     return make("integrator", case["integrator"]).interval
+
+
+def codec(section: Mapping) -> Any:
+    """A codec that is still to be fitted."""
+    return make("codec", section)
 
 
 def operator(case: Mapping, size: int) -> Any:
@@ -116,8 +127,12 @@ def network(section: Mapping, weights) -> Any:
     from dalib.nets.scaling import Scaling
 
     values = arrays.weights(weights)
-    scaling = Scaling(values["scaling.mean"], values["scaling.std"])
-    shell = make("network", section["network"], {"scaling": lambda: scaling})
+    supplies = {
+        "scaling": lambda: Scaling(values["scaling.mean"], values["scaling.std"]),
+        "vocabulary": lambda: int(weights.vocabulary),
+        "repeats": lambda: weights.sizes["repeat"],
+    }
+    shell = make("network", section["network"], supplies)
     shell.load_state_dict(values)
     return shell
 

@@ -92,12 +92,15 @@ def read_methods(paths: Sequence[str | Path]) -> dict[str, xr.Dataset]:
     """{folder: dataset} of files `.../<folder>/batch<n>.nc`; batches are put together.
 
     A batch holds some of the repeats of a training where it has such a dimension, else some seeds.
+    A file of another name goes by that, up to the first dot.
     """
     import xarray as xr
 
     batches: dict[str, list[xr.Dataset]] = {}
     for path in paths:
-        batches.setdefault(Path(path).parent.name, []).append(read(path))
+        path = Path(path)
+        name = path.parent.name if path.name.startswith("batch") else path.name.split(".")[0]
+        batches.setdefault(name, []).append(read(path))
     return {
         name: xr.concat(parts, "repeat" if "repeat" in parts[0].dims else "seed", join="exact")
         if len(parts) > 1

@@ -45,6 +45,10 @@ FILTERS = {
     "deep_kalman_smoother": "dalib.filters.deep_kalman:DeepKalmanSmoother",
 }
 
+CODECS = {
+    "bins": "dalib.codecs.bins:Bins",
+}
+
 LOCALISATIONS = {
     "ring": "dalib.localise:Ring",
 }
@@ -52,6 +56,7 @@ LOCALISATIONS = {
 NETWORKS = {
     "deep_kalman": "dalib.nets.dkf:DeepKalman",
     "score": "dalib.nets.score:Score",
+    "gpt": "dalib.nets.gpt:GPT",
 }
 
 SAMPLERS = {
@@ -62,6 +67,8 @@ SAMPLERS = {
 
 FORECASTERS = {
     "deep_kalman": "dalib.forecasters.deep_kalman:DeepKalmanForecaster",
+    "gpt": "dalib.forecasters.gpt:GPTForecaster",
+    "markov": "dalib.forecasters.markov:Markov",
 }
 
 MEASURES = {
@@ -74,11 +81,39 @@ MEASURES = {
     "largest_deviation": "dalib.metrics.measures:LargestDeviation",
 }
 
+# What a stage does: with what is learned from, with what is forecast, for each product.
+
+TRAININGS = {
+    "observations": "dalib.cases.training:on_series",
+    "truth": "dalib.cases.training:on_series",
+    "tokens": "dalib.cases.tokens:trained",
+}
+
+FORECASTS = {
+    "observations": "dalib.cases.forecasts:forecasts",
+    "tokens": "dalib.cases.tokens:forecasts",
+}
+
+SCORES = {
+    "analyses": "dalib.cases.scored:analyses",
+    "forecasts": "dalib.cases.scored:forecasts",
+    "samples": "dalib.cases.scored:samples",
+    "codecs": "dalib.cases.tokens_scored:codecs",
+    "forecasts of tokens": "dalib.cases.tokens_scored:forecasts",
+}
+
+TASKS = {
+    "train": TRAININGS,
+    "forecast": FORECASTS,
+    "evaluate": SCORES,
+}
+
 REGISTRIES = {
     "system": SYSTEMS,
     "integrator": INTEGRATORS,
     "operator": OPERATORS,
     "filter": FILTERS,
+    "codec": CODECS,
     "localisation": LOCALISATIONS,
     "network": NETWORKS,
     "sampler": SAMPLERS,

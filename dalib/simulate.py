@@ -1,20 +1,51 @@
 """Truths: trajectories of a system on its attractor, one for each seed."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from dalib.integrate import trajectory
-from dalib.streams import Streams, normal
+from dalib.streams import Streams, normal, uniform
 
 ESCAPED = 1e8  # in state units; no system here comes near it
 
 
+@dataclass(frozen=True)
+class Start:
+    """Where trajectories start: around a point, normal or uniform, each component by itself.
+
+        x_0 ~ N(mean, std^2 I)    or    x_0 ~ U(mean - half_width, mean + half_width)
+
+    Args:
+        mean: (state,), a point near the attractor.
+        std, half_width: one of the two, a number or (state,), in state units.
+    """
+
+    mean: Sequence[float] | Tensor
+    std: float | Sequence[float] | Tensor | None = None
+    half_width: float | Sequence[float] | Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if (self.std is None) == (self.half_width is None):
+            raise ValueError(
+                "a start is normal with `std` or uniform with `half_width` around its mean: give "
+                "exactly one of the two"
+            )
+
+    def draw(self, seeds: int, generator: Streams) -> Tensor:
+        """(seed, state), one initial state from each stream."""
+        mean = torch.as_tensor(self.mean, dtype=torch.float64)
+        shape = (seeds, *mean.shape)
+        if self.std is not None:
+            return mean + torch.as_tensor(self.std) * normal(shape, generator)
+        return mean + torch.as_tensor(self.half_width) * (2 * uniform(shape, generator) - 1)
+
+
 def simulate(
     step: Callable[[Tensor], Tensor],
-    start_mean: Sequence[float] | Tensor,
-    start_std: float | Tensor,
+    start: Start,
     samples: int,
     *,
     seeds: Sequence[int],
@@ -24,12 +55,11 @@ def simulate(
 ) -> Tensor:
     """(seed, samples + 1, state): trajectories after the spin-up, sampled every interval.
 
-        x_0 ~ N(start_mean, start_std^2 I)    x <- step(x) + noise_std N(0, I)
+        x_0 ~ start    x <- step(x) + noise_std N(0, I)
 
     Args:
         step: the map (..., state) -> (..., state) over one sampling interval.
-        start_mean: (state,), a point near the attractor.
-        start_std: a number or (state,).
+        start: distribution of the initial states.
         samples: intervals kept after the spin-up.
         seeds: names of the streams, for messages.
         spinup: intervals run before the first sample, with the same noise.
@@ -39,8 +69,7 @@ def simulate(
     Raises:
         ValueError: some trajectory is not finite or escapes; its seeds and the time are named.
     """
-    mean = torch.as_tensor(start_mean, dtype=torch.float64)
-    x0 = mean + start_std * normal((len(seeds), *mean.shape), generator)
+    x0 = start.draw(len(seeds), generator)
     states = trajectory(step, x0, spinup + samples, noise_std, generator)
     refuse_escapes(states, seeds)
     return states[:, spinup:].clone()

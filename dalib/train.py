@@ -29,7 +29,7 @@ class Windows:
     """Batches of windows of successive samples, case and start uniform, with replacement.
 
     Args:
-        series: (case, time, size), complete.
+        series: (case, time, size), complete; or whole numbers (case, time), such as tokens.
         length: samples in a window.
         batch: windows in a batch, for each repeat.
         repeats: trainings that draw independently.
@@ -41,10 +41,11 @@ class Windows:
     repeats: int
 
     def __post_init__(self) -> None:
-        cases, time, _ = self.series.shape
+        time = self.series.shape[1]
         if time < self.length:
             raise ValueError(
-                f"windows of {self.length} samples need series at least that long, got {time}"
+                f"windows of {self.length} samples (a context and what follows it) need series at "
+                f"least that long, got {time}; simulate more samples or shorten the context"
             )
         missing = int((~self.series.isfinite()).sum())
         if missing:
@@ -54,13 +55,14 @@ class Windows:
             )
 
     def __call__(self, generator: Generator | None) -> Tensor:
-        """(repeat, batch, length, size)."""
-        cases, time, _ = self.series.shape
+        """(repeat, batch, length, size); of whole numbers (repeat, batch, length) int64."""
+        cases, time = self.series.shape[:2]
         starts = time - self.length + 1
         chosen = integers(cases * starts, (self.repeats, self.batch), generator)
         chosen = chosen.to(self.series.device).unsqueeze(-1)
         when = chosen % starts + torch.arange(self.length, device=self.series.device)
-        return self.series[chosen // starts, when]
+        windows = self.series[chosen // starts, when]
+        return windows if windows.is_floating_point() else windows.long()
 
 
 @dataclass(frozen=True)

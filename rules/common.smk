@@ -7,6 +7,7 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
+from dalib.registry import TASKS
 from dalib.workflow import audit, cluster, index, kinds, prune, runs, settings
 from dalib.workflow.specs import Specs
 from dalib.workflow.store import StoreError
@@ -35,7 +36,8 @@ wildcard_constraints:
     filter=r"\w+",
     sampler=r"\w+",
     forecaster=r"\w+",
-    product="analyses|forecasts|samples",
+    codec=r"\w+",
+    product="analyses|forecasts|samples|codecs",
     batch=r"\d+",
 
 
@@ -87,6 +89,8 @@ def batches_of(paper, case, collection, name):
     model = section[collection][name].get("model")
     if model:
         return batches("repeats", section["models"][model]["training"]["repeats"])
+    if collection == "forecasters":
+        return range(1)
     return batches("seeds", section["cases"][case]["truth"]["test"]["seeds"])
 
 
@@ -114,7 +118,15 @@ def methods_of(paper, case, product):
 def products(wildcards):
     """What the stage evaluate reads for one product of one case."""
     case = f"results/{wildcards.scale}/{wildcards.paper}/{wildcards.case}"
+    if wildcards.product == "codecs":
+        names = methods_of(wildcards.paper, wildcards.case, "codecs")
+        codecs = [f"{case}/codecs/{name}.nc" for name in names]
+        return {"truth": f"{case}/truth_test.nc", "codecs": codecs, **tokens(case, names)}
     files = results_of(wildcards.paper, wildcards.case, wildcards.product)
+    names = codecs_of(wildcards)
+    if names:
+        marks = {"methods": sum(files.values(), []), "marks": f"{case}/scores/codecs.nc"}
+        return marks | tokens(case, dict.fromkeys(names.values()))
     inputs = {"truth": f"{case}/truth_test.nc", "methods": sum(files.values(), [])}
     if wildcards.product == "analyses":
         inputs["histories"] = histories(wildcards.paper, wildcards.case)
@@ -127,6 +139,73 @@ def products(wildcards):
         inputs["analyses"] = f"{case}/scores/analyses.nc"
         inputs["climate"] = f"{case}/truth_valid.nc"
     return inputs
+
+
+def tokens(case, codecs):
+    """Tokens of the training and of the test part, of each codec."""
+    return {
+        "training": [f"{case}/codecs/{name}.tokens_train.nc" for name in codecs],
+        "tokens": [f"{case}/codecs/{name}.tokens_test.nc" for name in codecs],
+    }
+
+
+def codec_of(paper, collection, name):
+    """The codec of a model, or of a method itself or through its model; None without one."""
+    section = config[paper][collection][name]
+    model = config[paper]["models"].get(section.get("model"), {})
+    return section.get("codec", model.get("codec"))
+
+
+def codecs_of(wildcards):
+    """{method: codec} of the forecasts of a case, where these are of tokens."""
+    if wildcards.product != "forecasts":
+        return {}
+    methods = methods_of(wildcards.paper, wildcards.case, "forecasts")
+    found = {name: codec_of(wildcards.paper, "forecasters", name) for name in methods}
+    return {name: codec for name, codec in found.items() if codec}
+
+
+def score_spec(wildcards):
+    """The spec of the stage evaluate: which codec a method has is part of it."""
+    section_of = spec(
+        "evaluate.py",
+        case=("{paper}.cases.{case}", "system", "integrator"),
+        product="{paper}.cases.{case}.{product}",
+        calls=scored_by,
+    )
+    return section_of(wildcards) | {"codecs": codecs_of(wildcards)}
+
+
+def scored_by(wildcards):
+    """The function that scores a product."""
+    product = "forecasts of tokens" if codecs_of(wildcards) else wildcards.product
+    return TASKS["evaluate"][product]
+
+
+def trained_by(wildcards):
+    """The function that trains a model, by what it learns from."""
+    return TASKS["train"][config[wildcards.paper]["models"][wildcards.model]["data"]]
+
+
+def forecast_by(wildcards):
+    """The function that forecasts with a method, by what it is given."""
+    codec = codec_of(wildcards.paper, "forecasters", wildcards.forecaster)
+    return TASKS["forecast"]["tokens" if codec else "observations"]
+
+
+def forecast_from(wildcards):
+    """What a forecaster is given: the past, and its weights, or what it is fitted to."""
+    case = f"results/{wildcards.scale}/{wildcards.paper}/{wildcards.case}"
+    weights = model_of("forecasters", "forecaster")(wildcards)
+    codec = codec_of(wildcards.paper, "forecasters", wildcards.forecaster)
+    if not codec:
+        return {"observations": f"{case}/observations_test.nc", "model": weights}
+    given = {
+        "tokens": f"{case}/codecs/{codec}.tokens_test.nc",
+        "codec": f"{case}/codecs/{codec}.nc",
+    }
+    fitted_to = {"training": f"{case}/codecs/{codec}.tokens_train.nc"}
+    return given | ({"model": weights} if weights else fitted_to)
 
 
 def histories(paper, case):
@@ -145,7 +224,7 @@ def scores(paper):
     return [
         f"results/{config['scale']}/{paper}/{case}/scores/{product}.nc"
         for case in config[paper]["active"]
-        for product in ("analyses", "forecasts", "samples")
+        for product in ("analyses", "forecasts", "samples", "codecs")
         if methods_of(paper, case, product)
     ]
 
@@ -210,6 +289,9 @@ def learned_from(split):
 
     def data(wildcards):
         kind = config[wildcards.paper]["models"][wildcards.model]["data"]
+        if kind == "tokens":
+            codec = codec_of(wildcards.paper, "models", wildcards.model)
+            return f"results/{{scale}}/{{paper}}/{{case}}/codecs/{codec}.tokens_{split}.nc"
         return f"results/{{scale}}/{{paper}}/{{case}}/{kind}_{split}.nc"
 
     return data

@@ -22,6 +22,7 @@ ARROWS = {
     "localise": set(),
     "metrics": set(),
     "scores": {"metrics"},
+    "shadows": set(),
     "claims": {"metrics"},
     "plots": set(),
     "tables": set(),
@@ -37,7 +38,7 @@ ARROWS = {
     "filters": {"localise", "streams"},
     "forecasters": {"nets", "codecs", "train", "streams"},
     "learn": {"filters", "train", "streams"},
-    "arrays": {"filters"},  # beliefs are what it labels
+    "arrays": {"codecs", "filters"},  # codebooks and beliefs are what it labels
     "era5": {"io"},
     "workflow": {"io", "memory", "registry"},
 }
@@ -57,7 +58,7 @@ PARTS_A_NAME_CAN_STAND_FOR = {
 }
 ARROWS["build"] = PARTS_A_NAME_CAN_STAND_FOR | {"arrays", "registry", "streams"}
 # What the stages do with sections of the configuration: they may use whatever build may.
-ARROWS["cases"] = ARROWS["build"] | {"build", "scores", "simulate"}
+ARROWS["cases"] = ARROWS["build"] | {"build", "lyapunov", "scores", "shadows", "simulate"}
 ARROWS["timing"] = ARROWS["build"] | {"build"}
 
 THIRD_PARTY_FORBIDDEN = {

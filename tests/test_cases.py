@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from dalib import cases
+from dalib.cases import assimilation, observed, samples, scored, training, truth
 
 CASE = {
     "system": {"kind": "lorenz63"},
@@ -37,28 +37,28 @@ ALL, SINGLY = [{"index": 0, "size": 8}], [{"index": i, "size": 1} for i in range
 
 @pytest.fixture(scope="module")
 def data():
-    truth = {split: cases.truth(CASE, split, "t") for split in ("train", "test")}
+    states = {split: truth.truth(CASE, split, "t") for split in ("train", "test")}
     return {
-        "truth": truth,
-        "y": {split: cases.observations(CASE, x, split, "t") for split, x in truth.items()},
-        "prior": cases.prior(CASE, truth["test"], "t"),
+        "truth": states,
+        "y": {split: observed.observations(CASE, x, split, "t") for split, x in states.items()},
+        "prior": observed.prior(CASE, states["test"], "t"),
     }
 
 
-def trained(model, training, batches) -> list[xr.Dataset]:
+def trained(model, series, batches) -> list[xr.Dataset]:
     return [
-        cases.trained(model, training, training, batch=batch, experiment="t", device="cpu")[0]
+        training.on_series(model, series, series, batch=batch, experiment="t", device="cpu")[0]
         for batch in batches
     ]
 
 
-def samples(weights) -> xr.Dataset:
+def drawn(weights) -> xr.Dataset:
     sampler = {"kind": "reverse_sde", "steps": 3, "model": SCORE}
-    return cases.samples(CASE, sampler, weights, "t", "cpu")
+    return samples.samples(CASE, sampler, weights, "t", "cpu")
 
 
 def analyses(method, data, batch, weights=None) -> xr.Dataset:
-    return cases.analyses(
+    return assimilation.analyses(
         CASE, method, data["y"]["test"], data["prior"],
         weights=weights, batch=batch, experiment="t", device="cpu",
     )  # fmt: skip
@@ -67,8 +67,8 @@ def analyses(method, data, batch, weights=None) -> xr.Dataset:
 def test_samples_of_a_repeat_are_the_same_in_any_batch(data):
     (together,) = trained(SCORE, data["truth"]["train"], ALL)
     singly = trained(SCORE, data["truth"]["train"], SINGLY)
-    found = xr.concat([samples(weights) for weights in singly], "repeat")
-    xr.testing.assert_allclose(found.samples, samples(together).samples, rtol=1e-4, atol=1e-3)
+    found = xr.concat([drawn(weights) for weights in singly], "repeat")
+    xr.testing.assert_allclose(found.samples, drawn(together).samples, rtol=1e-4, atol=1e-3)
 
 
 @pytest.mark.parametrize("kind", ["ekf", "particle"])
@@ -85,9 +85,9 @@ def test_a_network_that_sees_one_component_is_scored_on_it(data):
         "ekf": analyses({"kind": "ekf", "model_error_std": 0.1}, data, ALL[0]),
         "dkf": analyses({"kind": "deep_kalman", "model": DKF}, data, ALL[0], weights),
     }
-    others = {"truth": data["truth"]["test"], "observations": data["y"]["test"]}
-    found = cases.scored("analyses", {"product": {"discard": 2}}, made, others)
-    error = made["dkf"]["mean"].isel(time=slice(2, None)) - others["truth"].x.sel(state=["x"])
+    inputs = {"truth": data["truth"]["test"], "observations": data["y"]["test"]}
+    found = scored.analyses({"product": {"discard": 2}}, inputs | {"methods": made})
+    error = made["dkf"]["mean"].isel(time=slice(2, None)) - inputs["truth"].x.sel(state=["x"])
     own = found.rmse.sel({"method": "dkf"})
     np.testing.assert_allclose(own, np.sqrt((error**2).mean(("time", "state"))), rtol=1e-6)
     assert found.estimated.sel({"method": "dkf"}).values.tolist() == [1, 0, 0]
@@ -96,4 +96,4 @@ def test_a_network_that_sees_one_component_is_scored_on_it(data):
 def test_a_start_of_another_size_than_the_state_is_refused():
     start = CASE["truth"] | {"start": {"mean": [0.0, 25.0], "std": 5.0}}
     with pytest.raises(ValueError, match="has 2 values, but the state of lorenz63 has 3 comp"):
-        cases.truth(CASE | {"truth": start}, "test", "t")
+        truth.truth(CASE | {"truth": start}, "test", "t")

@@ -13,7 +13,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from dalib import cases, io
+from dalib import io
+from dalib.cases import observed
+from dalib.cases.truth import truth
 from dalib.workflow import settings
 from dalib.workflow.checkpoint import Checkpoint
 from dalib.workflow.specs import Specs
@@ -186,10 +188,10 @@ def data(tmp_path_factory):
     config["dkf"]["filters"]["particle"]["members"] = 20_000
     case = config["dkf"]["cases"]["clean"]
     for split in ("train", "valid", "test"):
-        truth = cases.truth(case, split, "e")
-        y = cases.observations(case, truth, split, "e")
+        states = truth(case, split, "e")
+        y = observed.observations(case, states, split, "e")
         io.write(y, folder / f"{split}.nc", title="observations", missing=["y"])
-    io.write(cases.prior(case, truth, "e"), folder / "prior.nc", title="prior")
+    io.write(observed.prior(case, states, "e"), folder / "prior.nc", title="prior")
     return SimpleNamespace(config=config, files={p.stem: str(p) for p in folder.glob("*.nc")})
 
 

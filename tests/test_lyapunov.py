@@ -5,7 +5,7 @@ import torch
 
 from dalib.integrate import RK4, Exact, Iterate
 from dalib.lyapunov import kaplan_yorke, lyapunov_spectrum
-from dalib.simulate import simulate
+from dalib.simulate import Start, simulate
 from dalib.streams import streams
 from dalib.systems.clohessy_wiltshire import ClohessyWiltshire
 from dalib.systems.henon import Henon
@@ -15,9 +15,9 @@ from dalib.systems.lorenz import Lorenz63, Lorenz96
 
 def on_attractor(step, mean, std, seeds, spinup):
     generator = streams("lyapunov", range(seeds), "start")
-    return simulate(step, mean, std, 0, seeds=range(seeds), spinup=spinup, generator=generator)[
-        :, -1
-    ]
+    start = Start(mean, std)
+    states = simulate(step, start, 0, seeds=range(seeds), spinup=spinup, generator=generator)
+    return states[:, -1]
 
 
 def test_exponents_of_a_diagonal_map_are_its_logarithms():

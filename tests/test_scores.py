@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from dalib import io, scores
+from dalib import io
+from dalib.scores.analyses import score_analyses
+from dalib.scores.forecasts import score_forecasts
+from dalib.scores.models import score_models
+from dalib.scores.samples import score_samples
+from dalib.scores.sets import halves, several_samples, thin
 
 UNITS = {"units": "1", "long_name": "x"}
 
@@ -41,7 +46,7 @@ def analyses(of, error, repeats=None):
 
 def test_a_constant_error_is_its_own_rmse_in_every_seed():
     t = truth()
-    found = scores.score_analyses({"ekf": analyses(t, 0.3)}, t, observations(t), discard=10)
+    found = score_analyses({"ekf": analyses(t, 0.3)}, t, observations(t), discard=10)
     np.testing.assert_allclose(found.rmse.sel({"method": "ekf"}), 0.3)
     np.testing.assert_allclose(found.forecast_rmse, 0.6)
     np.testing.assert_allclose(found.spread, 2.0)
@@ -52,7 +57,7 @@ def test_a_constant_error_is_its_own_rmse_in_every_seed():
 def test_methods_without_repeats_have_the_same_score_in_each():
     t = truth()
     both = {"ekf": analyses(t, 0.3), "net": analyses(t, 0.1, repeats=2)}
-    found = scores.score_analyses(both, t, observations(t), discard=0)
+    found = score_analyses(both, t, observations(t), discard=0)
     assert found.rmse.dims == ("method", "repeat", "seed")
     np.testing.assert_allclose(found.rmse.sel({"method": "ekf"}), 0.3)
     np.testing.assert_allclose(found.rmse.sel({"method": "net"}), 0.1)
@@ -64,7 +69,7 @@ def test_neither_the_transient_nor_the_unobserved_end_is_scored():
     for name in a:
         a[name][:, :10] = 99.0
         a[name][:, 20:] = 99.0
-    found = scores.score_analyses({"ekf": a}, t, observations(t, until=1.01), discard=10)
+    found = score_analyses({"ekf": a}, t, observations(t, until=1.01), discard=10)
     np.testing.assert_allclose(found.rmse, 0.3)
 
 
@@ -73,14 +78,14 @@ def test_what_is_lost_or_not_finite_counts_as_diverged():
     a = analyses(t, 0.3)
     a["mean"][1, 15, 0] = np.nan
     a["mean"][2] = 50.0
-    found = scores.score_analyses({"ekf": a}, t, observations(t), discard=0)
+    found = score_analyses({"ekf": a}, t, observations(t), discard=0)
     assert found.diverged.values.tolist() == [[0, 1, 1, 0]]
     assert np.isnan(found.rmse[0, 1])
 
 
 def test_an_observation_error_is_that_of_the_components_seen():
     t = truth()
-    found = scores.score_analyses(
+    found = score_analyses(
         {"ekf": analyses(t, 0.3)}, t, observations(t, components=["y"], error=2.0), discard=0
     )
     np.testing.assert_allclose(found.obs_rmse, 2.0)
@@ -89,9 +94,7 @@ def test_an_observation_error_is_that_of_the_components_seen():
 def test_a_method_is_scored_on_the_components_that_it_estimates():
     t = truth()
     part = analyses(t, 0.3).sel(state=["z", "x"])
-    found = scores.score_analyses(
-        {"ekf": analyses(t, 0.1), "net": part}, t, observations(t), discard=0
-    )
+    found = score_analyses({"ekf": analyses(t, 0.1), "net": part}, t, observations(t), discard=0)
     np.testing.assert_allclose(found.rmse.sel({"method": "ekf"}), 0.1)
     np.testing.assert_allclose(found.rmse.sel({"method": "net"}), 0.3)
     assert found.estimated.values.tolist() == [[1, 1, 1], [1, 0, 1]]
@@ -101,13 +104,13 @@ def test_estimates_of_what_the_state_does_not_have_are_refused():
     t = truth()
     other = analyses(t, 0.3).assign_coords(state=["x", "y", "y0"])
     with pytest.raises(ValueError, match="analyses of x, y, y0 cannot be scored"):
-        scores.score_analyses({"net": other}, t, observations(t), discard=0)
+        score_analyses({"net": other}, t, observations(t), discard=0)
 
 
 def test_discarding_everything_is_refused():
     t = truth()
     with pytest.raises(ValueError, match="discard=30 leaves none of 30 observed times"):
-        scores.score_analyses({"ekf": analyses(t, 0.3)}, t, observations(t), discard=30)
+        score_analyses({"ekf": analyses(t, 0.3)}, t, observations(t), discard=30)
 
 
 def test_times_that_the_truth_does_not_have_are_refused():
@@ -115,7 +118,7 @@ def test_times_that_the_truth_does_not_have_are_refused():
     shifted = analyses(t, 0.0)
     shifted = shifted.assign_coords(time=shifted.time + 0.02)
     with pytest.raises(ValueError, match="times"):
-        scores.score_analyses({"ekf": shifted}, t, observations(t), discard=0)
+        score_analyses({"ekf": shifted}, t, observations(t), discard=0)
 
 
 def history(first, last, held_out):
@@ -131,7 +134,7 @@ def history(first, last, held_out):
 
 
 def test_models_fall_in_training_and_gap_on_held_out_data():
-    found = scores.score_models({"net": history(10.0, 1.0, 1.5)})
+    found = score_models({"net": history(10.0, 1.0, 1.5)})
     assert (found.loss_fall == 9.0).all() and (found.loss_gap == 0.5).all()
     assert (found.loss_held_out_fall == 8.5).all()
     assert "kl_fall" not in found  # not watched on held-out data
@@ -149,7 +152,7 @@ def forecasts(of, error, free_run=None):
 
 def test_forecasts_are_verified_at_start_plus_lead():
     t = truth()
-    found = scores.score_forecasts(
+    found = score_forecasts(
         {"net": forecasts(t, 0.4)}, t, t, points=50, generator=np.random.default_rng(0)
     )
     np.testing.assert_allclose(found.rmse, 0.4)
@@ -159,10 +162,10 @@ def test_forecasts_are_verified_at_start_plus_lead():
 
 def test_a_free_run_that_is_the_truth_has_distance_zero_and_stopped_chains_are_counted():
     t = truth(seeds=4)
-    run = scores.halves(t.x)[0].rename(seed="chain").drop_vars(("chain", "time"))
+    run = halves(t.x)[0].rename(seed="chain").drop_vars(("chain", "time"))
     stopped = run.copy()
     stopped[1, 20:] = np.nan
-    found = scores.score_forecasts(
+    found = score_forecasts(
         {"a": forecasts(t, 0.0, run), "b": forecasts(t, 0.0, stopped), "c": forecasts(t, 0.0)},
         t,
         t,
@@ -187,7 +190,7 @@ def samples(of, shifts):
 
 def test_samples_that_are_true_states_are_nowhere_far_and_shifted_ones_are():
     t = truth(seeds=4, times=31)
-    found = scores.score_samples(
+    found = score_samples(
         {"sde": samples(t, [0.0, 20.0])}, t, t, t, far=0.4, generator=np.random.default_rng(0)
     )
     assert found.far_share.values.ravel().tolist() == [0.0, 1.0]
@@ -199,14 +202,14 @@ def test_samples_that_are_true_states_are_nowhere_far_and_shifted_ones_are():
 
 def test_too_few_true_states_are_refused():
     with pytest.raises(ValueError, match="40 states are needed, but there are 31"):
-        scores.thin(truth(seeds=1).x, 40)
+        thin(truth(seeds=1).x, 40)
     with pytest.raises(ValueError, match="at least 2 trajectories, got 1"):
-        scores.halves(truth(seeds=1).x)
+        halves(truth(seeds=1).x)
 
 
 def test_true_sets_come_from_different_trajectories():
     x = truth(seeds=6, times=31).x
-    sets = scores.several_samples(x, 40, sets=5)
+    sets = several_samples(x, 40, sets=5)
     assert sets.sizes == {"set": 3, "sample": 40, "state": 3}  # 2 trajectories hold 40 states
     flat = sets.values.reshape(-1, 3)
     assert len(np.unique(flat, axis=0)) == len(flat)
@@ -218,15 +221,13 @@ def test_every_score_can_be_written(tmp_path):
     both = {"ekf": analyses(t, 0.3), "net": analyses(t, 0.1, repeats=[0, 1])}
     run = t.x.isel(seed=slice(2)).rename(seed="chain").drop_vars(("chain", "time"))
     datasets = {
-        "analyses": scores.score_analyses(both, t, observations(t), 0).merge(
-            scores.score_models({"net": history(10.0, 1.0, 1.5)})
+        "analyses": score_analyses(both, t, observations(t), 0).merge(
+            score_models({"net": history(10.0, 1.0, 1.5)})
         ),
-        "forecasts": scores.score_forecasts(
+        "forecasts": score_forecasts(
             {"a": forecasts(t, 0.1, run), "b": forecasts(t, 0.1)}, t, t, points=50, generator=g
         ),
-        "samples": scores.score_samples(
-            {"sde": samples(t, [0.0, 1.0])}, t, t, t, far=0.4, generator=g
-        ),
+        "samples": score_samples({"sde": samples(t, [0.0, 1.0])}, t, t, t, far=0.4, generator=g),
     }
     for name, ds in datasets.items():
         io.write(ds, tmp_path / f"{name}.nc", title=name, missing=list(ds))

@@ -2,14 +2,14 @@ import pytest
 import torch
 
 from dalib.integrate import RK4
-from dalib.simulate import simulate
+from dalib.simulate import Start, simulate
 from dalib.streams import streams
 from dalib.systems.lorenz import Lorenz63, Lorenz96
 
 
 def simulate_seeds(step, seeds, mean, std, samples, **options):
     generator = streams("experiment", seeds, "truth")
-    return simulate(step, mean, std, samples, seeds=seeds, generator=generator, **options)
+    return simulate(step, Start(mean, std), samples, seeds=seeds, generator=generator, **options)
 
 
 def test_a_seed_has_the_same_truth_in_any_batch():

@@ -3,9 +3,10 @@
 from dalib.workflow.stage import Stage
 
 with Stage(snakemake) as stage:
-    from dalib import cases, io
+    from dalib import io
+    from dalib.cases import assimilation
 
-    analyses = cases.analyses(
+    analyses = assimilation.analyses(
         stage.config["case"],
         stage.config["filter"] | stage.config["tuning"],
         io.read(snakemake.input.observations, needs={"y": ("seed", "time", "obs")}),
@@ -20,5 +21,5 @@ with Stage(snakemake) as stage:
         analyses,
         snakemake.output[0],
         title=f"{stage.wildcards['filter']} analyses of {stage.wildcards['case']}",
-        missing=cases.DIVERGED,
+        missing=assimilation.DIVERGED,
     )

@@ -3,11 +3,11 @@
 from dalib.workflow.stage import Stage
 
 with Stage(snakemake) as stage:
-    from dalib import cases, io
+    from dalib import build, io
 
     product, case = stage.wildcards["product"], stage.wildcards["case"]
-    inputs = io.read_inputs(snakemake.input)
-    scores = cases.scored(product, stage.config, inputs["methods"], inputs)
+    sections = stage.config | {"codecs": stage.spec["codecs"]}
+    scores = build.task(stage.spec["calls"])(sections, io.read_inputs(snakemake.input))
     io.write(
         scores, snakemake.output[0], title=f"scores of {product} of {case}", missing=list(scores)
     )

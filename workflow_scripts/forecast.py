@@ -1,15 +1,14 @@
-"""Forecast from stretches of the observations of one case, and run free."""
+"""Forecast from stretches of what was observed of one case, and run free."""
 
 from dalib.workflow.stage import Stage
 
 with Stage(snakemake) as stage:
-    from dalib import cases, io
+    from dalib import build, io
 
-    forecasts = cases.forecasts(
+    forecasts = build.task(stage.spec["calls"])(
         stage.config["case"],
         stage.config["forecaster"],
-        io.read(snakemake.input.observations, needs={"y": ("seed", "time", "obs")}),
-        io.read(snakemake.input.model),
+        io.read_inputs(snakemake.input),
         experiment=f"{stage.experiment}/{stage.wildcards['forecaster']}",
         device=stage.device,
     )

@@ -3,14 +3,15 @@
 from dalib.workflow.stage import Stage
 
 with Stage(snakemake) as stage:
-    from dalib import cases, io
+    from dalib import io
+    from dalib.cases import observed
 
     case, name = stage.config["case"], stage.wildcards["case"]
     test_truth = io.read(snakemake.input.test)
-    train = cases.observations(case, io.read(snakemake.input.train), "train", stage.experiment)
-    valid = cases.observations(case, io.read(snakemake.input.valid), "valid", stage.experiment)
-    test = cases.observations(case, test_truth, "test", stage.experiment)
-    prior = cases.prior(case, test_truth, stage.experiment)
+    train = observed.observations(case, io.read(snakemake.input.train), "train", stage.experiment)
+    valid = observed.observations(case, io.read(snakemake.input.valid), "valid", stage.experiment)
+    test = observed.observations(case, test_truth, "test", stage.experiment)
+    prior = observed.prior(case, test_truth, stage.experiment)
     io.write(train, snakemake.output.train, title=f"training observations of {name}")
     io.write(valid, snakemake.output.valid, title=f"validation observations of {name}")
     io.write(test, snakemake.output.test, title=f"test observations of {name}", missing=["y"])

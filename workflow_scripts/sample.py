@@ -3,9 +3,10 @@
 from dalib.workflow.stage import Stage
 
 with Stage(snakemake) as stage:
-    from dalib import cases, io
+    from dalib import io
+    from dalib.cases.samples import samples
 
-    samples = cases.samples(
+    drawn = samples(
         stage.config["case"],
         stage.config["sampler"],
         io.read(snakemake.input.model),
@@ -13,7 +14,7 @@ with Stage(snakemake) as stage:
         device=stage.device,
     )
     io.write(
-        samples,
+        drawn,
         snakemake.output[0],
         title=f"{stage.wildcards['sampler']} samples of {stage.wildcards['case']}",
     )

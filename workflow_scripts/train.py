@@ -3,10 +3,10 @@
 from dalib.workflow.stage import Stage
 
 with Stage(snakemake) as stage:
-    from dalib import cases, io
+    from dalib import build, io
 
     title = f"{stage.wildcards['model']} trained on {stage.wildcards['case']}"
-    weights, history = cases.trained(
+    weights, history = build.task(stage.spec["calls"])(
         stage.config["model"],
         io.read(snakemake.input.training),
         io.read(snakemake.input.held_out),

@@ -14,6 +14,7 @@ from dalib.workflow.fields import WORDS, NoSuchClassError, Setting, settings_of
 SETTINGS_ONLY = {"system", "integrator"}  # roles whose objects are built of nothing else
 NAMES_IN_A_CASE = [  # keys of a case, and the collection whose entries stand there
     ("analyses", "methods", "filters"),
+    ("codecs", "methods", "codecs"),
     ("forecasts", "methods", "forecasters"),
     ("samples", "methods", "samplers"),
     ("timing", "filters", "filters"),
@@ -49,6 +50,7 @@ def check(config: Mapping, schema: Mapping, root: Path) -> list[Problem]:
         problems += kind_problems(paper, schema, root, (name,))
         problems += _tuning_problems(paper, schema, root, (name,))
         problems += _reference_problems(paper, (name,))
+        problems += _start_problems(paper, (name,))
     return problems
 
 
@@ -135,6 +137,15 @@ def unknown(what: str, name: Any, known: Iterable[str], *, quote: bool = True) -
     if near and not quote:
         return text
     return f"{text}; there are: {', '.join(names)}" if names else f"{text}; there are none"
+
+
+def _start_problems(paper: Mapping, path: kinds.Path) -> Iterator[Problem]:
+    """First states are normal (`std`) or uniform (`half_width`), one of the two."""
+    for case in paper["cases"] if isinstance(paper["cases"], Mapping) else ():
+        start = kinds.get(paper, "cases", case, "truth", "start")
+        if isinstance(start, Mapping) and len(start.keys() & {"std", "half_width"}) != 1:
+            where = (*path, "cases", case, "truth", "start")
+            yield Problem(where, "one of std (normal) and half_width (uniform) is needed")
 
 
 # -- classes -------------------------------------------------------------------------------------

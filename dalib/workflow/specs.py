@@ -38,6 +38,7 @@ class Specs:
         device: bool = False,
         threads: int | None = None,
         kinds_in: str | None = None,
+        calls: Callable[[Any], str] | None = None,
         **sections: str | tuple[str, ...],
     ) -> Callable[[Any], dict[str, Any]]:
         """The function of the wildcards that Snakemake calls.
@@ -48,6 +49,8 @@ class Specs:
             threads: how many threads the stage computes with, if not one.
             kinds_in: a YAML file that names further code by `kind:`; its other contents do not
                 count.
+            calls: gives the dotted name "package.module:function" of what the script calls, where
+                the configuration chooses it.
             sections: by the name that the script calls them, dotted names such as
                 "{paper}.cases.{case}", or such a name with the only keys of it that count.
         """
@@ -66,6 +69,8 @@ class Specs:
                 extras["device"] = self.device(Path(script).stem)
             if threads is not None:
                 extras["threads"] = threads
+            if calls:
+                extras["calls"] = calls(wildcards)
             if kinds_in:
                 extras["kinds_in"] = kinds_in.format(**filled)
             return self.made({"script": script, "sections": found, **extras})[0]
@@ -82,6 +87,8 @@ class Specs:
             path = tuple(dotted.split("."))
             config[name] = self.section(path, keys)
             roots |= _roots(config[name], path)
+        if "calls" in request:
+            roots.add(request["calls"])
         if "kinds_in" in request:
             roots |= _roots(io.read_yaml(self.root / request["kinds_in"]), ())
         units = self.units(request["script"], tuple(sorted(roots)))

@@ -12,10 +12,6 @@ rule evaluate:
         mem_mb=mem("evaluate"),
         runtime=runtime("evaluate"),
     params:
-        spec=spec(
-            "evaluate.py",
-            case=("{paper}.cases.{case}", "system", "integrator"),
-            product="{paper}.cases.{case}.{product}",
-        ),
+        spec=score_spec,
     script:
         "../../workflow_scripts/evaluate.py"

@@ -1,7 +1,6 @@
 rule forecast:
     input:
-        observations="results/{scale}/{paper}/{case}/observations_test.nc",
-        model=model_of("forecasters", "forecaster"),
+        unpack(forecast_from),
     output:
         "results/{scale}/{paper}/{case}/forecasts/{forecaster}/batch{batch}.nc",
     log:
@@ -19,6 +18,7 @@ rule forecast:
             case=("{paper}.cases.{case}", "forecasts"),
             forecaster="{paper}.forecasters.{forecaster}",
             device=True,
+            calls=forecast_by,
         ),
     script:
         "../../workflow_scripts/forecast.py"

@@ -16,6 +16,12 @@ rule train:
         runtime=runtime("train"),
         gpu=gpu("train"),
     params:
-        spec=spec("train.py", model="{paper}.models.{model}", batch="repeats", device=True),
+        spec=spec(
+            "train.py",
+            model="{paper}.models.{model}",
+            batch="repeats",
+            device=True,
+            calls=trained_by,
+        ),
     script:
         "../../workflow_scripts/train.py"

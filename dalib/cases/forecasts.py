@@ -1,0 +1,57 @@
+"""Forecasts from stretches of observations, and free runs."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+import xarray as xr
+from torch import Tensor
+
+from dalib import arrays, build
+from dalib.streams import Streams, stream
+
+
+def forecasts(
+    case: Mapping, method: Mapping, inputs: Mapping[str, xr.Dataset], experiment: str, device: str
+) -> xr.Dataset:
+    """Forecasts of a trained model from stretches of test observations, and its free runs.
+
+    inputs: `observations` of the test part, and the weights of the `model`.
+    """
+    observations, weights = inputs["observations"], inputs["model"]
+    settings, y = case["forecasts"], arrays.to_tensor(observations.y).to(device)
+    starts = start_indices(settings, observations)
+    contexts = torch.stack([y[:, i - settings["context"] : i] for i in starts.tolist()], 1)
+    network = build.network(method["model"], weights).to(device)
+    forecaster = build.make("forecaster", method, {"network": lambda: network})
+    forecast = forecaster.forecast(contexts.flatten(0, 1), settings["horizon"])
+
+    def free_run(noisy: bool) -> Tensor:
+        runs, run = weights["repeat"].values, settings["free_run"]
+        generator = Streams(tuple(stream(experiment, r, "free run") for r in runs))
+        one = replace(forecaster, noisy=noisy)
+        return one.free_run(run["chains"], run["samples"], generator, discard=run["discard"]).states
+
+    return arrays.forecasts_dataset(
+        forecast[:, 0].unflatten(1, contexts.shape[:2]),
+        seed=observations.seed,
+        start=observations.time[(starts - 1).tolist()],
+        interval=float(observations.time[0]),
+        names=weights.quantity.values,
+        free_run=free_run(noisy=True),
+        free_run_noiseless=free_run(noisy=False),
+    ).assign_coords({"repeat": weights["repeat"]})
+
+
+def start_indices(settings: Mapping, observations: xr.Dataset) -> Tensor:
+    """(start,): how many observations have been seen when a forecast starts."""
+    times = observations.sizes["time"]
+    seen = int(observations.y.notnull().any(("seed", "obs")).values.nonzero()[0][-1]) + 1
+    first, every = settings["starts"]["first"], settings["starts"]["every"]
+    last = min(seen, times - settings["horizon"])
+    if not settings["context"] <= first <= last:
+        raise ValueError(
+            f"forecasts start at samples {first} to {last} and need {settings['context']} "
+            "observations before; set forecasts.starts.first, context or horizon accordingly"
+        )
+    return torch.arange(first, last + 1, every)

@@ -1,0 +1,159 @@
+"""Chains of counted transitions between cells: Ulam's method."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dalib.forecasters.tokens import require_temperature
+from dalib.streams import Generator, uniform
+
+
+@dataclass(frozen=True)
+class Successors:
+    """What followed each context of one length, and how often.
+
+    keys: (context,), numbers of the contexts that occur, ascending.
+    first: (context + 1,), where the successors of a context begin.
+    token, count: (successor,), the tokens that followed and how often, ascending in token.
+    """
+
+    keys: Tensor
+    first: Tensor
+    token: Tensor
+    count: Tensor
+
+
+@dataclass(frozen=True)
+class Markov:
+    """The Markov chain whose transition probabilities are the frequencies in training.
+
+        p(l | k_1 ... k_m) = n(k_1 ... k_m l) / Σ_l' n(k_1 ... k_m l')
+
+    A context that has no successor in training is answered by the shorter one, in the end by the
+    frequencies of single tokens (Ulam 1960, ch. VI.4, for the partition of a space).
+
+    Args:
+        order: tokens in a context.
+    """
+
+    order: int = 1
+
+    def __post_init__(self) -> None:
+        if self.order < 1:
+            raise ValueError(f"a Markov chain has an order of at least 1, got {self.order}")
+
+    def fit(self, tokens: Tensor, vocabulary: int) -> "Chain":
+        """Count the transitions of tokens (case, time); none leads from one case to the next."""
+        if tokens.shape[-1] <= self.order:
+            raise ValueError(
+                f"order {self.order} needs series of more than {self.order} tokens, got "
+                f"{tokens.shape[-1]}"
+            )
+        if vocabulary ** (self.order + 1) >= 2**63:
+            raise ValueError(f"contexts of {self.order} among {vocabulary} tokens are too many")
+        return Chain(
+            tuple(successors(tokens, m, vocabulary) for m in range(self.order + 1)), vocabulary
+        )
+
+
+def successors(tokens: Tensor, order: int, vocabulary: int) -> Successors:
+    """Successors of all contexts of `order` tokens in (case, time)."""
+    key = numbers(tokens[:, :-1], order, vocabulary) if order else torch.zeros_like(tokens)
+    following = tokens[:, order:]
+    pair, count = (key * vocabulary + following).flatten().unique(return_counts=True)
+    context, token = pair // vocabulary, pair % vocabulary
+    keys, sizes = context.unique_consecutive(return_counts=True)
+    first = torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
+    return Successors(keys, first, token, count)
+
+
+def numbers(tokens: Tensor, order: int, vocabulary: int) -> Tensor:
+    """(case, time) -> (case, time - order + 1), one number for each `order` tokens in a row."""
+    number = torch.zeros_like(tokens[:, order - 1 :])
+    for i in range(order):
+        number = number * vocabulary + tokens[:, i : tokens.shape[-1] - order + 1 + i]
+    return number
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A fitted chain.
+
+    Args:
+        tables: successors of contexts of 0, 1, ... tokens.
+        vocabulary: tokens there are.
+    """
+
+    tables: tuple[Successors, ...]
+    vocabulary: int
+
+    def generate(
+        self,
+        context: Tensor,
+        steps: int,
+        temperature: float | Tensor,
+        generator: Generator | None,
+        *,
+        progress: str | None = None,
+    ) -> Tensor:
+        """(case, time) -> (case, steps), with probabilities n^(1/T); T = 0: the most frequent.
+
+        Of equally frequent tokens T = 0 takes the lowest. A case may have its own temperature.
+        """
+        temperature = require_temperature(temperature, len(context))
+        if generator is None and (temperature > 0).any():
+            raise ValueError("a positive temperature needs a generator to draw with")
+        groups = [(temperature == T, self._laws(float(T))) for T in temperature.unique().tolist()]
+        tokens = torch.empty(len(context), context.shape[-1] + steps, dtype=torch.int64)
+        tokens[:, : context.shape[-1]] = context
+        order = len(self.tables) - 1
+        for t in range(context.shape[-1], tokens.shape[-1]):
+            past = tokens[:, max(t - order, 0) : t]
+            u = torch.zeros(len(past), dtype=torch.float64)
+            if generator is not None:
+                u = uniform(u.shape, generator)
+            for chosen, laws in groups:
+                tokens[chosen, t] = self._next(past[chosen], u[chosen], laws)
+        return tokens[:, context.shape[-1] :]
+
+    def _laws(self, temperature: float) -> list[Tensor]:
+        """Of each table the cumulative weights of all successors, one context after the other."""
+        return [_cumulative(table, temperature) for table in self.tables]
+
+    def _next(self, past: Tensor, u: Tensor, laws: list[Tensor]) -> Tensor:
+        """(case, time), (case,) -> (case,), the longest context that is known decides."""
+        token = torch.full((len(past),), -1)
+        for m in range(min(len(laws) - 1, past.shape[-1]), -1, -1):
+            table, law = self.tables[m], laws[m]
+            if m:
+                key = numbers(past[:, past.shape[-1] - m :], m, self.vocabulary)[:, 0]
+            else:
+                key = torch.zeros(len(past), dtype=torch.int64)
+            row = torch.searchsorted(table.keys, key).clamp(max=len(table.keys) - 1)
+            known = (table.keys[row] == key) & (token < 0)
+            low, high = table.first[row], table.first[row + 1]
+            # cumulative weights rise by 1 with every context: context c holds (c, c + 1]
+            found = torch.searchsorted(law, row + u, right=True)
+            token = torch.where(known, table.token[found.clamp(low, high - 1)], token)
+        return token
+
+
+def _cumulative(table: Successors, temperature: float) -> Tensor:
+    """(successor,), cumulative probabilities within a context plus the context's number."""
+    sizes = table.first.diff()
+    row = torch.arange(len(sizes)).repeat_interleave(sizes)
+    most = torch.zeros(len(sizes), dtype=torch.int64).scatter_reduce(
+        0, row, table.count, "amax", include_self=False
+    )
+    share = table.count.double() / most[row]
+    if temperature:
+        weight = share ** (1 / temperature)
+    else:  # the first of the most frequent ones alone
+        top = (share == 1).nonzero().flatten()
+        first = top[torch.searchsorted(row[top], torch.arange(len(sizes)))]
+        weight = torch.zeros_like(share).index_fill_(0, first, 1.0)
+    total = weight.cumsum(0)
+    before = torch.cat([total.new_zeros(1), total])[table.first]
+    norm = before.diff()
+    return row + ((total - before[:-1][row]) / norm[row]).clamp(max=1.0)

@@ -1,0 +1,209 @@
+"""GPT-2: a decoder-only transformer over tokens (Radford et al. 2019)."""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import (
+    cross_entropy,
+    dropout,
+    gelu,
+    layer_norm,
+    scaled_dot_product_attention,
+)
+
+from dalib.streams import Generator, each, integers, normal
+
+LOGITS = 2**24  # at most so many at once where no gradient is needed: 64 MB
+
+
+class GPT(nn.Module):
+    """The next token's distribution, given those before; the defaults of the published library.
+
+        h = E[k_t] + P[t]                                         token and position embeddings
+        h <- h + W_o MHA(LN(h)),   h <- h + W_2 gelu(W_1 LN(h) + b_1) + b_2         each layer
+        z = LN(h) Eᵀ                                              logits, weights tied to E
+        L = -1/(B C) Σ_b Σ_t log softmax(z_t)[k_{t+1}]            in nats, every position counts
+
+    Heads of size width / heads, softmax(q kᵀ / √size) over the past, GELU in its tanh form, layer
+    norm before each part with ε = 1e-5. Every parameter has a leading axis `repeat`; weights start
+    as N(0, 0.02²), W_o and W_2 smaller by √(2 layers), biases at 0.
+
+    Args:
+        vocabulary: tokens.
+        repeats: trainings at once.
+        layers, width, heads: of the decoder; the inner width is four times `width`.
+        context: longest window that it sees.
+        dropout: of embeddings, attention and residuals, in training.
+        generator: draws the first weights; without it they are 0, to be filled with stored ones.
+    """
+
+    def __init__(
+        self,
+        vocabulary: int,
+        repeats: int = 1,
+        layers: int = 12,
+        width: int = 768,
+        heads: int = 12,
+        context: int = 1024,
+        dropout: float = 0.0,
+        generator: Generator | None = None,
+    ) -> None:
+        super().__init__()
+        if width % heads:
+            raise ValueError(f"width {width} cannot be shared by {heads} heads")
+        self.vocabulary, self.repeats, self.heads = vocabulary, repeats, heads
+        self.width, self.context, self.dropout = width, context, dropout
+
+        def weight(*shape: int, std: float = 0.02) -> nn.Parameter:
+            if generator is None:
+                return nn.Parameter(torch.zeros(repeats, *shape))
+            return nn.Parameter(std * normal((repeats, *shape), generator, torch.float32))
+
+        self.tokens = weight(vocabulary, width)
+        self.positions = weight(context, width)
+        self.blocks = nn.ModuleList(Block(weight, repeats, width, layers) for _ in range(layers))
+        self.last = Norm(repeats, width)
+
+    def forward(
+        self, tokens: Tensor, start: int = 0, attend: "Attend | None" = None, rate: float = 0.0
+    ) -> Tensor:
+        """(repeat, batch, time) -> (repeat, batch, time, width), states before the head.
+
+        Args:
+            start: position of the first token.
+            attend: called with the number of a layer and its queries, keys and values,
+                (repeat, batch, head, time, size), instead of attention within `tokens`.
+            rate: of dropout.
+        """
+        time = tokens.shape[-1]
+        if start + time > self.context:
+            raise ValueError(
+                f"the network sees {self.context} tokens at most, got {start + time}; use shorter "
+                "windows, or give the network a longer `context`"
+            )
+        attend = attend or causal(rate)
+        positions = self.positions[:, None, start : start + time]
+        h = dropout(self._embedded(tokens) + positions, rate, training=rate > 0)
+        for i, block in enumerate(self.blocks):
+            h = block(h, self.heads, lambda q, k, v, i=i: attend(i, q, k, v), rate)
+        return self.last(h)
+
+    def logits(self, h: Tensor) -> Tensor:
+        """(repeat, ..., width) -> (repeat, ..., vocabulary)."""
+        return _linear(h, self.tokens.transpose(1, 2))
+
+    def loss(self, batch: Tensor, fraction: float, generator: Generator | None) -> Tensor:
+        """(repeat, batch, time + 1) tokens -> (repeat,), mean cross-entropy in nats."""
+        with seeded(generator, self.dropout > 0):
+            h = self(batch[..., :-1], rate=self.dropout)
+        return self._costs(h, batch[..., 1:]).mean((1, 2))
+
+    @torch.no_grad()
+    def costs(self, tokens: Tensor) -> Tensor:
+        """(repeat, batch, time + 1) -> (repeat, batch, time), -log p of each next token."""
+        windows = max(1, LOGITS // (tokens.shape[0] * (tokens.shape[-1] - 1) * self.vocabulary))
+        parts = [self._costs(self(p[..., :-1]), p[..., 1:]) for p in tokens.split(windows, 1)]
+        return torch.cat(parts, 1)
+
+    @torch.no_grad()
+    def report(self, batch: Tensor, generator: Generator | None) -> dict[str, Tensor]:
+        """(repeat,) each: the loss, and that of the second half of the window."""
+        costs = self.costs(batch)
+        late = costs[..., costs.shape[-1] // 2 :]
+        return {"loss": costs.mean((1, 2)), "late_loss": late.mean((1, 2))}
+
+    def _embedded(self, tokens: Tensor) -> Tensor:
+        if len(self.tokens) == 1:
+            return nn.functional.embedding(tokens[0], self.tokens[0]).unsqueeze(0)
+        repeat = torch.arange(len(self.tokens), device=tokens.device).view(-1, 1, 1)
+        return self.tokens[repeat, tokens]
+
+    def _costs(self, h: Tensor, targets: Tensor) -> Tensor:
+        z = self.logits(h).flatten(0, -2)
+        return cross_entropy(z, targets.flatten(), reduction="none").view(targets.shape)
+
+
+Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
+
+
+def causal(rate: float) -> Attend:
+    """Attention of each token to itself and those before."""
+
+    def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return scaled_dot_product_attention(q, k, v, is_causal=True, dropout_p=rate)
+
+    return attend
+
+
+class Block(nn.Module):
+    """One layer: attention, then a network of two layers, each added to what it was given."""
+
+    def __init__(self, weight: Callable, repeats: int, width: int, layers: int) -> None:
+        super().__init__()
+        small = 0.02 / math.sqrt(2 * layers)
+        self.norm, self.norm2 = Norm(repeats, width), Norm(repeats, width)
+        self.qkv = Affine(weight(width, 3 * width))
+        self.out = Affine(weight(width, width, std=small))
+        self.up = Affine(weight(width, 4 * width))
+        self.down = Affine(weight(4 * width, width, std=small))
+
+    def forward(self, h: Tensor, heads: int, attend: Callable, rate: float) -> Tensor:
+        qkv = self.qkv(self.norm(h)).unflatten(-1, (3, heads, -1))
+        q, k, v = qkv.permute(3, 0, 1, 4, 2, 5)  # (repeat, batch, head, time, size) each
+        mixed = attend(q, k, v).transpose(2, 3).flatten(-2)
+        h = h + dropout(self.out(mixed), rate, training=rate > 0)
+        inner = gelu(self.up(self.norm2(h)), approximate="tanh")
+        return h + dropout(self.down(inner), rate, training=rate > 0)
+
+
+class Norm(nn.Module):
+    """Layer norm over the width, with a gain and a bias for each repeat."""
+
+    def __init__(self, repeats: int, width: int) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(repeats, width))
+        self.bias = nn.Parameter(torch.zeros(repeats, width))
+
+    def forward(self, h: Tensor) -> Tensor:
+        size = h.shape[-1:]
+        if len(self.gain) == 1:
+            return layer_norm(h, size, self.gain[0], self.bias[0])
+        shape = (-1, *[1] * (h.ndim - 2), *size)
+        return layer_norm(h, size) * self.gain.view(shape) + self.bias.view(shape)
+
+
+class Affine(nn.Module):
+    """x W + b for each repeat, b = 0 at first: (repeat, ..., inputs) -> (repeat, ..., outputs)."""
+
+    def __init__(self, weight: nn.Parameter) -> None:
+        super().__init__()
+        self.weight = weight
+        self.bias = nn.Parameter(torch.zeros(len(weight), 1, weight.shape[-1]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return _linear(x, self.weight, self.bias)
+
+
+def _linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    if len(weight) == 1:  # one plain product is faster than a batch of one
+        rows = x.reshape(-1, x.shape[-1])
+        y = rows @ weight[0] if bias is None else torch.addmm(bias[0], rows, weight[0])
+        return y.view(*x.shape[:-1], -1)
+    rows = x.flatten(1, -2)
+    y = torch.bmm(rows, weight) if bias is None else torch.baddbmm(bias, rows, weight)
+    return y.unflatten(1, x.shape[1:-1])
+
+
+@contextmanager
+def seeded(generator: Generator | None, needed: bool) -> Iterator[None]:
+    """Global random numbers that follow from the generator, and are put back afterwards."""
+    if not needed:
+        yield
+        return
+    shape = (len(each(generator)),) if generator is not None else (1,)
+    with torch.random.fork_rng():
+        torch.manual_seed(int(integers(2**31, shape, generator)[0]))
+        yield
