@@ -80,11 +80,6 @@ def interval(case: Mapping) -> float:
     return make("integrator", case["integrator"]).interval
 
 
-def codec(section: Mapping) -> Any:
-    """A codec that is still to be fitted."""
-    return make("codec", section)
-
-
 def operator(case: Mapping, size: int) -> Any:
     """The observation operator of a case, for states of `size` components."""
     return make("operator", case["observations"]["operator"], {"size": lambda: size})

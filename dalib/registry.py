@@ -78,6 +78,8 @@ MEASURES = {
     "largest": "dalib.metrics.measures:Largest",
     "smallest": "dalib.metrics.measures:Smallest",
     "growth": "dalib.metrics.measures:Growth",
+    "factor": "dalib.metrics.measures:Factor",
+    "share_within": "dalib.metrics.measures:ShareWithin",
     "largest_deviation": "dalib.metrics.measures:LargestDeviation",
 }
 

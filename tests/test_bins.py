@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from dalib.codecs import bins
 from dalib.codecs.bins import Bins, Codebook, smallest_integer
 
 
@@ -99,3 +100,27 @@ def test_states_of_another_size_are_refused(states):
 def test_tokens_are_stored_in_the_smallest_integers():
     assert smallest_integer(5055) == np.int16
     assert smallest_integer(2**15) == np.int32
+
+
+def test_chunks_leave_no_seam(monkeypatch, states):
+    whole = Bins(12).fit(states)
+    tokens = whole.encode(2 * states)
+    monkeypatch.setattr(bins, "CHUNK", 7)
+    monkeypatch.setattr(bins, "DISTANCES", 100)
+    parts = Bins(12).fit(states)
+    assert torch.equal(parts.numbers, whole.numbers) and torch.equal(parts.visits, whole.visits)
+    assert torch.equal(parts.encode(2 * states), tokens)
+    assert parts.outside(2 * states) == whole.outside(2 * states) > 0
+    assert parts.unseen(2 * states) == whole.unseen(2 * states) > 0
+
+
+def test_no_states_have_no_tokens(states):
+    book = Bins(5).fit(states)
+    assert book.encode(states[:0]).shape == (0, 60)
+    assert book.encode(states[0, 0]).shape == ()
+    assert book.outside(states[:0]) == book.unseen(states[:0]) == 0
+
+
+def test_more_cells_than_64_bits_can_number_are_refused():
+    with pytest.raises(ValueError, match="2000 cells for each of 6 components"):
+        Bins(2000).fit(torch.rand(10, 6))

@@ -1,10 +1,14 @@
+import math
+
 import pytest
 import torch
 
-from dalib.integrate import RK4
+from dalib.integrate import RK4, Iterate, trajectory
 from dalib.simulate import Start, simulate
 from dalib.streams import streams
+from dalib.systems.henon import Henon
 from dalib.systems.lorenz import Lorenz63, Lorenz96
+from dalib.systems.rossler import Rossler
 
 
 def simulate_seeds(step, seeds, mean, std, samples, **options):
@@ -64,3 +68,76 @@ def test_an_escaping_trajectory_is_named():
 def test_a_step_that_is_too_long_is_reported():
     with pytest.raises(ValueError, match="use a shorter step dt"):
         simulate_seeds(RK4(1.0).flow(Lorenz63()), range(2), [0, 0, 25], 5.0, 50)
+
+
+def test_a_uniform_start_fills_its_box():
+    """Mean and variance h^2 / 3 of the uniform law, within five standard errors."""
+    half_width = torch.tensor([0.05, 2.0], dtype=torch.float64)
+    start = Start([-0.95, 0.35], half_width=half_width)
+    x = start.draw(20_000, streams("experiment", range(20_000), "truth"))
+    offset = (x - torch.tensor([-0.95, 0.35]).double()) / half_width
+    assert x.dtype == torch.float64 and (offset.abs() <= 1).all()
+    assert (offset.mean(0).abs() <= 5 / math.sqrt(3 * 20_000)).all()
+    assert ((offset.var(0) - 1 / 3).abs() <= 5 * math.sqrt(4 / 45 / 20_000)).all()
+    assert offset.amin() < -0.999 and offset.amax() > 0.999
+
+
+@pytest.mark.parametrize("spreads", [{}, {"std": 0.1, "half_width": 0.1}])
+def test_a_start_is_normal_or_uniform(spreads):
+    with pytest.raises(ValueError, match="exactly one of the two"):
+        Start([0.0], **spreads)
+
+
+@pytest.mark.parametrize(
+    ("system", "integrator", "halved", "start", "box"),
+    [
+        (
+            Lorenz63(10.0, 28.0, 2.67),
+            RK4(0.005, 6),
+            RK4(0.0025, 12),
+            Start([0.0, 0.0, 0.0], half_width=0.1),
+            (39.7, 55.4, 48.5),
+        ),
+        (
+            Lorenz63(28.0, 10.0, 2.67),
+            RK4(0.005, 6),
+            RK4(0.0025, 12),
+            Start([0.0, 0.0, 0.0], half_width=0.1),
+            (19.0, 19.6, 14.5),
+        ),
+        (
+            Rossler(0.15, 0.2, 10.0),
+            RK4(0.01, 10),
+            RK4(0.005, 20),
+            Start([5.0, 0.0, 0.0], half_width=1.0),
+            (31.9, 29.6, 36.4),
+        ),
+    ],
+    ids=["lorenz", "lorenz as printed", "rossler"],
+)
+def test_half_the_step_changes_no_sample_that_counts(system, integrator, halved, start, box):
+    """By less than 1e-5 of the attractor's extent, within the first 100 samples."""
+    x0 = start.draw(20, streams("substeps", range(20), "truth"))
+    coarse, fine = (trajectory(one.flow(system), x0, 100) for one in (integrator, halved))
+    assert ((coarse - fine).abs() / torch.tensor(box)).max() < 1e-5
+
+
+def test_no_trajectory_of_henons_map_escapes_from_the_start_of_the_data():
+    start = Start([-0.95, 0.35], half_width=0.05)
+    generator = streams("henon", range(110), "truth")
+    step = Iterate(1).flow(Henon())
+    x = simulate(step, start, 9999, seeds=range(110), generator=generator)
+    assert x.shape == (110, 10_000, 2)
+    low, high = x.amin((0, 1)), x.amax((0, 1))
+    assert (low > torch.tensor([-1.3, -0.4])).all() and (high < torch.tensor([1.3, 0.41])).all()
+
+
+def test_a_trajectory_of_henons_map_that_escapes_is_named():
+    start = Start([0.0, 0.0], half_width=torch.tensor([2.5, 0.0]))
+    generator = streams("henon", range(10), "truth")
+    x0 = start.draw(10, streams("henon", range(10), "truth"))
+    ahead = trajectory(Iterate(1).flow(Henon()), x0, 50)[:, -1]
+    lost = [i for i in range(10) if not ahead[i].abs().max() < 10]
+    assert 0 < len(lost) < 10
+    with pytest.raises(ValueError, match=rf"{len(lost)} of 10 leave .*\(seed {lost[0]}\b"):
+        simulate(Iterate(1).flow(Henon()), start, 50, seeds=range(10), generator=generator)

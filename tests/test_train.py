@@ -224,3 +224,18 @@ def test_the_losses_of_a_long_training_take_one_piece_of_memory():
         generator=batches(),
     )
     assert len(seen) == 1
+
+
+@pytest.mark.parametrize("kind", [torch.int16, torch.int32, torch.int64])
+def test_windows_of_tokens_are_stretches_of_one_series(kind):
+    series = (1000 * torch.arange(4)[:, None] + torch.arange(20)).to(kind)
+    windows = Windows(series, length=5, batch=64, repeats=2)(batches())
+    assert windows.shape == (2, 64, 5) and windows.dtype == torch.int64
+    assert (windows.diff(dim=2) == 1).all()
+    states = Windows(series.double()[..., None], length=5, batch=64, repeats=2)(batches())
+    assert torch.equal(windows.double(), states[..., 0])
+
+
+def test_a_context_longer_than_the_data_is_refused():
+    with pytest.raises(ValueError, match="windows of 129 samples .* got 100; .* the context"):
+        Windows(torch.zeros(2, 100, dtype=torch.int16), 129, 1, 1)

@@ -1,6 +1,6 @@
 """What a forecaster is: from a stretch of the past to what follows."""
 
-from typing import Protocol, Self
+from typing import Protocol
 
 from torch import Tensor
 
@@ -16,12 +16,4 @@ class Fitted(Protocol):
         context (case, time, state): the past, NaN where it is missing. A point forecast has one
         member; networks trained several times put the axis `repeat` in front.
         """
-        ...
-
-
-class Forecaster(Protocol):
-    """A frozen dataclass of hyperparameters that learns from series."""
-
-    def fit(self, train: Tensor, valid: Tensor, generator: Generator) -> Fitted | Self:
-        """Learn from (case, time, state), standardised, NaN where missing."""
         ...

@@ -94,7 +94,10 @@ class GPTForecaster:
         return tokens[..., length:].cpu()
 
     def log_prob(self, tokens: Tensor) -> Tensor:
-        """(case, time) -> (repeat, case, time - 1), log p of each next token, time <= context + 1."""
+        """(case, time) -> (repeat, case, time - 1), log p of each next token.
+
+        No more than context + 1 tokens of a case.
+        """
         device = self.network.tokens.device
         tokens = tokens.to(device).expand(len(self.network.tokens), -1, -1)
         return -self.network.costs(tokens).cpu()

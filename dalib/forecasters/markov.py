@@ -52,6 +52,12 @@ class Markov:
             )
         if vocabulary ** (self.order + 1) >= 2**63:
             raise ValueError(f"contexts of {self.order} among {vocabulary} tokens are too many")
+        tokens = tokens.long()  # what small integers hold, their contexts' numbers do not
+        if tokens.min() < 0 or tokens.max() >= vocabulary:
+            raise ValueError(
+                f"tokens of a vocabulary of {vocabulary} are 0 to {vocabulary - 1}, got "
+                f"{int(tokens.min())} to {int(tokens.max())}"
+            )
         return Chain(
             tuple(successors(tokens, m, vocabulary) for m in range(self.order + 1)), vocabulary
         )

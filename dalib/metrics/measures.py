@@ -80,6 +80,26 @@ class Growth:
 
 
 @dataclass(frozen=True)
+class Factor:
+    """Largest over smallest of all values: how far they lie apart."""
+
+    def __call__(self, values: xr.DataArray) -> Measured:
+        return _measured(values.max(skipna=False) / values.min(skipna=False), values)
+
+
+@dataclass(frozen=True)
+class ShareWithin:
+    """Share of the values from `low` to `high`."""
+
+    low: float
+    high: float
+
+    def __call__(self, values: xr.DataArray) -> Measured:
+        inside = (values >= self.low) & (values <= self.high)
+        return _measured(inside.mean(), values)
+
+
+@dataclass(frozen=True)
 class LargestDeviation:
     """Largest |value / reference - 1|, each value against the reference at its own coordinates.
 

@@ -5,31 +5,28 @@ import numpy as np
 LONGEST_PERIOD = 1000
 
 
-def conditional_entropy(tokens: np.ndarray, order: int) -> float:
-    """Entropy of a token given the `order` before it, in nats, from frequencies.
+def conditional_entropies(tokens: np.ndarray, longest: int) -> np.ndarray:
+    """Entropy of a token given the m before it, m = 1 ... `longest`, from frequencies, in nats.
 
         h_m = H(k_1 ... k_m+1) - H(k_1 ... k_m),   H = -Σ p log p
 
-    tokens (case, time); no block reaches from one case into the next. Frequencies of n blocks
-    underestimate the entropy where many blocks were seen once or never.
+    (case, time) -> (longest,). No block reaches from one case into the next; the contexts counted
+    are those that a token follows. Frequencies underestimate an entropy where many blocks were seen
+    once.
     """
-    blocks = block_numbers(tokens[:, :-1], order) if order else np.zeros_like(tokens)
-    longer = block_numbers(tokens, order + 1)
-    return _entropy(longer) - _entropy(blocks)
-
-
-def block_numbers(tokens: np.ndarray, length: int) -> np.ndarray:
-    """(case, time) -> (case, time - length + 1), equal where `length` tokens in a row are equal.
-
-    Blocks are numbered anew with every token, so that numbers never exceed the count of blocks
-    times the vocabulary.
-    """
-    number = tokens.astype(np.int64)
-    size = int(number.max()) + 1
-    for i in range(1, length):
-        joined = number[:, :-1] * size + tokens[:, i:]
-        number = np.unique(joined, return_inverse=True)[1].reshape(joined.shape)
-    return number
+    if tokens.shape[1] <= longest:
+        raise ValueError(
+            f"entropies of order {longest} need series of more than {longest} tokens, got "
+            f"{tokens.shape[1]}"
+        )
+    size = int(tokens.max()) + 1
+    context, entropies = tokens.astype(np.int64), []
+    for m in range(1, longest + 1):
+        block = context[:, :-1] * size + tokens[:, m:]
+        entropies.append(_entropy(block) - _entropy(context[:, :-1]))
+        if m < longest:  # numbered anew, so that numbers never exceed blocks times vocabulary
+            context = np.unique(block, return_inverse=True)[1].reshape(block.shape)
+    return np.array(entropies)
 
 
 def _entropy(numbers: np.ndarray) -> float:
@@ -44,16 +41,23 @@ def bigrams(tokens: np.ndarray, vocabulary: int) -> np.ndarray:
 
 def unseen_share(tokens: np.ndarray, seen: np.ndarray, vocabulary: int) -> float:
     """Share of the transitions of (case, time) that are not among `seen` bigrams."""
-    return float(1 - np.isin(_transitions(tokens, vocabulary), seen).mean())
+    return float((~np.isin(_transitions(tokens, vocabulary), seen)).mean())
 
 
 def _transitions(tokens: np.ndarray, vocabulary: int) -> np.ndarray:
+    """(case, time) -> (case, time - 1), none from one case into the next."""
     return tokens[:, :-1].astype(np.int64) * vocabulary + tokens[:, 1:]
 
 
-def period(tail: np.ndarray, longest: int = LONGEST_PERIOD) -> int:
-    """Smallest p ≤ `longest` with k_t = k_{t+p} throughout (time,), and seen twice; 0 for none."""
-    for p in range(1, min(longest, len(tail) // 2) + 1):
-        if tail[-1] == tail[-1 - p] and np.array_equal(tail[p:], tail[:-p]):
+def period(tokens: np.ndarray, tail: int, longest: int = LONGEST_PERIOD) -> int:
+    """Smallest p ≤ `longest` with k_t = k_{t-p} in all of the last `tail` of (time,); 0 for none.
+
+    Only periods that the series has room for are tried: it must hold tail + p tokens.
+    """
+    if tail < 1:
+        raise ValueError(f"a cycle is looked for in at least 1 token, got a tail of {tail}")
+    end = len(tokens)
+    for p in range(1, min(longest, end - tail) + 1):
+        if np.array_equal(tokens[end - tail :], tokens[end - tail - p : end - p]):
             return p
     return 0

@@ -10,7 +10,7 @@ from scipy.spatial.distance import cdist
 def transport_cost(a: np.ndarray, b: np.ndarray, cost: np.ndarray) -> float:
     """min_T Σ_ij T_ij C_ij, T ≥ 0 with row sums a (n,) and column sums b (m,); C (n, m).
 
-    Exact. Empty `a` and `b` stand for equal weights.
+    Exact. Empty `a` and `b` stand for equal weights that sum to 1.
     """
     os.environ.setdefault("POT_BACKEND_DISABLE_PYTORCH", "1")  # or POT would import torch
     import ot
@@ -25,21 +25,33 @@ def wasserstein_cells(a: np.ndarray, b: np.ndarray, centres: np.ndarray) -> floa
 
         W₁ = min_T Σ_ij T_ij ‖c_i - c_j‖₂,   rows of T summing to a/Σa, columns to b/Σb
 
-    Mass that both have in a cell stays there at no cost: by the triangle inequality nothing is
-    gained by moving it, so only (a - b)⁺ is carried to (b - a)⁺. The result is exact.
+    Mass that both have in a cell stays there at no cost, and only (a - b)⁺ is carried to (b - a)⁺:
+    what goes i → j → k may as well go i → k, by the triangle inequality at no more cost. So the
+    result is exact.
 
     Args:
-        a, b: (cell,), visits or probabilities.
+        a, b: (cell,), visits, or probabilities times any constant.
         centres: (cell, state).
     """
-    difference = a / a.sum() - b / b.sum()
+    require_distribution(a, "first")
+    require_distribution(b, "second")
+    difference = a * b.sum() - b * a.sum()  # of whole numbers: equal shares cancel exactly
     surplus, lack = difference > 0, difference < 0
-    supply, demand = difference[surplus], -difference[lack]
-    if not len(supply):
+    if not (surplus.any() and lack.any()):
         return 0.0
-    moved = supply.sum()
+    supply, demand = difference[surplus], -difference[lack]
+    moved = supply.sum() / a.sum() / b.sum()
     cost = cdist(centres[surplus], centres[lack])
-    return moved * transport_cost(supply / moved, demand / demand.sum(), cost)
+    return float(moved * transport_cost(supply / supply.sum(), demand / demand.sum(), cost))
+
+
+def require_distribution(weights: np.ndarray, which: str) -> None:
+    """Refuse what is not finite, negative, or 0 everywhere."""
+    if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
+        raise ValueError(
+            f"the {which} distribution needs finite weights that are not negative, one of them "
+            f"positive; got {len(weights)} that sum to {weights.sum():g}"
+        )
 
 
 def counts(tokens: np.ndarray, vocabulary: int) -> np.ndarray:

@@ -29,6 +29,10 @@ METHODS = {
     "langevin": ("annealed Langevin", PURPLE),
     "reverse_sde": ("reverse SDE", SKY),
     "flow_ode": ("probability flow", ORANGE),
+    "gpt": ("GPT-2", BLUE),
+    "gpt_greedy": ("GPT-2, greedy", SKY),
+    "markov": ("Markov chain", ORANGE),
+    "paired": ("paired simulation", VERMILION),
 }
 
 RC = {

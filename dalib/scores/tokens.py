@@ -51,6 +51,7 @@ def score_codecs(
     }
     scores = xr.concat(list(found.values()), xr.DataArray(list(found), dims="codec", name="codec"))
     scores["lyapunov"] = exponent
+    scores["lyapunov_time"] = 1 / exponent
     scores["entropy_rate"] = exponent * interval
     return describe(
         scores,
@@ -66,10 +67,9 @@ def score_codecs(
         growth=("1", "mean growth rate of tangents at cell centres, per step"),
         lyapunov_fit=("1", "growth rates extrapolated to long stretches, per step"),
         lyapunov=("1", "largest Lyapunov exponent, per unit of model time"),
+        lyapunov_time=("1", "its inverse, in model time"),
         entropy_rate=("1", "largest Lyapunov exponent times the sampling interval, in nats"),
-    ).assign_coords(
-        order=_labels("order", ORDERS, "tokens before"), lag=_labels("lag", LAGS, "lag in samples")
-    )
+    ).assign_coords(order=_labels("order", ORDERS, "tokens before"))
 
 
 def _labels(dim: str, values: Any, long_name: str) -> xr.Variable:
@@ -103,6 +103,7 @@ def _codec_scores(
         "w1": (("pair",), w1),
         "w1_training": (("set",), w1_training),
         "w1_pairs": (("lag", "set"), w1_pairs),
+        "lag": _labels("lag", LAGS, "lag in samples"),
         "entropy": (("order",), [symbolic.conditional_entropy(train, m) for m in ORDERS]),
     }
     return xr.Dataset(scores | _growth(test, centres, settings, jacobian))
@@ -116,7 +117,11 @@ def _growth(
         return {}
     rates = growth.mean_growth(jacobian(centres[tokens]), settings["lyapunov"]["longest"])
     fits = [growth.extrapolated(rates, first) for first in FITS]
-    return {"growth": (("steps",), rates), "lyapunov_fit": (("first",), fits)}
+    return {
+        "growth": (("steps",), rates),
+        "lyapunov_fit": (("first",), fits),
+        "first": _labels("first", FITS, "first number of steps in the fit"),
+    }
 
 
 def disjoint(
@@ -140,7 +145,7 @@ def pair_distance(
     points: int,
     generator: np.random.Generator,
 ) -> float:
-    """W₁ between the laws of (x_t, x_{t+lag}) of two sets of series, from `points` draws of each."""
+    """W₁ between the laws of (x_t, x_{t+lag}) of two sets of series, `points` draws of each."""
 
     def draws(tokens: np.ndarray) -> xr.DataArray:
         case = generator.integers(len(tokens), size=points)
@@ -162,18 +167,15 @@ def score_shadows(
     """How the true continuations of the windows part from other ones with the same past.
 
     Args:
-        shadows: `shadow` (seed, draw, lead), `accepted`, `drawn` (seed) of the first window of
-            each test trajectory, and where wanted `paired` (seed, start, lead), one for each window.
+        shadows: `shadow` (seed, draw, lead), `accepted`, `drawn` (seed) of the first window of each
+            test trajectory, and where wanted `paired` (seed, start, lead), one for each window.
         tokens: (seed, start, lead), the true continuations.
     """
     scores = {
         "shadow": (("seed", "draw", "lead"), shadows["shadow"].astype(np.int32)),
         "accepted": (("seed",), shadows["accepted"]),
         "drawn": (("seed",), shadows["drawn"]),
-        "divergence": (
-            ("seed", "draw"),
-            divergence.match_times(tokens[:, 0], shadows["shadow"], interval),
-        ),
+        **_agreement(tokens[:, 0], shadows["shadow"], interval),
     }
     if "paired" in shadows:
         paired = shadows["paired"]
@@ -190,11 +192,25 @@ def score_shadows(
         accepted=("1", "accepted draws"),
         drawn=("1", "draws"),
         divergence=("1", "model time that the truth agrees with an accepted draw"),
+        match_median=("1", "median model time that accepted draws agree with the truth"),
+        match_longest=("1", "longest such time of a trajectory's draws, mean over trajectories"),
         paired=("1", "token of the first accepted draw, -1: none"),
         paired_difference=("1", "mean distance of the truth to a trajectory with the same past"),
         paired_plateau=("1", "that distance at late times"),
         paired_growth_rate=("1", "growth rate of its logarithm, per unit of model time"),
     )
+
+
+def _agreement(made: np.ndarray, shadows: np.ndarray, interval: float) -> dict[str, tuple]:
+    """(seed, lead), (seed, draw, lead): how long each draw agrees, and what the table says of it."""
+    times = divergence.match_times(made, shadows, interval)
+    known = times[~np.isnan(times).all(1)]
+    longest = np.nanmax(known, 1).mean() if len(known) else np.nan
+    return {
+        "divergence": (("seed", "draw"), times),
+        "match_median": ((), np.nanmedian(times) if len(known) else np.nan),
+        "match_longest": ((), longest),
+    }
 
 
 def _flat(tokens: np.ndarray) -> np.ndarray:
@@ -243,8 +259,12 @@ def score_generations(
         "method", "temperature", "repeat", ..., missing_dims="ignore"
     )
     scores["entropy_rate"] = marks.entropy_rate
+    scores["w1_ratio"] = scores.w1.median("set") / scores.w1_reference
     return describe(
         scores,
+        w1_ratio=("1", "median distance to the truth over that of two true groups"),
+        match_median=("1", "median model time that accepted draws agree with a generation"),
+        match_longest=("1", "longest such time of a trajectory's draws, mean over trajectories"),
         w1=("1", "Wasserstein distance of a free run to a group of true trajectories"),
         w1_training=("1", "Wasserstein distance of a free run to all training states"),
         w1_pairs=("1", "Wasserstein distance between laws of two states a lag apart"),
@@ -321,6 +341,7 @@ def _one_run(
     scores = {
         "w1": (("set",), [wasserstein_cells(visits, v, centres) for v in truth.visits]),
         "w1_training": ((), wasserstein_cells(visits, truth.everything, centres)),
+        "lag": _labels("lag", LAGS, "lag in samples"),
         "w1_pairs": (
             ("lag",),
             [pair_distance(run, truth.test, lag, centres, points, generator) for lag in LAGS],
@@ -352,8 +373,7 @@ def _window_scores(
             "growth_rate": ((), divergence.growth_rate(apart, interval)),
         }
         if shadows is not None:
-            agree = divergence.match_times(made[:, 0], shadows, interval)
-            scores["divergence"] = (("seed", "draw"), agree)
+            scores |= _agreement(made[:, 0], shadows, interval)
         return xr.Dataset(scores)
 
     return over_runs(forecast, score).assign_coords(lead=forecast.lead)

@@ -230,7 +230,6 @@ def _reference_problems(paper: Mapping, path: kinds.Path) -> Iterator[Problem]:
 def _references(paper: Mapping) -> Iterator[tuple[kinds.Path, str, str]]:
     """(path in the paper, collection, name) of everything that names an entry of a collection."""
     yield from _listed(paper.get("active"), ("active",), "cases")
-    yield from _listed(paper.get("labels"), ("labels",), "cases")
     for case in paper["cases"] if isinstance(paper["cases"], Mapping) else ():
         for *keys, collection in NAMES_IN_A_CASE:
             where = ("cases", case, *keys)

@@ -1,0 +1,159 @@
+"""Trajectories of tokens: generated ones beside the truth, and how fast they part."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
+
+from dalib.plots import curves, style
+
+
+def states(made: xr.Dataset, name: str, temperature: float) -> xr.DataArray:
+    """Centres (..., state) of the tokens `forecast` or `free_run`, of the first training."""
+    tokens = made[name].sel(temperature=temperature, drop=True)
+    tokens = tokens.isel(repeat=0, drop=True) if "repeat" in tokens.dims else tokens
+    return made.centre[tokens.load()]
+
+
+def conditioning(ax: Axes, end: float, text: str = "") -> None:
+    """Shade the time before `end`, of which the tokens are given; `text` says what comes after."""
+    ax.axvspan(0, end, color="#f0f0f0", linewidth=0, zorder=0)
+    ax.axvline(end, color="#707070", linewidth=0.9, linestyle=":", zorder=0.5)
+    across = ax.get_xaxis_transform()
+    ax.text(end, 1.015, text, transform=across, fontsize=7, color="#555555", va="bottom")
+
+
+@style.published
+def trajectories_figure(data: xr.Dataset) -> Figure:
+    """truth and generated (time, state): every component against time, and a projection."""
+    fig = style.figure(style.PAGE, 3.7)
+    names = list(data.state.values)
+    layout = [[name, "plane"] for name in names]
+    axes = fig.subplot_mosaic(layout, width_ratios=[1.85, 1])
+    sources = ("truth", "generated")
+    for name in names:
+        ax = axes[name]
+        conditioning(ax, float(data.conditioning), "generated →" if name == names[0] else "")
+        for source in sources:
+            ax.plot(data.time, data[source].sel(state=name), **_line(source))
+        ax.set_ylabel(f"${name}$")
+        ax.set_xlim(0, float(data.time[-1]))
+        ax.tick_params(labelbottom=name == names[-1])
+    axes[names[-1]].set_xlabel("time (model units)")
+    free = data.sel(time=data.time > float(data.conditioning))
+    for source in sources:
+        across, up = (free[source].sel(state=names[i]) for i in (0, -1))
+        axes["plane"].plot(across, up, **_line(source))
+    axes["plane"].set_xlabel(f"${names[0]}$")
+    axes["plane"].set_ylabel(f"${names[-1]}$")
+    axes["plane"].set_title("after the tokens given", fontsize=7, color="#555555")
+    handles, labels = axes["plane"].get_legend_handles_labels()
+    fig.legend(handles, labels, loc="outside upper center", ncols=2)
+    style.letter([axes[name] for name in (names[0], "plane")])
+    fig.align_ylabels([axes[name] for name in names])
+    return fig
+
+
+def _line(source: str) -> dict:
+    if source == "truth":
+        return {"color": style.BLACK, "linewidth": 1.9, "alpha": 0.35, "label": "truth"}
+    return {"color": style.colour("gpt"), "linewidth": 0.9, "label": "GPT-2, cell centres"}
+
+
+def trajectories_data(
+    truth: xr.Dataset,
+    codes: xr.Dataset,
+    made: xr.Dataset,
+    settings: Mapping,
+    chain: int = 0,
+    length: int = 500,
+) -> xr.Dataset:
+    """truth and generated (time, state): `length` samples of a free run and of what it was given.
+
+    The generated trajectory begins with the centres of the cells given.
+
+    Args:
+        codes: token (seed, time) of the truth.
+        settings: of the forecasts of the case: `context`, and `free_run` with its `start`.
+    """
+    first, context = settings["free_run"]["start"], settings["context"]
+    seed = {"seed": chain % truth.sizes["seed"]}
+    later = states(made, "free_run", 1.0).isel(chain=chain, drop=True)
+    length = min(length, context + later.sizes["time"], truth.sizes["time"] - first)
+    x = truth.x.isel(seed, drop=True).isel(time=slice(first, first + length))
+    given = made.centre[codes.token.isel(seed, drop=True).isel(time=slice(first, first + context))]
+    interval = float(made.time[0])
+    joined = np.concatenate([given.values, later.values])[:length]
+    return xr.Dataset(
+        {
+            "truth": x,
+            "generated": x.copy(data=joined).assign_attrs(long_name="centre of the cell"),
+            "conditioning": ((), interval * context, _model_time("end of the tokens given")),
+        },
+    ).assign_coords(time=("time", interval * np.arange(1, length + 1), _model_time("time")))
+
+
+def _model_time(long_name: str) -> dict[str, str]:
+    return {"units": "1", "long_name": long_name}
+
+
+@style.published
+def distances_figure(data: xr.Dataset) -> Figure:
+    """difference (method, repeat, time), mean distance to the truth, on a logarithmic axis."""
+    fig = style.figure(style.COLUMN, 2.8)
+    ax = fig.add_subplot()
+    end = float(data.conditioning)
+    conditioning(ax, end, "after the tokens given →")
+    for method in data.method.values[::-1]:  # the first on top
+        one = data.difference.sel({"method": method}).dropna("repeat", how="all")
+        if one.sizes["repeat"]:
+            curves.band(ax, data.time, one, "repeat", style.colour(method), _counted(data, method))
+    ax.set_yscale("log")
+    ax.yaxis.set_major_locator(LogLocator(numticks=8))
+    ax.yaxis.set_minor_formatter("")
+    ax.set_xlim(0, float(data.time[-1]))
+    ax.set_xlabel("time (model units)")
+    ax.set_ylabel("mean distance to the truth\n(units of the state)")
+    ax.grid(axis="y")
+    handles, names = ax.get_legend_handles_labels()
+    fig.legend(handles[::-1], names[::-1], loc="outside upper center", ncols=2)
+    return fig
+
+
+def _counted(data: xr.Dataset, method: str) -> str:
+    """The method's name, and how many windows it has where these are not all."""
+    count, most = int(data.windows.sel({"method": method})), int(data.windows.max())
+    return style.label(method) + (f" ({count} of {most} windows)" if count < most else "")
+
+
+def distances_data(
+    generated: xr.Dataset, marks: xr.Dataset, methods: Mapping[str, str], context: int, windows: int
+) -> xr.Dataset:
+    """difference (method, repeat, time), T = 1, from the first token given on.
+
+    Args:
+        generated: scores of generations, difference (method, temperature, [repeat,] lead).
+        marks: scores of the truth, with paired_difference (lead) and paired (seed, start, lead).
+        methods: {method among the scores: its name in the figure}; those not there are left out.
+        context: tokens given.
+    """
+    there = [m for m in methods if m in generated.method]
+    apart = generated.difference.sel(temperature=1.0, drop=True).sel({"method": there})
+    apart = apart.assign_coords(method=[methods[m] for m in there])
+    apart = apart if "repeat" in apart.dims else apart.expand_dims(repeat=[0])
+    paired = marks.paired_difference.expand_dims(method=["paired"], repeat=apart.repeat[:1])
+    both = xr.concat([apart, paired], "method", join="outer", combine_attrs="override")
+    pairs = int((marks.paired >= 0).all("lead").sum())
+    interval = float(apart.lead[0])
+    described = {"units": "1", "long_name": "mean distance to the truth"}
+    names = {"units": "1", "long_name": "windows in the mean"}
+    return xr.Dataset(
+        {
+            "difference": both.rename(lead="time").assign_attrs(described),
+            "windows": ("method", [*[windows] * len(there), pairs], names),
+            "conditioning": ((), interval * context, _model_time("end of the tokens given")),
+        },
+    ).assign_coords(time=("time", interval * context + apart.lead.values, _model_time("time")))

@@ -1,0 +1,90 @@
+import pytest
+import torch
+
+from dalib.forecasters.gpt import GPTForecaster
+from dalib.nets.gpt import GPT
+from dalib.streams import Streams, stream
+
+
+def forecaster(repeats=1, context=10) -> GPTForecaster:
+    generator = Streams(tuple(stream("w", r) for r in range(repeats)))
+    network = GPT(20, repeats, 2, 16, 2, context, generator=generator)
+    with torch.no_grad():
+        network.tokens.mul_(20)  # sharper choices than those of small first weights
+    return GPTForecaster(network)
+
+
+@pytest.fixture
+def past():
+    return torch.randint(20, (3, 8), generator=torch.Generator().manual_seed(3))
+
+
+def full_passes(network: GPT, past: torch.Tensor, steps: int) -> torch.Tensor:
+    """Greedy generation that reads everything anew for every token."""
+    keep = network.context // 2
+    sequence = past[:, -keep:]
+    kept = sequence
+    with torch.no_grad():
+        for _ in range(steps):
+            if kept.shape[1] > network.context:
+                kept = sequence[:, -keep:]
+            token = network.logits(network(kept[None]))[0, :, -1].argmax(-1, keepdim=True)
+            sequence, kept = torch.cat([sequence, token], 1), torch.cat([kept, token], 1)
+    return sequence[:, -steps:]
+
+
+@pytest.mark.parametrize("context", [10, 11, 2])
+def test_with_a_cache_the_same_tokens_follow_as_without_across_refills(past, context):
+    own = forecaster(context=context)
+    found = own.generate(past, 40, 0.0, None)
+    assert torch.equal(found[0], full_passes(own.network, past, 40))
+
+
+def test_each_case_has_its_own_temperature(past):
+    own = forecaster()
+    mixed = own.generate(past, 15, torch.tensor([0.0, 1.0, 0.0]), stream("g"))
+    greedy = own.generate(past, 15, 0.0, None)
+    assert torch.equal(mixed[0, [0, 2]], greedy[0, [0, 2]])
+    assert not torch.equal(mixed[0, 1], greedy[0, 1])
+
+
+def test_the_first_token_has_the_law_of_the_softmax():
+    own = forecaster()
+    past = torch.zeros(4000, 1, dtype=torch.int64)
+    drawn = own.generate(past, 1, 2.0, stream("g")).flatten()
+    with torch.no_grad():
+        z = own.network.logits(own.network(past[None, :1]))[0, 0, -1]
+    p = torch.softmax(z / 2, -1)
+    share = torch.bincount(drawn, minlength=20) / len(drawn)
+    assert (share - p).abs().max() < 4 * (p * (1 - p) / len(drawn)).sqrt().max()
+
+
+def test_repeats_generate_what_each_does_alone(past):
+    both = forecaster(repeats=2)
+    found = both.generate(past, 12, 0.0, None)
+    assert found.shape == (2, 3, 12)
+    for r in range(2):
+        one = forecaster(repeats=1)
+        state = {name: value[r : r + 1] for name, value in both.network.state_dict().items()}
+        one.network.load_state_dict(state)
+        assert torch.equal(one.generate(past, 12, 0.0, None)[0], found[r])
+
+
+def test_log_prob_is_the_logarithm_of_the_softmax(past):
+    own = forecaster()
+    with torch.no_grad():
+        logits = own.network.logits(own.network(past[None, :, :-1]))
+    expected = logits.log_softmax(-1)[0].gather(-1, past[:, 1:, None])[..., 0]
+    torch.testing.assert_close(own.log_prob(past)[0], expected)
+
+
+def test_draws_follow_from_the_generator_and_leave_the_global_state_alone(past):
+    own, state = forecaster(), torch.get_rng_state()
+    first = own.generate(past, 20, 1.0, stream("g"))
+    assert torch.equal(own.generate(past, 20, 1.0, stream("g")), first)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_temperature_below_zero_is_refused(past):
+    with pytest.raises(ValueError, match="temperature"):
+        forecaster().generate(past, 3, -0.5, stream("g"))
