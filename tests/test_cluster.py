@@ -158,10 +158,31 @@ def test_the_loss_of_the_controller_and_its_return_are_told_once(monkeypatch, ca
     monkeypatch.setattr(cluster, "partitions", lambda: next(answers))
     monkeypatch.setattr(cluster, "LISTEN_EVERY", 0.0)
     with pytest.raises(StopIteration):  # there are no more answers
-        cluster.listen()
+        cluster.listen({})
     lost, back = capsys.readouterr().err.splitlines()
     assert lost.startswith("Slurm does not answer. The jobs that are submitted go on")
     assert back == "Slurm answers again"
+
+
+NODES = (
+    "Nodes required for job are DOWN, DRAINED or reserved for jobs in higher priority partitions"
+)
+
+
+def test_jobs_that_no_node_can_take_are_told_once_and_again_when_the_reason_changes(
+    monkeypatch, capsys
+):
+    queues = iter(
+        [f"7|{NODES}\n8|{NODES}\n9|held\n", f"7|{NODES}\n", "7|Resources\n", "8|JobHeldAdmin\n"]
+    )
+    monkeypatch.setattr(cluster, "partitions", lambda: {"cpu"})
+    monkeypatch.setattr(cluster, "answer", lambda *_: next(queues))
+    monkeypatch.setattr(cluster, "LISTEN_EVERY", 0.0)
+    with pytest.raises(StopIteration):
+        cluster.listen({"3": cluster.Job("train", "7"), "4": cluster.Job("train", "8")})
+    down, held = capsys.readouterr().err.splitlines()
+    assert down.startswith(f"jobs do not start: {NODES}. This run waits; `sinfo -R` tells which")
+    assert held.startswith("jobs do not start: JobHeldAdmin. ")
 
 
 def test_both_profiles_decide_alike_what_is_stale_and_leave_the_rest_to_the_site():

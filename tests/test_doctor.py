@@ -1,6 +1,7 @@
 """The doctor names each planted fault with cause and remedy, and finds nothing where is nothing."""
 
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -14,6 +15,7 @@ from dalib.workflow import __main__, audit, doctor, locks, provenance, unlock
 from dalib.workflow.store import Store
 
 ROOT = Path(__file__).parents[1]
+SLURM = doctor.slurm
 RESULT = Path("results/smoke/toy/a/x.txt")
 
 
@@ -29,7 +31,7 @@ def project(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DALIB_CACHE", ".cache/stages")
     monkeypatch.setattr(doctor, "FREE_GB", 0.0)
-    monkeypatch.setattr(doctor, "slurm", lambda: [])
+    monkeypatch.setattr(doctor, "slurm", lambda: [])  # it answers
     for name in ("config.yaml", "pyproject.toml"):
         shutil.copy(ROOT / name, name)
     shutil.copytree(ROOT / "config", "config")
@@ -143,6 +145,21 @@ def test_a_controller_that_does_not_answer_is_named():
     assert finding.what == "Slurm does not answer: Unable to contact slurm controller"
     assert list(doctor.slurm([sys.executable, "-c", ""])) == []
     assert list(doctor.slurm(["no-such-program"])) == []
+
+
+def test_programs_of_slurm_that_nobody_set_up_are_no_fault(project, monkeypatch, capsys):
+    for name in ("sinfo", "squeue"):
+        io.write_text(f"bin/{name}", "#!/bin/sh\necho no controller >&2\nexit 1\n")
+        Path(f"bin/{name}").chmod(0o755)
+    monkeypatch.setenv("PATH", "bin:" + os.environ["PATH"])
+    monkeypatch.setattr(doctor, "slurm", SLURM)
+    monkeypatch.setattr(doctor, "SLURM_CONF", Path("slurm.conf"))
+    monkeypatch.delenv("SLURM_CONF", raising=False)
+    assert doctor.main(Path("."), {}) == 0
+    assert capsys.readouterr().out.startswith("Slurm is installed and not set up here: ")
+    Path("slurm.conf").touch()
+    assert doctor.main(Path("."), {}) == 1
+    assert "Slurm does not answer: no controller" in capsys.readouterr().out
 
 
 def test_a_full_disk_is_named(project, monkeypatch):

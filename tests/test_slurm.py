@@ -7,11 +7,12 @@ cluster" shows it, and a toy workflow whose jobs are killed, cancelled, and run 
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -31,7 +32,7 @@ SCRIPTS = Path(__file__).with_name("slurm")
 README = (ROOT / "README.md").read_text()
 CHAPTER = README.partition("\n## On a cluster\n")[2].partition("\n## ")[0]
 ASK_SOON = ["--slurm-init-seconds-before-status-checks", "2"]  # the profile waits longer
-MINUTES = 60
+PATIENCE = 200  # seconds; whatever takes longer is ended, and what it said is shown
 
 TOY = """
 import sys
@@ -77,6 +78,7 @@ SLEEP = """
 import time
 from pathlib import Path
 
+Path(f"{snakemake.rule}.begun").touch()
 time.sleep(float(Path("seconds").read_text()))
 Path(snakemake.output[0]).write_text("done")
 """
@@ -99,7 +101,10 @@ class Cluster:
             pytest.skip("the daemons of Slurm can only be started by root")
         options = ["--cpus", "16", "--memory", "32000", "--gpus", "1"]  # make-believe, all of it
         done = subprocess.run(
-            [SCRIPTS / "start-slurm", self.folder, *options], capture_output=True, text=True
+            [SCRIPTS / "start-slurm", self.folder, *options],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
         )
         if "install-slurm:" in done.stderr:
             pytest.skip(done.stderr.strip().splitlines()[-1])
@@ -107,14 +112,28 @@ class Cluster:
 
     def stop(self) -> None:
         for run in self.runs:
-            run.process.kill()  # nothing is left of it unless a test has failed
-            run.process.wait()
-        subprocess.run([SCRIPTS / "stop-slurm", self.folder, "--purge"], check=True)
+            if run.process.poll() is None:  # a test has failed
+                run.kill()
+        stop = [SCRIPTS / "stop-slurm", self.folder, "--purge"]
+        subprocess.run(stop, check=True, timeout=PATIENCE)
 
     def ask(self, *command: str) -> str:
-        return subprocess.run(
-            command, env=self.environment, check=True, capture_output=True, text=True
-        ).stdout
+        done = subprocess.run(
+            command, env=self.environment, capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def lose_controller(self) -> None:
+        """Kill it, and bring it back later: what it knew by then is on disk, as seconds later."""
+        jobs = self.ask("squeue", "-ho", "%i", "--states=RUNNING").split()
+        known, asked = self.folder / "state/job_state", time.time()
+        for job in jobs:  # else it would be written only when the next job changes
+            self.ask("scontrol", "update", f"JobId={job}", "AdminComment=seen")
+        wait(lambda: known.stat().st_mtime > asked, "the controller saves nothing")
+        os.kill(int((self.folder / "slurmctld.pid").read_text()), signal.SIGKILL)
+        time.sleep(5)
+        self.start()
 
     def processes(self) -> list[str]:
         """Every process that was started for this cluster: its daemons, their steps, its jobs."""
@@ -127,18 +146,32 @@ class Cluster:
 
     def running(self, rule: str) -> str:
         """Wait until the job of `rule` runs; its number."""
-        for _ in range(2 * MINUTES):
-            jobs = re.findall(rf"(\d+) RUNNING rule_{rule}", self.ask("squeue", "-ho", "%i %T %k"))
-            if jobs:
-                return jobs[0]
-            time.sleep(1)
-        raise AssertionError(f"{rule} does not run:\n{self.ask('squeue')}")
+
+        def jobs() -> list[str]:
+            queue = self.ask("squeue", "-ho", "%i %T %k")
+            return re.findall(rf"(\d+) RUNNING rule_{rule}", queue)
+
+        wait(jobs, f"{rule} does not run")
+        return jobs()[0]
+
+    def trouble(self) -> str:
+        """What the cluster says when a test waits in vain."""
+        log = content(self.folder / "log/slurmctld.log").decode()[-2000:]
+        return "\n".join([self.ask("sinfo", "-N", "-o", "%N %T %E"), self.ask("squeue"), log])
 
     def states(self, said: str) -> list[str]:
         """How the jobs of the run that printed `said` ended, from the job completion log."""
         run = re.search(r"SLURM run ID: (\S+)", said)[1]
         log = (self.folder / "log/jobcomp.log").read_text()
         return re.findall(rf"Name={run} JobState=(\w+)", log)
+
+
+def wait(condition: Callable[[], object], otherwise: str) -> None:
+    """Until `condition` holds, for a while."""
+    until = time.monotonic() + PATIENCE / 2
+    while not condition():
+        assert time.monotonic() < until, otherwise
+        time.sleep(0.5)
 
 
 def content(file: Path) -> bytes:
@@ -152,7 +185,7 @@ class Run:
     """A command under way in `folder`, its output in a file."""
 
     def __init__(self, cluster: Cluster, folder: Path, command: list[str]):
-        self.output = folder / "said.txt"
+        self.cluster, self.output = cluster, folder / "said.txt"
         with self.output.open("w") as said:
             self.process = subprocess.Popen(
                 command,
@@ -167,12 +200,18 @@ class Run:
     def end(self, code: int) -> str:
         """Wait for it; what it printed."""
         try:
-            ended = self.process.wait(timeout=8 * MINUTES)
-        finally:
-            self.process.kill()
+            ended = self.process.wait(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            ended = f"no end within {PATIENCE} s\n{self.cluster.trouble()}"
+            self.kill()
         said = self.output.read_text()
-        assert ended == code, said[-5000:]
+        assert ended == code, f"{said[-5000:]}\n{ended}"
         return said
+
+    def kill(self) -> None:
+        """The process and all that it has started."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
 
 
 def shown(language: str) -> str:
@@ -213,13 +252,16 @@ def toy(dkf, tmp_path_factory) -> Path:
     return folder
 
 
-def submit_toy(cluster: Cluster, folder: Path) -> Run:
-    return Run(cluster, folder, ["snakemake", "--workflow-profile", "profiles/slurm", *ASK_SOON])
+def submit_toy(cluster: Cluster, folder: Path, *options: str) -> Run:
+    command = ["snakemake", "--workflow-profile", "profiles/slurm", *ASK_SOON, *options]
+    return Run(cluster, folder, command)
 
 
 def test_a_job_that_is_killed_or_cancelled_is_explained_and_retried_with_more(cluster, toy):
     run = submit_toy(cluster, toy)
     cluster.ask("scancel", cluster.running("sleeper"))
+    soon = "EndTime=now+10seconds"  # instead of its minute
+    cluster.ask("scontrol", "update", f"JobId={cluster.running('late')}", soon)
     said = run.end(code=1)
     assert (toy / "hungry.txt").exists()
     log = re.escape(f"{toy}/results/slurm_logs/rule_")
@@ -234,13 +276,13 @@ def test_a_job_that_is_killed_or_cancelled_is_explained_and_retried_with_more(cl
 
 def test_paper_dkf_on_the_cluster_is_the_same_byte_for_byte(cluster, dkf, tmp_path):
     project, run = dkf
+    local = Project(tmp_path / "local")
+    Run(cluster, local.folder, ["snakemake", "--cores=2", "--config", "scale=smoke"]).end(code=0)
     said = run.end(code=0)
     submitted, jobs = map(int, re.search(r"submits (\d+) jobs instead of (\d+)", CHAPTER).groups())
     assert project.counts(said) == {"computed": jobs, "reused": 0, "failed": 0}
     assert cluster.states(said) == submitted * ["COMPLETED"]
 
-    local = Project(tmp_path / "local")
-    assert local.snakemake().returncode == 0
     there, here = project.results(), local.results()
     assert there.keys() == here.keys()
     assert [path for path in here if here[path] != there[path]] == []
@@ -248,13 +290,13 @@ def test_paper_dkf_on_the_cluster_is_the_same_byte_for_byte(cluster, dkf, tmp_pa
 
 def test_a_new_run_resumes_and_survives_the_loss_of_the_controller(cluster, toy, dkf):
     (toy / "seconds").write_text("15")
+    for file in toy.glob("*.begun"):
+        file.unlink()
     run = submit_toy(cluster, toy)
-    cluster.running("sleeper")
-    cluster.running("late")
-    time.sleep(3)  # the controller saves what it knows
-    os.kill(int((cluster.folder / "slurmctld.pid").read_text()), 9)
-    time.sleep(5)
-    cluster.start()
+    for rule in ("sleeper", "late"):
+        cluster.running(rule)
+        wait((toy / f"{rule}.begun").exists, f"{rule} does not begin")
+    cluster.lose_controller()
     said = run.end(code=0)
     assert sorted(cluster.states(said)) == ["COMPLETED", "COMPLETED"]
     assert "hungry" not in re.findall(r"^rule (\w+):", said, re.MULTILINE)
@@ -262,14 +304,11 @@ def test_a_new_run_resumes_and_survives_the_loss_of_the_controller(cluster, toy,
 
 
 def test_a_partition_that_is_not_there_is_named_once_for_all_jobs(cluster, toy):
-    for name in ("hungry.txt", "late.txt"):
-        (toy / name).unlink(missing_ok=True)
     nowhere = ["--default-resources", "slurm_partition=nowhere", "--groups", "late=group"]
-    command = ["snakemake", "--workflow-profile", "profiles/slurm", *ASK_SOON, *nowhere]
-    said = Run(cluster, toy, [*command, "--retries", "0"]).end(code=1)
+    said = submit_toy(cluster, toy, "--forceall", *nowhere, "--retries", "0").end(code=1)
     message = "Slurm has no partition 'nowhere'; it has: main, short. Set slurm_partition in your"
     assert said.count(f"\n{message}") == 1
-    assert f"\n  {message} profile (2 submissions)" in said
+    assert f"\n  {message} profile (3 submissions)" in said
 
 
 def test_without_slurm_nothing_is_submitted_and_one_paragraph_says_why(tmp_path):
@@ -289,10 +328,7 @@ def test_stopping_a_cluster_ends_its_jobs_and_leaves_no_process():
     cluster = Cluster(Path(tempfile.mkdtemp(prefix="slurm-", dir="/tmp")))
     cluster.start()
     cluster.ask("sbatch", "--output=/dev/null", "--mem=100", "--wrap", "sleep 600")
-    for _ in range(20):
-        if "RUNNING" in cluster.ask("squeue", "-ho", "%T"):
-            break
-        time.sleep(0.5)
+    wait(lambda: "RUNNING" in cluster.ask("squeue", "-ho", "%T"), "the job does not run")
     assert len(cluster.processes()) >= 4  # munged, slurmctld, slurmd, the job
     cluster.stop()
     assert cluster.processes() == [] and not cluster.folder.exists()

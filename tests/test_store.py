@@ -10,7 +10,7 @@ import time
 import pytest
 
 from dalib import io
-from dalib.workflow import locks, provenance, prune, store
+from dalib.workflow import audit, locks, provenance, prune, store
 from dalib.workflow.store import Store, StoreError
 
 
@@ -111,6 +111,18 @@ def test_pruning_drops_what_was_not_used_for_longest_and_never_what_is_in_use(pl
     assert [place.object(sha).exists() for sha in shas] == [True, True, False, False]
     assert [place.record(name) is None for name in "abcd"] == [False, False, True, True]
     assert prune.prune(place, 0, wanted=set(shas)) == 0
+
+
+def test_pruning_by_hand_forgets_what_was_put_aside_long_ago(place, capsys):
+    root = place.directory.parent
+    for name in ("old", "new"):
+        io.write_text(root / audit.ASIDE / name / "results/a.txt", "x" * 10**7)
+    long_ago = time.time() - prune.KEPT_ASIDE - 1
+    os.utime(root / audit.ASIDE / "old", (long_ago, long_ago))
+    assert prune.main(root, keep_gb=1) == 0
+    said = capsys.readouterr().out.splitlines()[-1]
+    assert said.startswith(".cache/aside: 0.01 GB older than 30 days removed, 0.01 GB kept; ")
+    assert [folder.name for folder in (root / audit.ASIDE).iterdir()] == ["new"]
 
 
 def test_present_results_keep_their_objects(place):

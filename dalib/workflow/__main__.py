@@ -22,7 +22,7 @@ VERBS = {
     "explain": "the code a stage really uses, and what changed since its results were made",
     "audit": "put away results that are not what their record says",
     "verify": "hash every result again",
-    "prune": "keep the store below cache.keep_gb",
+    "prune": "keep the store below cache.keep_gb, forget what was put aside long ago",
     "unlock": "clear the locks of dead runs",
     "doctor": "look for what is wrong, with cause and remedy",
 }

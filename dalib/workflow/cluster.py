@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +35,11 @@ REFUSALS = {  # words of sbatch: what to do
     r"contact|connect|timed out": "the controller does not answer; jobs that are submitted go on "
     "without it: run again when `sinfo` answers",
 }
+STUCK = re.compile("DOWN|DRAIN|NotAvail|held", re.IGNORECASE)  # reasons of squeue
+LOST = (
+    "Slurm does not answer. The jobs that are submitted go on without its controller, and this "
+    "run waits for it, for up to an hour; `sinfo` tells when it is back"
+)
 SUBMITTED = re.compile(r"^Job (\S+) has been submitted with SLURM jobid (\d+) \(log: (.*)\)\.$")
 REFUSED = re.compile(r"sbatch failed\. The error message was '(.*?)'\.\n", re.DOTALL)
 LOG_TAIL = 20_000  # bytes of a job's log that are searched
@@ -85,7 +90,7 @@ class Watch(logging.Handler):
         self.jobs: dict[str, Job] = {}  # by Snakemake's number, or its name of a group
         self.named: dict[int, tuple[str, str]] = {}  # name and partition of each job
         self.refused: dict[str, int] = {}  # message: how many jobs it met
-        self.listener = threading.Thread(target=listen, daemon=True)
+        self.listener = threading.Thread(target=listen, args=[self.jobs], daemon=True)
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -155,30 +160,45 @@ class Watch(logging.Handler):
             yield f"  {message} ({count} submissions)"
 
 
-def listen() -> None:
-    """Say when the controller is lost and when it is back; Snakemake waits for it in silence."""
-    there = True
+def listen(jobs: Mapping[str, Job]) -> None:
+    """Say for what Snakemake waits in silence: the controller, nodes that are down."""
+    there, told = True, ""
     while True:
         time.sleep(LISTEN_EVERY)
-        if there == bool(partitions()):
-            continue
-        there = not there
-        say(
-            "Slurm answers again"
-            if there
-            else "Slurm does not answer. The jobs that are submitted go on without its controller, "
-            "and this run waits for it, for up to an hour; `sinfo` tells when it is back"
-        )
+        if there != bool(partitions()):
+            there = not there
+            say("Slurm answers again" if there else LOST)
+        waiting = stuck({job.id for job in jobs.values()})
+        if waiting and waiting != told:
+            say(waiting)
+        told = waiting
+
+
+def stuck(ids: Collection[str]) -> str:
+    """What keeps jobs of these numbers from starting with nothing ahead of them; "" if nothing."""
+    queue = answer("squeue", "--noheader", "--me", "--states=PENDING", "--format=%i|%r")
+    lines = [line.partition("|") for line in queue.splitlines()]
+    reasons = {reason for job, _, reason in lines if job in ids and STUCK.search(reason)}
+    if not reasons:
+        return ""
+    return (
+        f"jobs do not start: {'; '.join(sorted(reasons))}. This run waits; `sinfo -R` tells which "
+        "nodes are out and why, `scontrol show job` about one that is held. Ask the cluster's "
+        "administrators, or stop with Ctrl-C and run again later"
+    )
 
 
 def partitions() -> set[str]:
     """The partitions of this cluster; none if it does not answer."""
-    command = ["sinfo", "--noheader", "--format=%R"]
+    return set(answer("sinfo", "--noheader", "--format=%R").split())
+
+
+def answer(*command: str) -> str:
+    """What Slurm says; "" if it says nothing."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+        return subprocess.run(command, capture_output=True, text=True, timeout=20).stdout
     except (OSError, subprocess.TimeoutExpired):
-        return set()
-    return set(done.stdout.split())
+        return ""
 
 
 def values(wildcards: dict[str, str]) -> str:
@@ -187,12 +207,8 @@ def values(wildcards: dict[str, str]) -> str:
 
 def state(slurm_id: str) -> dict[str, str]:
     """What the controller knows of a job, by its own names; {} if it does not answer."""
-    command = ["scontrol", "show", "job", slurm_id, "--oneliner"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
-        return {}
-    return dict(re.findall(r"(\w+)=(\S*)", done.stdout))
+    said = answer("scontrol", "show", "job", slurm_id, "--oneliner")
+    return dict(re.findall(r"(\w+)=(\S*)", said))
 
 
 def tail(log: Path) -> str:

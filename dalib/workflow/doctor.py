@@ -5,6 +5,7 @@ Every finding names its cause and its remedy.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -22,6 +23,7 @@ from dalib.workflow.stage import WRITING, gpus, torch_has_cuda
 from dalib.workflow.store import Store, StoreError, directory
 
 FREE_GB = 2.0
+SLURM_CONF = Path("/etc/slurm/slurm.conf")  # unless the variable SLURM_CONF names another
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ def main(root: Path, overrides: dict[str, Any]) -> int:
     """Print every finding; 0 if there is none."""
     findings = list(diagnose(root, overrides))
     print(*findings, sep="\n", end="\n" if findings else "")
+    if shutil.which("sinfo") and not has_slurm():
+        print("Slurm is installed and not set up here: make slurm is not for this machine")
     print(f"{len(findings)} findings" if findings else "nothing found")
     return 1 if findings else 0
 
@@ -58,7 +62,8 @@ def diagnose(root: Path, overrides: dict[str, Any]) -> Iterator[Finding]:
     yield from results(root)
     for wanted in {config.get("device", "cpu"), *config.get("devices", {}).values()}:
         yield from device(wanted)
-    yield from slurm()
+    if has_slurm():
+        yield from slurm()
 
 
 def environment(root: Path) -> Iterator[Finding]:
@@ -134,7 +139,7 @@ def disk(folders: Iterable[Path]) -> Iterator[Finding]:
             yield Finding(
                 f"{free:.1f} GB free for {folder}",
                 "results, the store and what was put aside share the disk",
-                "make cache-prune; remove .cache/aside; or set cache.dir to another disk",
+                f"make cache-prune; remove {audit.ASIDE}; or set cache.dir to another disk",
             )
 
 
@@ -182,6 +187,11 @@ def device(wanted: str) -> Iterator[Finding]:
             "torch was installed from a source of CPU wheels",
             f"pip install --force-reinstall torch=={torch.partition('+')[0]}",
         )
+
+
+def has_slurm() -> bool:
+    """Whether this machine belongs to a cluster; the programs alone are easily installed."""
+    return "SLURM_CONF" in os.environ or SLURM_CONF.exists() or not list(slurm())
 
 
 def slurm(command: Sequence[str] = ("sinfo", "--noheader")) -> Iterator[Finding]:

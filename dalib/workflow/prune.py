@@ -1,27 +1,48 @@
-"""Keep the store below its limit: what was not used for longest goes first."""
+"""Keep the store below its limit: what was not used for longest goes first. What was put aside goes
+after a while.
+"""
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from dalib.workflow import provenance
-from dalib.workflow.audit import dead_parts
+from dalib.workflow.audit import ASIDE, dead_parts
 from dalib.workflow.store import Store, directory
 
 GB = 1e9
 KEPT_RUNS = 100
 DAY = 86400.0
 KEPT_CHECKPOINTS = 30 * DAY  # a job that was not continued for so long will not be
+KEPT_ASIDE = 30 * DAY
 
 
 def main(root: Path, keep_gb: float) -> int:
     """Prune and say how much went."""
     freed, left = limit(root, keep_gb)
     print(f"{directory()}: {freed / GB:.2f} GB removed, {left / GB:.2f} GB kept")
+    freed, left = forget(root / ASIDE)
+    if freed or left:
+        kept, days = f"{left / GB:.2f} GB kept; rm -r {ASIDE} removes that too", KEPT_ASIDE / DAY
+        print(f"{ASIDE}: {freed / GB:.2f} GB older than {days:.0f} days removed, {kept}")
     return 0
+
+
+def forget(aside: Path) -> tuple[int, int]:
+    """Remove what was put aside long ago; bytes freed and left."""
+    freed = left = 0
+    for folder in aside.glob("*"):
+        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        if time.time() - folder.stat().st_mtime > KEPT_ASIDE:
+            shutil.rmtree(folder)
+            freed += size
+        else:
+            left += size
+    return freed, left
 
 
 def limit(root: Path, keep_gb: float) -> tuple[int, int]:
@@ -53,7 +74,7 @@ def prune(store: Store, keep_gb: float, wanted: set[str]) -> int:
     for state in list(store.directory.glob("checkpoints/*/*")):
         with suppress(FileNotFoundError):
             if time.time() - state.stat().st_mtime > KEPT_CHECKPOINTS:
-                state.unlink()
+                drop(state)
     for old in sorted((store.directory / "runs").glob("*.jsonl"))[:-KEPT_RUNS]:
         drop(old)
     return freed
