@@ -20,7 +20,7 @@ setup: .venv/.ok
 	$(bin)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
 	@touch $@
 
-test: setup
+test: setup .venv/.slurm
 	$(bin)/pytest
 
 test-slurm: setup .venv/.slurm
@@ -32,6 +32,7 @@ accuracy: setup
 bench: setup
 	$(bin)/python -m benchmarks.lorenz96_enkf
 	$(bin)/python -m benchmarks.particle
+	$(bin)/python -m benchmarks.gpt_speed
 
 chaos: setup
 	$(bin)/pytest -m chaos

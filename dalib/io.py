@@ -118,6 +118,11 @@ def read_scores(paths: Sequence[str | Path]) -> dict[str, xr.Dataset]:
     }
 
 
+def read_text(path: str | Path) -> str:
+    """The text in a file."""
+    return Path(path).read_text(encoding="utf-8")
+
+
 def read_yaml(path: str | Path) -> Any:
     """Plain values of a YAML file."""
     import yaml

@@ -311,6 +311,38 @@ def model_of(collection, wildcard):
     return weights
 
 
+def codec_shown(paper, case, suffix=""):
+    """The codec of the column that figures show of a case, or its tokens."""
+    column = config[paper]["columns"][config[paper]["shown"][case]]
+    return f"results/{config['scale']}/{paper}/{case}/codecs/{column['cells']}{suffix}.nc"
+
+
+def forecasts_shown(paper, case, *roles):
+    """Forecasts of the methods under `roles` of that column, as far as the case runs them."""
+    column = config[paper]["columns"][config[paper]["shown"][case]]
+    files = results_of(paper, case, "forecasts")
+    return [path for role in roles for path in files.get(column[role], [])]
+
+
+def histories_of(paper):
+    """What the training of the models of a paper's columns left behind, in the active cases."""
+    columns = [c for c in config[paper]["columns"].values() if "network" in c]
+    return [
+        path
+        for column in columns
+        if column["generated"] in results_of(paper, column["case"], "forecasts")
+        and column["case"] in config[paper]["active"]
+        for path in model_files(paper, column["case"], column["network"], ".history")
+    ]
+
+
+def sizes_of_updates(paper):
+    """Sections of a spec: how many windows of how many tokens each model sees in an update."""
+    models = config[paper]["models"]
+    batch = {f"batch_{name}": f"{paper}.models.{name}.training.batch" for name in models}
+    return batch | {f"context_{name}": f"{paper}.models.{name}.network.context" for name in models}
+
+
 def start():
     """Refuse to start where no job could be submitted."""
     problem = cluster.problem(workflow.executor_plugin.name)

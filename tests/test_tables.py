@@ -3,7 +3,8 @@
 import numpy as np
 import xarray as xr
 
-from dalib import tables
+from dalib.tables import methods as tables
+from dalib.tables import text
 
 
 def analyses():
@@ -53,14 +54,12 @@ def test_generalisation_needs_both_no_equations_and_equal_scores():
 
 
 def test_markdown_has_a_column_for_each_key_and_numbers_on_the_right():
-    text = tables.markdown([{"a": "x", "b": 0.123456}, {"a": "y", "b": float("nan")}])
-    assert text == "| a | b |\n| --- | ---: |\n| x | 0.1235 |\n| y |  |\n"
+    written = text.markdown([{"a": "x", "b": 0.123456}, {"a": "y", "b": float("nan")}])
+    assert written == "| a | b |\n| --- | ---: |\n| x | 0.1235 |\n| y |  |\n"
 
 
 def test_csv_quotes_commas_and_ends_lines_the_same_everywhere():
-    assert tables.csv([{"a": "x, y", "b": 2}, {"a": 'z"', "b": None}]) == (
-        'a,b\n"x, y",2\n"z""",\n'
-    )
+    assert text.csv([{"a": "x, y", "b": 2}, {"a": 'z"', "b": None}]) == ('a,b\n"x, y",2\n"z""",\n')
 
 
 def test_the_wide_table_holds_every_number_beside_both_marks():

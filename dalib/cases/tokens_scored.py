@@ -10,7 +10,8 @@ from torch import Tensor
 from dalib import arrays, build
 from dalib.cases.tokens import starts_of, windows_after, windows_before
 from dalib.lyapunov import lyapunov_spectrum
-from dalib.scores.tokens import score_codecs, score_generations, score_shadows
+from dalib.scores.codecs import score_codecs, score_shadows
+from dalib.scores.generations import score_generations
 from dalib.shadows import shadows, spread_of
 from dalib.streams import stream
 
@@ -32,6 +33,7 @@ def codecs(sections: Mapping, inputs: Mapping) -> xr.Dataset:
         settings,
         exponent,
         build.interval(case),
+        inputs["truth"].x.values,
         _jacobian(case),
         np.random.default_rng(0),
     )
@@ -66,6 +68,7 @@ def forecasts(sections: Mapping, inputs: Mapping) -> xr.Dataset:
         after,
         _jacobian(case),
         build.interval(case),
+        np.random.default_rng(0),
     )
 
 

@@ -1,6 +1,6 @@
 """How well the next token is predicted: learning curves beside what the loss cannot pass."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import xarray as xr
@@ -108,6 +108,7 @@ def losses_data(
     marks: Mapping[str, xr.Dataset],
     generated: Mapping[str, xr.Dataset],
     columns: Mapping[str, Mapping],
+    names: Sequence[str],
     settings: Mapping,
 ) -> xr.Dataset:
     """training, held_out (model, repeat, check) and tokens_seen (model, check), with their marks.
@@ -120,9 +121,10 @@ def losses_data(
         histories: {model: history}.
         marks: {case/codecs: scores of the truth}; `generated`: {case/forecasts: scores}.
         columns: of the table, each with `label`, `case`, `cells`, `network` and `generated`.
+        names: of the columns, in their order.
         settings: `batch_<model>` and `context_<model>`, whose product is the tokens of an update.
     """
-    shown = [c for c in columns.values() if c.get("network") in histories]
+    shown = [columns[name] for name in names if columns[name].get("network") in histories]
     found = []
     for column in shown:
         model, truth = column["network"], marks[f"{column['case']}/codecs"]

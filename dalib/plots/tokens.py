@@ -91,13 +91,9 @@ def trajectories_data(
         {
             "truth": x,
             "generated": x.copy(data=joined).assign_attrs(long_name="centre of the cell"),
-            "conditioning": ((), interval * context, _model_time("end of the tokens given")),
+            "conditioning": ((), interval * context, _text("end of the tokens given")),
         },
-    ).assign_coords(time=("time", interval * np.arange(1, length + 1), _model_time("time")))
-
-
-def _model_time(long_name: str) -> dict[str, str]:
-    return {"units": "1", "long_name": long_name}
+    ).assign_coords(time=("time", interval * np.arange(1, length + 1), _text("time")))
 
 
 @style.published
@@ -130,30 +126,38 @@ def _counted(data: xr.Dataset, method: str) -> str:
 
 
 def distances_data(
-    generated: xr.Dataset, marks: xr.Dataset, methods: Mapping[str, str], context: int, windows: int
+    generated: xr.Dataset, marks: xr.Dataset, column: Mapping, context: int
 ) -> xr.Dataset:
-    """difference (method, repeat, time), T = 1, from the first token given on.
+    """difference (method, repeat, time), T = 1, after the tokens given; NaN: not repeated.
+
+    windows (method) are those in the mean.
 
     Args:
         generated: scores of generations, difference (method, temperature, [repeat,] lead).
-        marks: scores of the truth, with paired_difference (lead) and paired (seed, start, lead).
-        methods: {method among the scores: its name in the figure}; those not there are left out.
+        marks: scores of the truth, paired_difference (lead) and paired (seed, start, lead).
+        column: methods by their part, `generated` and `chain`; those not there are left out.
         context: tokens given.
     """
-    there = [m for m in methods if m in generated.method]
-    apart = generated.difference.sel(temperature=1.0, drop=True).sel({"method": there})
-    apart = apart.assign_coords(method=[methods[m] for m in there])
+    names = {column["generated"]: "gpt", column["chain"]: "markov"}
+    names = {method: name for method, name in names.items() if method in generated.method}
+    apart = generated.difference.sel(temperature=1.0, drop=True).sel({"method": list(names)})
+    apart = apart.assign_coords(method=list(names.values()))
     apart = apart if "repeat" in apart.dims else apart.expand_dims(repeat=[0])
     paired = marks.paired_difference.expand_dims(method=["paired"], repeat=apart.repeat[:1])
     both = xr.concat([apart, paired], "method", join="outer", combine_attrs="override")
-    pairs = int((marks.paired >= 0).all("lead").sum())
-    interval = float(apart.lead[0])
-    described = {"units": "1", "long_name": "mean distance to the truth"}
-    names = {"units": "1", "long_name": "windows in the mean"}
+    there = (marks.paired >= 0).all("lead")
+    windows = [there.size] * len(names) + [int(there.sum())]
+    given = float(apart.lead[0]) * context
     return xr.Dataset(
         {
-            "difference": both.rename(lead="time").assign_attrs(described),
-            "windows": ("method", [*[windows] * len(there), pairs], names),
-            "conditioning": ((), interval * context, _model_time("end of the tokens given")),
+            "difference": both.rename(lead="time").assign_attrs(
+                _text("mean distance to the truth")
+            ),
+            "windows": ("method", windows, _text("windows in the mean")),
+            "conditioning": ((), given, _text("end of the tokens given")),
         },
-    ).assign_coords(time=("time", interval * context + apart.lead.values, _model_time("time")))
+    ).assign_coords(time=("time", given + apart.lead.values, _text("time")))
+
+
+def _text(long_name: str) -> dict[str, str]:
+    return {"units": "1", "long_name": long_name}

@@ -21,6 +21,13 @@ NAMES_IN_A_CASE = [  # keys of a case, and the collection whose entries stand th
     ("timing", "samplers", "samplers"),
     ("timing", "models", "models"),
 ]
+NAMES_IN_A_COLUMN = {
+    "case": "cases",
+    "cells": "codecs",
+    "network": "models",
+    "generated": "forecasters",
+    "chain": "forecasters",
+}
 JSON_WORDS = {
     "integer": WORDS["int"],
     "number": WORDS["float"],
@@ -230,6 +237,13 @@ def _reference_problems(paper: Mapping, path: kinds.Path) -> Iterator[Problem]:
 def _references(paper: Mapping) -> Iterator[tuple[kinds.Path, str, str]]:
     """(path in the paper, collection, name) of everything that names an entry of a collection."""
     yield from _listed(paper.get("active"), ("active",), "cases")
+    yield from _listed(paper.get("table"), ("table",), "columns")
+    for name, column in (paper.get("columns") or {}).items():
+        for key in NAMES_IN_A_COLUMN.keys() & column.keys():
+            yield ("columns", name, key), NAMES_IN_A_COLUMN[key], column[key]
+    for case, name in (paper.get("shown") or {}).items():
+        yield ("shown", case), "cases", case
+        yield ("shown", case), "columns", name
     for case in paper["cases"] if isinstance(paper["cases"], Mapping) else ():
         for *keys, collection in NAMES_IN_A_CASE:
             where = ("cases", case, *keys)

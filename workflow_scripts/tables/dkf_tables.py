@@ -3,7 +3,9 @@
 from dalib.workflow.stage import Stage
 
 with Stage(snakemake) as stage:
-    from dalib import io, tables
+    from dalib import io
+    from dalib.tables import methods as tables
+    from dalib.tables import text
 
     methods = {"Kalman filter": "ekf", "DKF": "dkf", "diffusion": "langevin"}
     clean, samples = io.read(snakemake.input.clean), io.read(snakemake.input.samples)
@@ -38,8 +40,8 @@ with Stage(snakemake) as stage:
     speed = [*speed, *tables.ideal(speed, published="✓")]
     closing = "Predictive speed is a measured time: it stands in timing_table1."
     io.write_text(snakemake.output.table1[0], tables.page(properties, closing))
-    io.write_text(snakemake.output.table1[1], tables.csv(properties))
-    io.write_text(snakemake.output.filters[0], tables.markdown(filters))
-    io.write_text(snakemake.output.filters[1], tables.csv(filters))
+    io.write_text(snakemake.output.table1[1], text.csv(properties))
+    io.write_text(snakemake.output.filters[0], text.markdown(filters))
+    io.write_text(snakemake.output.filters[1], text.csv(filters))
     io.write_text(snakemake.output.timing[0], tables.page(speed))
-    io.write_text(snakemake.output.timing[1], tables.csv(speed))
+    io.write_text(snakemake.output.timing[1], text.csv(speed))

@@ -1,43 +1,12 @@
-"""Tables from score datasets: rows of plain values, as Markdown and as CSV.
-
-Rows are made in a fixed order and numbers printed with four digits, so that equal scores give equal
-bytes. A mark, ✓ or ✗, is always derived from the number beside it.
-"""
+"""Rows on methods: their errors, and properties with a mark from the number beside it."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-import numpy as np
 import xarray as xr
 
-Row = dict[str, Any]
+from dalib.tables.text import Row, markdown, text
+
 YES, NO = "✓", "✗"
-
-
-def markdown(rows: Sequence[Row]) -> str:
-    """A pipe table; numbers stand on the right."""
-    head = list(rows[0])
-    right = [all(isinstance(row[c], int | float) for row in rows) for c in head]
-    lines = [head, ["---:" if r else "---" for r in right]]
-    lines += [[text(row[c]) for c in head] for row in rows]
-    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
-
-
-def csv(rows: Sequence[Row]) -> str:
-    """Comma-separated values; a text with a comma or quote is quoted."""
-    lines = [list(rows[0]), *([text(value) for value in row.values()] for row in rows)]
-    return "".join(",".join(map(quoted, line)) + "\n" for line in lines)
-
-
-def text(value: Any) -> str:
-    """Four digits of a number; nothing for what is missing."""
-    if value is None or (isinstance(value, float) and np.isnan(value)):
-        return ""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def quoted(value: str) -> str:
-    return '"' + value.replace('"', '""') + '"' if set(value) & set(',"\n') else value
 
 
 def mark(holds: bool) -> str:

@@ -1,0 +1,1 @@
+"""Tables from score datasets; none of the scores is computed here."""
