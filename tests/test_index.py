@@ -185,6 +185,32 @@ def set_content(root, output, **changes):
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
+def test_a_note_stands_before_the_figures_with_its_headings_and_lists(root):
+    note = (
+        "# Of <it>\n\nOne `word`,\n**bold**.\n\n## More\n\n- first\n  line\n- second\n\n- third\n"
+    )
+    (root / "results/quick/one/tables/story.md").write_text(note)
+    (root / "docs/captions/one_story.rst").write_text("What it shows.")
+    text = page(root)
+    assert "<h3>Of &lt;it&gt;</h3><p>One <code>word</code>,\n<b>bold</b>.</p><h4>More</h4>" in text
+    assert "<ul><li>first\n  line</li><li>second</li><li>third</li></ul>" in text
+    assert text.index('id="one-story"') < text.index('id="one-fig1"')
+    assert "<b>Story.</b> What it shows." in text and 'href="one/tables/story.md"' in text
+
+
+def test_a_note_that_is_missing_is_named(root):
+    (root / "docs/captions/one_story.rst").write_text("What it shows.")
+    assert "one/story</b> is missing" in page(root)
+
+
+def test_a_table_may_have_empty_cells(root):
+    table = "|  | a | b |\n| --- | --- | --- |\n| x |  | 1 |\n| y | 2 |  |\n"
+    (root / "results/quick/one/tables/table2.md").write_text(table)
+    text = page(root)
+    assert "<tr><th></th><th>a</th><th>b</th></tr><tr><td>x</td><td></td><td>1</td></tr>" in text
+    assert "<tr><td>y</td><td>2</td><td></td></tr>" in text
+
+
 def test_what_is_older_than_its_inputs_says_so(root):
     truth = "results/quick/one/c/truth.nc"
     set_content(root, truth, outputs={truth: {"content": "hash"}})

@@ -15,7 +15,7 @@ VOCABULARY, TRAIN, TEST, TIMES, CONTEXT, HORIZON, INTERVAL = 6, 9, 3, 120, 10, 2
 CENTRES = np.random.default_rng(0).normal(size=(VOCABULARY, 2))
 STARTS = (30, 60)
 UNITS = {"units": "1", "long_name": "x"}
-SETTINGS = {"pairs": 4, "sets": 2, "pair_points": 15}
+SETTINGS = {"discard": 0, "pairs": 4, "sets": 2, "pair_points": 15}
 
 
 def generator():
@@ -141,7 +141,10 @@ def test_marks_are_distances_of_groups_as_large_as_the_test_part():
     np.testing.assert_allclose(
         found.w1_training, [wasserstein_cells(a, everything, CENTRES) for a, _ in visits[:2]]
     )
-    assert found.w1_pairs.shape == (2, 2)
+    where = [places(15, rng) for _ in range(2)]
+    for j, (a, b) in enumerate(pairs[:2]):
+        expected = pair_distances(train[a], train[b], CENTRES, where[j])
+        np.testing.assert_array_equal(found.w1_pairs.isel(set=j), expected)
     np.testing.assert_allclose(found.entropy, conditional_entropies(train, 4))
 
 
@@ -201,6 +204,53 @@ def test_codecs_of_different_truths_are_refused():
         )
 
 
+def test_transients_are_in_the_entropies_but_in_no_distance_and_no_growth():
+    """What stands in the first samples changes nothing else."""
+    made_up, t = np.zeros((TRAIN, 40), np.int16), tokens()
+    longer = {split: np.hstack([made_up[: len(part)], part]) for split, part in t.items()}
+    states = CENTRES[longer["test"]]
+    states[:, :40] = np.nan
+
+    def scores(of, discard):
+        settings = SETTINGS | {"discard": discard, "lyapunov": {"longest": 6}}
+        book, known = {"fine": codec()}, CENTRES[t["test"]] if discard == 0 else states
+        jacobian = np.vectorize(lambda x: np.diag([np.exp(x), 0]), signature="()->(m,m)")
+        return score_codecs(
+            book,
+            {"fine": of},
+            settings,
+            0.4,
+            1.0,
+            known,
+            lambda s: jacobian(s[..., 0]),
+            generator(),
+        )
+
+    whole, late = scores(t, 0), scores(longer, 40)
+    xr.testing.assert_identical(
+        whole.drop_vars(["entropy", "discard"]), late.drop_vars(["entropy", "discard"])
+    )
+    assert (whole.entropy != late.entropy).all()
+    run = {"m": forecasts(walk(TEST, seed=7), windows())}
+
+    def generated(of, marks):
+        return score_generations(
+            run,
+            {"m": "fine"},
+            {"fine": of},
+            marks.drop_dims("steps"),
+            SETTINGS,
+            {"fine": windows()},
+            None,
+            INTERVAL,
+            generator(),
+        ).drop_vars("entropy_order1")
+
+    xr.testing.assert_identical(generated(t, whole), generated(longer, late))
+    with pytest.raises(ValueError, match="less than the 120 samples of a trajectory, got 120"):
+        scores(t, 120)
+
+
 def test_pairs_know_the_order_of_the_states_though_each_has_the_same_law():
     """Up or down: every state is as frequent, but what follows it differs."""
     up = np.arange(6 * 40).reshape(1, -1) % 6
@@ -210,6 +260,18 @@ def test_pairs_know_the_order_of_the_states_though_each_has_the_same_law():
     assert down[0] > 2 * same[0]
     with pytest.raises(ValueError, match="10 samples apart need series of more, got 10"):
         pair_distances(up[:, :10], up, CENTRES, where)
+
+
+def test_pairs_may_lie_at_either_end_of_the_last_series():
+    series = np.stack([np.zeros(20, int), np.arange(20) % VOCABULARY])
+    last = np.full((2, 2, 1, 2), 1 - 1e-12)
+    first = series[1, -1 - np.array([1, 10])]
+    pairs = [np.concatenate([CENTRES[k], CENTRES[series[1, -1]]]) for k in first]
+    origin = np.concatenate([CENTRES[0], CENTRES[0]])
+    np.testing.assert_allclose(
+        pair_distances(series, series[:1], CENTRES, last),
+        [np.linalg.norm(pair - origin) for pair in pairs],
+    )
 
 
 def test_the_truth_generated_is_at_distance_0_and_never_parts():
@@ -261,6 +323,33 @@ def test_transitions_that_training_never_shows_are_counted():
     np.testing.assert_allclose(found.unseen_bigram_share, share)
 
 
+def test_transitions_are_new_that_only_the_test_part_shows():
+    run = walk(TEST, seed=7)
+    test = np.zeros_like(run)
+    test[:, 1::2] = 3
+    found = score_generations(
+        {"m": forecasts(test, windows(test))},
+        {"m": "fine"},
+        {"fine": {"train": walk(TRAIN), "test": test}},
+        codec_scores(),
+        SETTINGS,
+        {"fine": windows(test)},
+        None,
+        INTERVAL,
+        generator(),
+    )
+    np.testing.assert_array_equal(found.unseen_bigram_share, 1)
+
+
+def test_the_second_half_of_a_run_must_repeat_for_a_cycle():
+    run = walk(TEST, seed=7)
+    run[0, 56:] = np.arange(64) % 4  # 60 samples, and one period before them
+    run[1, 57:] = np.arange(63) % 4
+    found = generation_scores({"m": forecasts(run, windows())})
+    assert found.period.isel(method=0, temperature=0)[0] == 4
+    assert found.periodic_share.isel(method=0, temperature=0) == pytest.approx(1 / 3)
+
+
 def test_runs_that_end_in_a_cycle_are_found():
     run = walk(TEST, seed=7)
     run[0, 40:] = np.arange(80) % 4
@@ -296,7 +385,7 @@ def test_what_a_method_does_not_have_is_nan_and_no_method_changes_another():
     assert both.w1.dims == ("method", "temperature", "repeat", "set")
     assert np.isnan(both.test_loss.sel({"method": "chain"})).all()
     assert np.isnan(both.divergence.sel({"method": "chain"})).all()
-    assert not np.isnan(both.divergence.sel({"method": "net"})).any()
+    np.testing.assert_allclose(both.divergence.sel({"method": "net"}), 2.5)  # as the truth itself
     alone = generation_scores({"chain": chain}, {"chain": "coarse"}, marks)
     for name in ("w1", "w1_training", "w1_pairs", "unseen_bigram_share", "difference"):
         np.testing.assert_array_equal(

@@ -141,6 +141,34 @@ def test_every_figure_leaves_the_series_of_the_specification(project):
         assert all(data[name].notnull().all() for name in data.data_vars)
 
 
+def test_every_figure_of_tokens_leaves_the_series_of_the_specification(project):
+    """Present, finite but for what was not repeated, and of the length that the scale asks for."""
+    figures = project.folder / "results/smoke/gpt/figures"
+    data = {
+        name: xr.load_dataset(figures / f"fig{name}.nc") for name in ("1", "2", "3", "S1", "S2")
+    }
+    past = {"past_state", "past_token", "past_centre"}
+    assert past | {"future_state", "future_token", "future_centre"} <= set(data["1"].data_vars)
+    assert data["2"].truth.sizes == data["2"].generated.sizes
+    assert data["2"].sizes["time"] == 20 + 200  # given, and a free run
+    assert data["3"].method.values.tolist()[0] == "gpt" and "paired" in data["3"].method
+    assert data["3"].sizes["time"] == 50
+    assert data["3"].difference.isel(repeat=0).notnull().all()
+    assert data["S1"].model.values.tolist() == ["lorenz20", "henon", "rossler"]
+    assert {"training", "held_out", "floor", "order1", "order2"} <= set(data["S1"].data_vars)
+    assert data["S2"].source.values.tolist() == ["truth", "gpt", "gpt_greedy", "markov"]
+    for name in ("1", "2"):
+        assert all(data[name][variable].notnull().all() for variable in data[name].data_vars)
+
+
+def test_the_tables_of_tokens_hold_what_is_published_beside_ours(project):
+    tables = project.folder / "results/smoke/gpt/tables"
+    table = (tables / "table1.md").read_text()
+    assert "| GPT-2 v. True1, published | 3.0379 | 0.00499 | 0.0557 |" in table
+    assert "Hénon" in (tables / "story.md").read_text()
+    assert "gpt-story" in (project.folder / "results/smoke/index.html").read_text()
+
+
 def test_a_second_run_does_nothing_also_after_touching_every_source(project):
     for path in project.folder.rglob("*.py"):
         path.touch()

@@ -13,30 +13,25 @@ from dalib.streams import Generator
 
 
 class Cache:
-    """Keys and values of each layer, (repeat, batch, head, context, size), filled from the left."""
+    """Keys and values of each layer, (repeat * batch, head, context, size), filled from the left."""
 
     def __init__(self, network: GPT, batch: int) -> None:
         size = network.width // network.heads
-        shape = (len(network.tokens), batch, network.heads, network.context, size)
-        self.pairs = [
-            (network.tokens.new_empty(shape), network.tokens.new_empty(shape))
-            for _ in network.blocks
-        ]
+        shape = (2, len(network.tokens) * batch, network.heads, network.context, size)
+        self.pairs = [network.tokens.new_empty(shape) for _ in network.blocks]
         self.length = 0
 
     def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Attention of new tokens to all before; `length` moves on with the last layer."""
-        keys, values = self.pairs[layer]
         end = self.length + q.shape[-2]
-        keys[..., self.length : end, :] = k
-        values[..., self.length : end, :] = v
+        keys, values = self.pairs[layer][..., :end, :]
+        keys[..., self.length :, :] = k.flatten(0, 1)
+        values[..., self.length :, :] = v.flatten(0, 1)
         several = q.shape[-2] > 1  # only a prompt, which starts at position 0, has several
-        mixed = scaled_dot_product_attention(
-            q, keys[..., :end, :], values[..., :end, :], is_causal=several
-        )
+        mixed = scaled_dot_product_attention(q.flatten(0, 1), keys, values, is_causal=several)
         if layer == len(self.pairs) - 1:
             self.length = end
-        return mixed
+        return mixed.unflatten(0, q.shape[:2])
 
 
 @dataclass(frozen=True)

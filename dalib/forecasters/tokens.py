@@ -8,6 +8,10 @@ from torch import Tensor
 
 from dalib.streams import Generator, Streams, uniform
 
+BLOCK = 64  # tokens summed at once in a draw
+LOG2_E = 1.4426950408889634
+ALMOST_ONE = 1 - 2**-24  # the largest uniform number
+
 
 class TokenModel(Protocol):
     """What continues sequences of tokens; with `log_prob`, also what finds them likely."""
@@ -53,20 +57,37 @@ def require_temperature(temperature: float | Tensor, cases: int) -> Tensor:
 def drawn(logits: Tensor, temperature: Tensor, generator: Generator | None) -> Tensor:
     """(repeat, case, token), (case,) -> (repeat, case): one draw of softmax(logits / T) each.
 
-    By inversion: the first token whose cumulative probability exceeds a uniform number. At T = 0
-    the first of the largest logits.
+    By inversion: the first token whose cumulative probability exceeds a uniform number, which is
+    looked for among sums of blocks of tokens and then within one block. At T = 0 the first of the
+    largest logits.
     """
-    best = logits.argmax(-1)
-    if generator is None:
-        if (temperature > 0).any():
-            raise ValueError("a positive temperature needs a generator to draw with")
-        return best
-    T = torch.where(temperature > 0, temperature, 1.0).to(logits).unsqueeze(-1)
-    cumulative = torch.softmax(logits / T, -1).cumsum(-1)
-    u = uniform(best.shape, _of_repeats(generator, len(best)), torch.float32).to(logits)
-    token = torch.searchsorted(cumulative, u.unsqueeze(-1) * cumulative[..., -1:], right=True)
-    token = token.squeeze(-1).clamp(max=logits.shape[-1] - 1)
-    return torch.where(temperature > 0, token, best)
+    if generator is None and (temperature > 0).any():
+        raise ValueError("a positive temperature needs a generator to draw with")
+    T = temperature.clamp(min=1e-30).view(-1, 1)  # leaves the largest alone at T = 0
+    largest = logits.amax(-1, keepdim=True)
+    *shape, tokens = logits.shape
+    weights = logits.new_zeros(*shape, -(-tokens // BLOCK) * BLOCK)
+    relative = weights[..., :tokens]
+    torch.sub(logits, largest, out=relative)
+    relative.mul_(LOG2_E / T).exp2_()  # for a CPU, five times faster than exp
+    u = logits.new_zeros(shape)
+    if generator is not None:
+        draws = uniform(tuple(shape), _of_repeats(generator, len(logits)), torch.float32)
+        u = torch.where(temperature > 0, draws.to(u), u)
+    weights = weights.unflatten(-1, (-1, BLOCK))
+    block, u = _position(weights.sum(-1), u)
+    inside = weights.gather(-2, block[..., None, None].expand(*shape, 1, BLOCK)).squeeze(-2)
+    return block * BLOCK + _position(inside, u)[0]
+
+
+def _position(weights: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
+    """(..., n), (...) in [0, 1) -> where the cumulative weight exceeds u of it; u within there."""
+    cumulative = weights.cumsum(-1)
+    wanted = u.unsqueeze(-1) * cumulative[..., -1:]  # less than all, in float32 too
+    index = torch.searchsorted(cumulative, wanted, right=True)
+    width = weights.gather(-1, index)
+    left = (wanted - cumulative.gather(-1, index) + width) / width
+    return index.squeeze(-1), left.squeeze(-1).clamp(0, ALMOST_ONE)
 
 
 def _of_repeats(generator: Generator, repeats: int) -> Generator:

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from torch.nn.functional import (
     cross_entropy,
     dropout,
-    gelu,
     layer_norm,
     scaled_dot_product_attention,
 )
@@ -149,10 +148,10 @@ def causal(rate: float) -> Attend:
     """Attention of each token to itself and those before."""
 
     def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        if q.device.type == "cpu":  # where attention in bfloat16 is slower
-            q, k, v = q.float(), k.float(), v.float()
+        flat = (x.flatten(0, 1) for x in (q, k, v))  # the fused kernels take four axes
         with torch.autocast(q.device.type, enabled=False):
-            return scaled_dot_product_attention(q, k, v, is_causal=True, dropout_p=rate)
+            mixed = scaled_dot_product_attention(*flat, is_causal=True, dropout_p=rate)
+        return mixed.unflatten(0, q.shape[:2])
 
     return attend
 
@@ -209,12 +208,45 @@ class Block(nn.Module):
         self.down = Affine(weight(4 * width, width, std=small))
 
     def forward(self, h: Tensor, heads: int, attend: Callable, rate: float) -> Tensor:
-        qkv = self.qkv(self.norm(h)).unflatten(-1, (3, heads, -1))
+        qkv = self.qkv(self.norm(h))
+        if qkv.device.type == "cpu":  # where attention in bfloat16 is slower
+            qkv = qkv.float()
+        qkv = qkv.unflatten(-1, (3, heads, -1))
         q, k, v = qkv.permute(3, 0, 1, 4, 2, 5)  # (repeat, batch, head, time, size) each
         mixed = attend(q, k, v).transpose(2, 3).flatten(-2)
         h = h + dropout(self.out(mixed), rate, training=rate > 0)
-        inner = gelu(self.up(self.norm2(h)), approximate="tanh")
+        inner = gelu(self.up(self.norm2(h)))
         return h + dropout(self.down(inner), rate, training=rate > 0)
+
+
+def gelu(x: Tensor) -> Tensor:
+    """x Φ(x) in its tanh form: ½ x (1 + tanh u) = x σ(2u),   u = √(2/π) (x + 0.044715 x³)."""
+    if x.device.type == "cpu":
+        return Gelu.apply(x)
+    return nn.functional.gelu(x, approximate="tanh")
+
+
+class Gelu(torch.autograd.Function):
+    """`gelu` by the logistic function, which a CPU computes ten times faster than tanh."""
+
+    SLOPE = 2 * math.sqrt(2 / math.pi)
+    CUBIC = 0.044715 * SLOPE
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        wide = x.float()
+        square = wide * wide
+        s = (square * Gelu.CUBIC).add_(Gelu.SLOPE).mul_(wide).sigmoid_()
+        y = wide * s
+        if ctx.needs_input_grad[0]:  # σ + x σ (1 - σ) d(2u)/dx
+            slope = square.mul_(3 * Gelu.CUBIC).add_(Gelu.SLOPE).mul_(y)
+            ctx.save_for_backward(slope.addcmul_(slope, s, value=-1).add_(s).to(x.dtype))
+        return y.to(x.dtype)
+
+    @staticmethod
+    def backward(ctx, outer: Tensor) -> Tensor:
+        (slope,) = ctx.saved_tensors
+        return outer * slope
 
 
 class Norm(nn.Module):

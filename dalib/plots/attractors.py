@@ -32,20 +32,16 @@ def gallery_figure(data: xr.Dataset) -> Figure:
     fig = style.figure(style.PAGE, 0.55 + 1.62 * len(systems))
     axes = fig.subplots(len(systems), len(sources), squeeze=False)
     norm = LogNorm(LEAST, float(data.share.max()))
-    for row, system in zip(axes, systems, strict=True):
+    for row, system, label in zip(axes, systems, data.label.values, strict=True):
         for ax, source in zip(row, sources, strict=True):
             image = panel(ax, data.sel(system=system, source=source), norm)
             ax.tick_params(labelleft=ax is row[0])
             across, up = data.component.sel(system=system).values
             ax.set_xlabel(f"${across}$", labelpad=1)
-        row[0].set_ylabel(f"${up}$", labelpad=1)
+        row[0].set_ylabel(f"{label}\n${up}$", fontweight="bold")
     for ax, source in zip(axes[0], sources, strict=True):
         ax.set_title(SOURCES[source])
-    for row, system in zip(axes, data.label.values, strict=True):
-        row[0].annotate(
-            system, (0, 0.5), xycoords="axes fraction", xytext=(-34, 0),
-            textcoords="offset points", rotation=90, ha="right", va="center", fontweight="bold",
-        )  # fmt: skip
+    fig.align_ylabels(axes[:, 0])
     bar = fig.colorbar(image, ax=axes, shrink=0.6, aspect=30, pad=0.015, extend="min")
     bar.set_label("share of states in a cell of the plane")
     bar.outline.set_visible(False)
@@ -54,7 +50,8 @@ def gallery_figure(data: xr.Dataset) -> Figure:
 
 def panel(ax: Axes, data: xr.Dataset, norm: LogNorm) -> AxesImage:
     """One source of one system, with how many cells it visits."""
-    share = data.share.transpose("row", "column").values
+    inside = slice(int(data.cells))
+    share = data.share.isel(row=inside, column=inside).transpose("row", "column").values
     (left, low), (right, high) = data.lower.values, data.upper.values
     image = ax.imshow(
         np.where(share > 0, np.maximum(share, LEAST), np.nan),
@@ -82,8 +79,9 @@ def gallery_data(
 ) -> xr.Dataset:
     """share (system, source, row, column) of the states in each cell of a plane, and the box.
 
-    visited (system, source) counts cells of the whole space. Of trained methods the first training
-    is shown; a source that was not run has no share anywhere.
+    visited (system, source) counts cells of the whole space; rows and columns from `cells` on are
+    missing. Of trained methods the first training is shown; a source that was not run has no share
+    anywhere.
 
     Args:
         codecs: by case.
@@ -95,11 +93,14 @@ def gallery_data(
     """
     own = {case: columns[shown[case]] for case in planes}
     rows = [_row(codecs[c], codes[c], made[c], own[c], planes[c]) for c in planes]
+    most = max(int(row.cells) for row in rows)
+    rows = [row.pad({d: (0, most - int(row.cells)) for d in ("row", "column")}) for row in rows]
     systems = xr.DataArray(list(planes), dims="system", name="system")
     data = xr.concat(rows, systems, join="exact", combine_attrs="override")
     long_names = {
         "share": "share of the states in a cell of the plane",
         "visited": "visited cells",
+        "cells": "cells in each dimension",
         "lower": "lower edges of the box, across and up",
         "upper": "upper edges of the box, across and up",
         "component": "component of the state, across and up",
@@ -128,6 +129,7 @@ def _row(
             "visited": ("source", [int((c > 0).sum()) for c in counts]),
             "lower": box.lower,
             "upper": box.upper,
+            "cells": box.cells,
             "component": ("axis", list(plane)),
         },
         {"source": ["truth", *RUNS]},

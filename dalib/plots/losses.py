@@ -127,7 +127,8 @@ def losses_data(
     shown = [columns[name] for name in names if columns[name].get("network") in histories]
     found = []
     for column in shown:
-        model, truth = column["network"], marks[f"{column['case']}/codecs"]
+        model = column["network"]
+        truth = marks[f"{column['case']}/codecs"].reset_coords(drop=True)
         scores = generated[f"{column['case']}/forecasts"].sel({"method": column["generated"]})
         entropy = truth.entropy.sel(codec=column["cells"], drop=True)
         update = settings[f"batch_{model}"] * settings[f"context_{model}"]
@@ -141,7 +142,7 @@ def losses_data(
                     "order1": entropy.sel(order=1, drop=True),
                     "order2": entropy.sel(order=2, drop=True),
                     "floor": truth.entropy_rate,
-                    "unseen": scores.unseen_bigram_share.drop_vars("method"),
+                    "unseen": scores.unseen_bigram_share.reset_coords(drop=True),
                 }
             ).assign_coords(check=np.arange(history.sizes["check"]))
         )

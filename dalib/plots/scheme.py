@@ -122,7 +122,8 @@ def cells(ax: Axes, data: xr.Dataset, faded: bool = False) -> None:
     """The grid around the end of the past: visited cells, and in colour those on the strip."""
     (left, low), size, width = *window(data), cell_width(data)
     fade = 0.4 if faded else 1.0
-    for centre in data.visited_centre.values:
+    visited = data.visited_centre.values
+    for centre in visited[((visited > (left, low)) & (visited < (left, low) + size)).all(1)]:
         ax.add_patch(Rectangle(centre - width / 2, *width, facecolor="#ececec"))
     for centre, colour in zip(data.past_centre.values[-SHOWN:], shades(), strict=True):
         ax.add_patch(Rectangle(centre - width / 2, *width, facecolor=colour, alpha=fade))
@@ -168,8 +169,9 @@ def window(data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
     width = cell_width(data)
     points = [data.past_centre[-SHOWN:], data.future_centre, data.future_state]
     index = (np.concatenate([p.values for p in points]) - data.lower.values) / width
-    across = np.ceil(np.ptp(index, axis=0).max() + 2)
-    first = np.round((index.min(0) + index.max(0) - across) / 2)
+    first, last = np.floor(index.min(0)) - 1, np.floor(index.max(0)) + 2
+    across = (last - first).max()
+    first -= (across - (last - first)) // 2
     return data.lower.values + first * width, across * width
 
 

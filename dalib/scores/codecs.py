@@ -21,6 +21,7 @@ from dalib.scores.tokens import (
     parting,
     places,
     stacked,
+    without_transients,
 )
 
 ORDERS = (1, 2, 3, 4)
@@ -42,14 +43,17 @@ def score_codecs(
     """What the truth itself gives through each codec.
 
     Groups are as many training trajectories as the test part has. The distances of disjoint groups
-    are what no model can beat but by luck.
+    are what no model can beat but by luck. The first samples of a trajectory, not yet on the
+    attractor, are in vocabulary and entropies, but in no distance and no growth rate: in Lorenz's
+    system the way out of the origin would outweigh all else.
 
     Args:
         codecs: by name, as `arrays.codec_dataset` makes them.
         tokens: by codec and split ("train", "test"), (seed, time).
-        settings: `pairs` of disjoint groups; `sets`, of how many of them the distance to all
-            training states and between the laws of pairs of states, `pair_points` of each group,
-            is taken; with `lyapunov`, the `longest` stretch of growth rates.
+        settings: `discard`, how many first samples these are; `pairs` of disjoint groups; `sets`,
+            of how many of them the distance to all training states and that between the laws of
+            pairs of states, `pair_points` of each group, are taken; with `lyapunov`, the `longest`
+            stretch of growth rates.
         exponent: largest Lyapunov exponent of the system, per unit of model time.
         interval: between two samples, in model time.
         states: (seed, time, state), those of the test part, exact.
@@ -71,13 +75,17 @@ def score_codecs(
     }
     scores = stacked(list(found.values()), xr.DataArray(list(found), dims="codec", name="codec"))
     if "lyapunov" in settings:
-        longest = settings["lyapunov"]["longest"]
-        scores = scores.assign(growth_rates(states, jacobian, longest, prefix="exact_"))
+        longest, late = settings["lyapunov"]["longest"], states[:, settings["discard"] :]
+        scores = scores.assign(growth_rates(late, jacobian, longest, prefix="exact_"))
     scores = scores.assign(
-        lyapunov=exponent, lyapunov_time=1 / exponent, entropy_rate=exponent * interval
+        discard=settings["discard"],
+        lyapunov=exponent,
+        lyapunov_time=1 / exponent,
+        entropy_rate=exponent * interval,
     )
     return describe(
         scores,
+        discard=("1", "samples at the beginning of a trajectory in no distance or growth rate"),
         vocabulary=("1", "visited cells"),
         common=("1", f"cells visited at least {COMMON} times"),
         cells=("1", "cells in each dimension"),
@@ -105,7 +113,8 @@ def _codec_scores(
     settings: Mapping,
     jacobian: Jacobian | None,
 ) -> xr.Dataset:
-    train, centres = tokens["train"], codec.centre.values
+    late, centres = without_transients(tokens, settings["discard"]), codec.centre.values
+    train = late["train"]
     visits = [[counts(train[g], len(centres)) for g in pair] for pair in pairs]
     everything = counts(train, len(centres))
     some = slice(settings["sets"])
@@ -126,12 +135,12 @@ def _codec_scores(
         ),
         "w1_pairs": (("lag", "set"), np.transpose(w1_pairs)),
         "lag": labels("lag", LAGS, "lag in samples"),
-        "entropy": (("order",), symbolic.conditional_entropies(train, max(ORDERS))),
+        "entropy": (("order",), symbolic.conditional_entropies(tokens["train"], max(ORDERS))),
         "order": labels("order", ORDERS, "tokens before"),
     }
     if "lyapunov" in settings:
         longest = settings["lyapunov"]["longest"]
-        scores |= growth_rates(centres[tokens["test"]], jacobian, longest)
+        scores |= growth_rates(centres[late["test"]], jacobian, longest)
     return xr.Dataset(scores)
 
 

@@ -22,6 +22,7 @@ from dalib.scores.tokens import (
     parting,
     places,
     stacked,
+    without_transients,
 )
 
 TAIL = 1000  # tokens at the end of a run in which a cycle is looked for, at most half of it
@@ -40,7 +41,8 @@ def score_generations(
 ) -> xr.Dataset:
     """Generated tokens held against true ones, each method with its codec.
 
-    Groups are as many trajectories as the test part has. NaN stands where a method has no such
+    Groups are as many trajectories as the test part has, without the first `discard` samples that
+    the marks are without. NaN stands where a method has no such
     score: no probabilities, no shadows in its codec.
 
     Args:
@@ -60,8 +62,9 @@ def score_generations(
     size = number_of_trajectories(part["test"] for part in tokens.values())
     groups = [group(train, size, generator) for _ in range(settings["sets"] - 1)]
     where = places(settings["pair_points"], generator)
+    discard = int(marks.discard)
     centres = {codec_of[name]: made.centre.values for name, made in methods.items()}
-    truths = {name: _truth(tokens[name], centres[name], groups, where) for name in centres}
+    truths = {name: _truth(tokens[name], discard, centres[name], groups, where) for name in centres}
     longest = marks.sizes.get("steps")
 
     def scored(name: str, made: xr.Dataset) -> xr.Dataset:
@@ -118,8 +121,9 @@ def score_generations(
 class _Truth(NamedTuple):
     """True tokens of one codec, and what each run is held against.
 
-    visits: (set, cell), of the test part and of the random groups; everything: (cell,), of all of
-    training; bigrams: those of training; places: of the pairs of states.
+    test: (seed, time), without transients; visits: (set, cell), of the test part and of the random
+    groups; everything: (cell,), of all of training; bigrams: those of training, transients
+    included; places: of the pairs of states.
     """
 
     test: np.ndarray
@@ -131,15 +135,20 @@ class _Truth(NamedTuple):
 
 
 def _truth(
-    tokens: Tokens, centres: np.ndarray, groups: list[np.ndarray], where: np.ndarray
+    tokens: Tokens,
+    discard: int,
+    centres: np.ndarray,
+    groups: list[np.ndarray],
+    where: np.ndarray,
 ) -> _Truth:
-    train, test, size = tokens["train"], tokens["test"], len(centres)
+    late, size = without_transients(tokens, discard), len(centres)
+    train, test = late["train"], late["test"]
     return _Truth(
         test=test,
         centres=centres,
         visits=np.stack([counts(part, size) for part in (test, *(train[g] for g in groups))]),
         everything=counts(train, size),
-        bigrams=symbolic.bigrams(train, size),
+        bigrams=symbolic.bigrams(tokens["train"], size),
         places=where,
     )
 

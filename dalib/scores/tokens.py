@@ -25,6 +25,16 @@ def labels(dim: str, values: Iterable, long_name: str) -> xr.Variable:
     return xr.Variable(dim, list(values), {"units": "1", "long_name": long_name})
 
 
+def without_transients(tokens: Tokens, discard: int) -> Tokens:
+    """The splits without the first `discard` samples of every trajectory."""
+    shortest = min(part.shape[1] for part in tokens.values())
+    if not 0 <= discard < shortest:
+        raise ValueError(
+            f"discard must be less than the {shortest} samples of a trajectory, got {discard}"
+        )
+    return {split: part[:, discard:] for split, part in tokens.items()}
+
+
 def group(trajectories: int, size: int, generator: np.random.Generator) -> np.ndarray:
     """(size,), indices of different trajectories, drawn at random."""
     if trajectories < size:

@@ -237,6 +237,7 @@ def _reference_problems(paper: Mapping, path: kinds.Path) -> Iterator[Problem]:
 def _references(paper: Mapping) -> Iterator[tuple[kinds.Path, str, str]]:
     """(path in the paper, collection, name) of everything that names an entry of a collection."""
     yield from _listed(paper.get("active"), ("active",), "cases")
+    yield from _listed(paper.get("labels"), ("labels",), "cases")
     yield from _listed(paper.get("table"), ("table",), "columns")
     for name, column in (paper.get("columns") or {}).items():
         for key in NAMES_IN_A_COLUMN.keys() & column.keys():

@@ -22,11 +22,12 @@ from dalib import io
 from dalib.workflow import audit, kinds, page, provenance, runs
 
 PICTURES, TABLES = "figures", "tables"
+NUMBERED = re.compile(r"(fig|table|timing_table)_?(\w+)")
 NO_PAPERS = {"logs", "benchmarks"}  # they too have a folder `figures`
 
 
 class Artefact(NamedTuple):
-    """A figure or table: that its files exist is not said."""
+    """A figure, a table, or a note beside the tables: that its files exist is not said."""
 
     paper: str
     name: str
@@ -44,11 +45,16 @@ class Artefact(NamedTuple):
         return f"results/{self.folder.parents[1].name}/{self.paper}/{self.kind}/{self.shown.name}"
 
     @property
+    def is_note(self) -> bool:
+        """Text in Markdown that stands for itself."""
+        return NUMBERED.fullmatch(self.name) is None
+
+    @property
     def title(self) -> str:
-        """`fig2b` -> `Figure 2b`, `table_filters` -> `Table: filters`."""
-        number = re.fullmatch(r"(fig|table|timing_table)_?(\w+)", self.name)
+        """`fig2b` -> `Figure 2b`, `table_filters` -> `Table: filters`, `story` -> `Story`."""
+        number = NUMBERED.fullmatch(self.name)
         if number is None:
-            return self.name
+            return self.name.replace("_", " ").capitalize()
         word = {"fig": "Figure", "table": "Table", "timing_table": "Timing of table"}[number[1]]
         return f"{word} {number[2]}" if len(number[2]) < 4 else f"{word}: {number[2]}"
 
@@ -175,16 +181,23 @@ def papers(root: Path, results: Path) -> dict[str, dict[str, str]]:
 
 
 def artefacts(root: Path, results: Path, paper: str) -> list[Artefact]:
-    """Those that a caption announces and those that are there, in the order of their numbers."""
+    """Those that a caption announces and those that are there: notes first, then by number."""
     captions = {
         path.stem.removeprefix(f"{paper}_"): " ".join(path.read_text(encoding="utf-8").split())
         for path in (root / "docs" / "captions").glob(f"{paper}_*.rst")
     }
     folder = results / paper
     there = {p.stem for p in [*folder.glob("figures/*.png"), *folder.glob("tables/*.md")]}
-    kind = {name: TABLES if "table" in name else PICTURES for name in captions.keys() | there}
-    names = sorted(kind, key=lambda name: (kind[name], natural(name)))
+    kind = {name: kind_of(name) for name in captions.keys() | there}
+    names = sorted(
+        kind, key=lambda name: (bool(NUMBERED.fullmatch(name)), kind[name], natural(name))
+    )
     return [Artefact(paper, n, kind[n], captions.get(n, ""), folder / kind[n]) for n in names]
+
+
+def kind_of(name: str) -> str:
+    """The folder of an artefact: tables and notes are text and stand together."""
+    return PICTURES if name.startswith("fig") else TABLES
 
 
 def natural(name: str) -> list[Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dalib.workflow import kinds
+from dalib.workflow.index import kind_of
 
 
 def main(root: Path, config: dict[str, Any]) -> int:
@@ -22,7 +23,7 @@ def listing(root: Path, config: dict[str, Any]) -> Iterator[str]:
         yield f"{paper}: {section.get('title', '')}  (make PAPER={paper})"
         for caption in sorted((root / "docs" / "captions").glob(f"{paper}_*.rst")):
             name = caption.stem.removeprefix(f"{paper}_")
-            kind = "tables" if "table" in name else "figures"
-            made = any((root / "results" / config["scale"] / paper / kind).glob(f"{name}.*"))
+            folder = root / "results" / config["scale"] / paper / kind_of(name)
+            made = any(folder.glob(f"{name}.*"))
             title = caption.read_text().strip().partition("\n")[0]
             yield f"  {'made' if made else '-':5}{paper}/{name:12} {title}"

@@ -166,7 +166,7 @@ def plain(value: Any) -> str:
 
 
 def figure(item: Artefact, contents: Contents) -> str:
-    """A picture or table with caption, links to its files and how it was made."""
+    """A picture, table or note with caption, links to its files and how it was made."""
     if item.shown.suffix == ".png":
         data = base64.b64encode(item.shown.read_bytes()).decode()
         alt = escape(item.caption or item.title)
@@ -197,18 +197,37 @@ def print_width(png: Path) -> int:
 
 
 def from_markdown(text: str) -> str:
-    """The pipe tables and paragraphs that `dalib.tables` writes."""
+    """Headings, lists, pipe tables and paragraphs, which are what `dalib.tables` writes."""
     parts: list[str] = []
     for block in re.split(r"\n\s*\n", text.strip()):
         lines = block.splitlines()
-        if not lines[0].startswith("|"):
-            parts.append(f"<p>{escape(block)}</p>")
-            continue
-        cells = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in lines]
-        right = [mark.endswith(":") for mark in cells[1]]
-        body = "".join(table_row(row, "td", right) for row in cells[2:])
-        parts.append(f"<table>{table_row(cells[0], 'th', right)}{body}</table>")
-    return "".join(parts)
+        if lines[0].startswith("|"):
+            parts.append(pipe_table(lines))
+        elif lines[0].startswith("#"):
+            depth = min(6, 2 + len(lines[0]) - len(lines[0].lstrip("#")))  # below the paper's own
+            parts.append(f"<h{depth}>{inline(lines[0].lstrip('# '))}</h{depth}>")
+        elif lines[0].startswith("- "):
+            items = re.split(r"^- ", block, flags=re.MULTILINE)[1:]
+            parts.append(
+                f"<ul>{''.join(f'<li>{inline(item.strip())}</li>' for item in items)}</ul>"
+            )
+        else:
+            parts.append(f"<p>{inline(block)}</p>")
+    return "".join(parts).replace("</ul><ul>", "")
+
+
+def inline(text: str) -> str:
+    """**bold** and `code` in a text."""
+    return re.sub(
+        r"`([^`]+)`", r"<code>\1</code>", re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", escape(text))
+    )
+
+
+def pipe_table(lines: list[str]) -> str:
+    cells = [[cell.strip() for cell in line.strip()[2:-2].split(" | ")] for line in lines]
+    right = [mark.endswith(":") for mark in cells[1]]
+    body = "".join(table_row(row, "td", right) for row in cells[2:])
+    return f"<table>{table_row(cells[0], 'th', right)}{body}</table>"
 
 
 def table_row(cells: Iterable[str], tag: str, right: Iterable[bool]) -> str:
@@ -369,6 +388,8 @@ figure th, figure td { padding: .3rem .5rem; }
 figure { margin: 1.75rem 0; padding: 1rem; background: var(--card); border-radius: .5rem; }
 figure img { display: block; max-width: 100%; height: auto; margin: 0 auto; background: #fff;
              border-radius: .3rem; padding: .5rem; }
+figure h3, figure h4 { margin: 1.1rem 0 .3rem; } figure h3:first-child { margin-top: 0; }
+figure p, figure ul { max-width: 48rem; margin: .4rem 0; }
 figcaption { margin-top: .7rem; } .links { white-space: nowrap; margin-left: .5rem; }
 details { font-size: .88rem; margin-top: .3rem; } summary { cursor: pointer; }
 details p { margin: .3rem 0; } ol { padding-left: 1.4rem; }
