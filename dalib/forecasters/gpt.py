@@ -13,7 +13,7 @@ from dalib.streams import Generator
 
 
 class Cache:
-    """Keys and values of each layer, (repeat * batch, head, context, size), filled from the left."""
+    """Keys and values of each layer, (repeat * batch, head, context, size), filled in order."""
 
     def __init__(self, network: GPT, batch: int) -> None:
         size = network.width // network.heads
