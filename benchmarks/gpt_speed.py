@@ -7,8 +7,8 @@ Both have the same shape, data, dtype, optimiser and clipping, and attend throug
 its last half again, which for the other library means to start anew. Of its own `generate` and a
 plain loop over its `forward` the faster counts. Ratios are of CPU time, taken within a turn.
 
-The ceiling is the speed of float32 products of 1024 x 1024 matrices, measured in every turn; the
-work counted against it is that of the formulas below, without element-wise functions.
+The ceiling is the speed of products of 1024 x 1024 matrices of that dtype, measured in every turn;
+the work counted against it is that of the formulas below, without element-wise functions.
 """
 
 import argparse
@@ -126,13 +126,12 @@ def generate_ours(network: GPT, past: Tensor, steps: int) -> Tensor:
 
 @torch.inference_mode()
 def generate_theirs(
-    network: transformers.GPT2LMHeadModel, past: Tensor, steps: int, loop: bool
+    network: transformers.GPT2LMHeadModel, past: Tensor, steps: int, continued: Callable
 ) -> Tensor:
     """The last half of a context at a time, by their `generate` or by a plain loop."""
     network.eval()
     half = network.config.n_positions // 2
     for _ in range(steps // half):
-        continued = _looped if loop else _generated
         past = continued(network, past[:, -half:], half)
     return past
 
@@ -159,9 +158,9 @@ def seconds(run: Callable[[], object]) -> float:
     return time.process_time() - begin
 
 
-def ceiling() -> float:
-    """Floating-point operations per second in float32 products."""
-    a = torch.ones(SIZE, SIZE)
+def ceiling(dtype: torch.dtype = torch.float32) -> float:
+    """Floating-point operations per second in products."""
+    a = torch.ones(SIZE, SIZE, dtype=dtype)
     return 5 * 2 * SIZE**3 / seconds(lambda: [a @ a for _ in range(5)])
 
 
@@ -174,6 +173,7 @@ class Row(NamedTuple):
     theirs: list[Callable[[], object]]  # the fastest counts
     ours: Callable[[], object]
     target: float | None = None
+    dtype: torch.dtype = torch.float32
 
 
 def rows(shape: Shape, scale: int) -> list[Row]:
@@ -196,7 +196,10 @@ def rows(shape: Shape, scale: int) -> list[Row]:
             f"generation, {shape}",
             generated,
             shape.generation_work(),
-            [lambda: generate_theirs(other, past, length, loop) for loop in (False, True)],
+            [
+                lambda: generate_theirs(other, past, length, _generated),
+                lambda: generate_theirs(other, past, length, _looped),
+            ],
             lambda: generate_ours(own, past, length),
             GENERATION_TARGET,
         ),
@@ -209,6 +212,7 @@ def rows(shape: Shape, scale: int) -> list[Row]:
                 shape.training_work(),
                 [lambda: train_theirs(other, batch, steps, low=True)],
                 lambda: train_ours(low, batch, steps),
+                dtype=torch.bfloat16,
             )
         )
     return found
@@ -218,7 +222,7 @@ def compared(row: Row, pairs: int) -> bool:
     """Print the medians over the turns; True when the ratio reaches the target."""
     turns = []
     for _ in range(pairs + 1):
-        top = ceiling()
+        top = ceiling(row.dtype)
         turns.append((min(map(seconds, row.theirs)), seconds(row.ours), top))
     turns = turns[1:]  # the first warms up
     other, own = (statistics.median(row.tokens / turn[i] for turn in turns) for i in (0, 1))
@@ -247,11 +251,10 @@ def main() -> int:
     passed = [
         compared(row, arguments.pairs) for shape in SHAPES for row in rows(shape, arguments.scale)
     ]
-    print(f"\nceiling {ceiling() / 1e9:.0f} GFLOP/s in float32, transformers " + VERSION)
+    version, top = transformers.__version__, ceiling() / 1e9
+    print(f"\nceiling {top:.0f} GFLOP/s in float32; transformers {version}")
     return 0 if all(passed) else 1
 
-
-VERSION = transformers.__version__
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -159,6 +159,34 @@ def test_a_training_that_was_interrupted_ends_the_same(precision):
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
+@pytest.mark.slow
+def test_the_network_of_the_paper_takes_three_steps_and_resumes_after_two():
+    """The defaults: 12 layers of width 768, contexts of 1024; Lorenz's largest vocabulary."""
+    vocabulary = 5055
+    series = torch.randint(vocabulary, (2, 2000), generator=torch.Generator().manual_seed(2))
+    draw = Windows(series, 1025, 1, 1)
+    training = Training(steps=3, rate=5e-5, clip=1.0, epsilon=1e-6, check_every=3)
+    saved = {}
+
+    def trained(resume=None):
+        own = GPT(vocabulary, dropout=0.1, precision="bfloat16", generator=stream("weights"))
+
+        def save(state):
+            if not saved and len(state()["losses"]) == 2:
+                saved.update(copy.deepcopy(state()))
+
+        history = fit(own, draw, training, save=save, resume=resume, generator=stream("training"))
+        return own, history.loss
+
+    whole, losses = trained()
+    assert sum(p.numel() for p in whole.parameters()) == 85_056_000 + 768 * (vocabulary + 1024)
+    assert losses.flatten().tolist() == pytest.approx([math.log(vocabulary)] * 3, rel=0.05)
+    resumed, again = trained(saved)
+    assert torch.equal(again, losses)
+    pairs = zip(whole.parameters(), resumed.parameters(), strict=True)
+    assert all(torch.equal(one, other) for one, other in pairs)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [({"width": 15}, "cannot be shared by 2 heads"), ({"precision": "int8"}, "unknown precision")],

@@ -95,7 +95,7 @@ class GPT(nn.Module):
             )
         attend = attend or causal(rate)
         positions = self.positions[:, None, start : start + time]
-        h = dropout(self._embedded(tokens) + positions, rate, training=rate > 0)
+        h = dropped(self._embedded(tokens) + positions, rate)
         for i, block in enumerate(self.blocks):
             h = block(h, self.heads, lambda q, k, v, i=i: attend(i, q, k, v), rate)
         return self.last(h)
@@ -214,14 +214,19 @@ class Block(nn.Module):
         qkv = qkv.unflatten(-1, (3, heads, -1))
         q, k, v = qkv.permute(3, 0, 1, 4, 2, 5)  # (repeat, batch, head, time, size) each
         mixed = attend(q, k, v).transpose(2, 3).flatten(-2)
-        h = h + dropout(self.out(mixed), rate, training=rate > 0)
+        h = h + dropped(self.out(mixed), rate)
         inner = gelu(self.up(self.norm2(h)))
-        return h + dropout(self.down(inner), rate, training=rate > 0)
+        return h + dropped(self.down(inner), rate)
+
+
+def dropped(x: Tensor, rate: float) -> Tensor:
+    """x, with a share `rate` of it set to 0 and the rest scaled up."""
+    return dropout(x, rate) if rate else x
 
 
 def gelu(x: Tensor) -> Tensor:
     """x Φ(x) in its tanh form: ½ x (1 + tanh u) = x σ(2u),   u = √(2/π) (x + 0.044715 x³)."""
-    if x.device.type == "cpu":
+    if x.device.type == "cpu" and torch.is_grad_enabled():
         return Gelu.apply(x)
     return nn.functional.gelu(x, approximate="tanh")
 
