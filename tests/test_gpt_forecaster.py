@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from dalib.forecasters.gpt import GPTForecaster
+from dalib.forecasters.gpt import GPTForecaster, Reader
 from dalib.nets.gpt import GPT
-from dalib.streams import Streams, stream
+from dalib.streams import Streams, normal, stream
 
 
 def forecaster(repeats=1, context=10) -> GPTForecaster:
@@ -11,6 +11,9 @@ def forecaster(repeats=1, context=10) -> GPTForecaster:
     network = GPT(20, repeats, 2, 16, 2, context, generator=generator)
     with torch.no_grad():
         network.tokens.mul_(20)  # sharper choices than those of small first weights
+        for name, value in network.named_parameters():
+            if name.endswith(("gain", "bias")):  # 1 and 0 at first
+                value.add_(normal(tuple(value.shape), stream(name), value.dtype), alpha=0.1)
     return GPTForecaster(network)
 
 
@@ -31,6 +34,16 @@ def full_passes(network: GPT, past: torch.Tensor, steps: int) -> torch.Tensor:
             token = network.logits(network(kept[None]))[0, :, -1].argmax(-1, keepdim=True)
             sequence, kept = torch.cat([sequence, token], 1), torch.cat([kept, token], 1)
     return sequence[:, -steps:]
+
+
+@pytest.mark.parametrize("repeat", [0, 1])
+def test_reading_on_gives_the_logits_of_the_network(past, repeat):
+    network = forecaster(repeats=2).network
+    reader = Reader(network, repeat, len(past))
+    with torch.no_grad():
+        expected = network.logits(network(past.expand(2, -1, -1)))[repeat]
+        found = [reader.read(past[:, :4]), *(reader.read(one) for one in past[:, 4:].split(1, 1))]
+    torch.testing.assert_close(torch.stack(found, 1), expected[:, 3:], rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("context", [10, 11, 2])
@@ -83,6 +96,11 @@ def test_draws_follow_from_the_generator_and_leave_the_global_state_alone(past):
     first = own.generate(past, 20, 1.0, stream("g"))
     assert torch.equal(own.generate(past, 20, 1.0, stream("g")), first)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_as_many_streams_as_repeats_are_needed(past):
+    with pytest.raises(ValueError, match="1 repeats need as many streams, got 2"):
+        forecaster().generate(past, 3, 1.0, Streams((stream("a"), stream("b"))))
 
 
 def test_a_temperature_below_zero_is_refused(past):

@@ -62,6 +62,16 @@ def test_draws_have_the_frequencies_of_the_softmax():
         assert ((counts - cases * p).abs() <= 5 * (cases * p * (1 - p)).sqrt()).all()
 
 
+def test_draws_among_many_tokens_invert_their_cumulative_probability():
+    """More tokens than are summed at once, and a last block that is not full."""
+    logits = 3 * torch.randn(5, 150, generator=torch.Generator().manual_seed(1))
+    tokens = drawn(logits.expand(1000, 5, 150), torch.ones(5), stream("many"))
+    cumulative = torch.softmax(logits.double(), -1).cumsum(-1)
+    u = uniform((1000, 5), stream("many"), torch.float32).double()
+    expected = torch.searchsorted(cumulative, u.T.contiguous(), right=True).T
+    assert (tokens == expected).float().mean() > 0.999  # but where u meets a boundary to round-off
+
+
 def test_at_temperature_0_the_first_of_the_largest_logits_is_taken():
     logits = torch.tensor([[[0.0, 3.0, 3.0], [1.0, 0.0, 1.0]]])
     assert drawn(logits, torch.zeros(2), None).tolist() == [[1, 0]]

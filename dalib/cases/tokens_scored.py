@@ -15,7 +15,7 @@ from dalib.scores.generations import score_generations
 from dalib.shadows import shadows, spread_of
 from dalib.streams import stream
 
-ALIGNED, AVERAGED = 100, 500  # samples in the Lyapunov exponent, from each of its starts
+ALIGNED = AVERAGED = 1000  # samples in the Lyapunov exponent, from each of its starts
 
 Split = dict[str, dict[str, np.ndarray]]
 

@@ -4,34 +4,74 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
-from tqdm import trange
+from torch.nn.functional import embedding, scaled_dot_product_attention
+from tqdm import tqdm
 
 from dalib.forecasters.tokens import drawn, require_temperature
-from dalib.nets.gpt import GPT
-from dalib.streams import Generator
+from dalib.nets.gpt import GPT, Affine, Norm, gelu
+from dalib.streams import Generator, Streams
 
 
-class Cache:
-    """Keys and values of each layer, (repeat * batch, head, context, size), filled in order."""
+class Reader:
+    """One repeat of a network, reading on: keys and values of what it has read are kept.
 
-    def __init__(self, network: GPT, batch: int) -> None:
-        size = network.width // network.heads
-        shape = (2, len(network.tokens) * batch, network.heads, network.context, size)
-        self.pairs = [network.tokens.new_empty(shape) for _ in network.blocks]
+    Gains and biases of the norms are made part of the products that follow them,
+
+        (g x + β) W + b = x (g W) + (b + β W)
+
+    and of the last layer only the last token goes on: in reading a token for each of a few cases,
+    the number of operations counts, not their size.
+
+    Args:
+        network: the trained network.
+        repeat: which of its trainings.
+        cases: sequences read side by side.
+    """
+
+    def __init__(self, network: GPT, repeat: int, cases: int) -> None:
+        def plain(affine: Affine) -> tuple[Tensor, Tensor]:
+            return affine.bias[repeat, 0], affine.weight[repeat]
+
+        def folded(norm: Norm, bias: Tensor | float, weight: Tensor) -> tuple[Tensor, Tensor]:
+            return bias + norm.bias[repeat] @ weight, norm.gain[repeat, :, None] * weight
+
+        self.tokens, self.positions = network.tokens[repeat], network.positions[repeat]
+        self.layers = [
+            (
+                folded(block.norm, *plain(block.qkv)),
+                plain(block.out),
+                folded(block.norm2, *plain(block.up)),
+                plain(block.down),
+            )
+            for block in network.blocks
+        ]
+        self.head = folded(network.last, 0.0, self.tokens.T)
+        self.heads, self.context = network.heads, network.context
+        shape = (2, cases, self.heads, self.context, network.width // self.heads)
+        self.past = [self.tokens.new_empty(shape) for _ in self.layers]
         self.length = 0
 
-    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Attention of new tokens to all before; `length` moves on with the last layer."""
-        end = self.length + q.shape[-2]
-        keys, values = self.pairs[layer][..., :end, :]
-        keys[..., self.length :, :] = k.flatten(0, 1)
-        values[..., self.length :, :] = v.flatten(0, 1)
-        several = q.shape[-2] > 1  # only a prompt, which starts at position 0, has several
-        mixed = scaled_dot_product_attention(q.flatten(0, 1), keys, values, is_causal=several)
-        if layer == len(self.pairs) - 1:
-            self.length = end
-        return mixed.unflatten(0, q.shape[:2])
+    def read(self, tokens: Tensor) -> Tensor:
+        """(case, time) -> (case, token), logits of what follows; several tokens only at first."""
+        (cases, time), size = tokens.shape, self.tokens.shape[1:]
+        begin, self.length = self.length, self.length + time
+        h = embedding(tokens, self.tokens) + self.positions[begin : self.length]
+        for past, (qkv, out, up, down) in zip(self.past, self.layers, strict=True):
+            last = past is self.past[-1]
+            new = _affine(torch.layer_norm(h, size), qkv).view(cases, time, 3, self.heads, -1)
+            new = new.permute(2, 0, 3, 1, 4)  # (3, case, head, time, size)
+            past = past[..., : self.length, :]
+            past[..., begin:, :] = new[1:]
+            q, h = (new[0, ..., -1:, :], h[:, -1:]) if last else (new[0], h)
+            mixed = scaled_dot_product_attention(q, *past, is_causal=time > 1 and not last)
+            h = h + _affine(mixed.transpose(1, 2).flatten(2), out)
+            h = h + _affine(gelu(_affine(torch.layer_norm(h, size), up)), down)
+        return _affine(torch.layer_norm(h, size), self.head)[:, -1]
+
+
+def _affine(x: Tensor, weights: tuple[Tensor, Tensor]) -> Tensor:
+    bias, weight = weights
+    return torch.addmm(bias, x.reshape(-1, len(weight)), weight).view(*x.shape[:-1], -1)
 
 
 @dataclass(frozen=True)
@@ -48,7 +88,6 @@ class GPTForecaster:
 
     network: GPT
 
-    @torch.no_grad()
     def generate(
         self,
         context: Tensor,
@@ -68,25 +107,41 @@ class GPTForecaster:
             generator: one, or one stream for each repeat.
             progress: label of the progress bar on stderr; None for none.
         """
-        network, keep = self.network, max(self.network.context // 2, 1)
-        device = network.tokens.device
+        device, repeats = self.network.tokens.device, len(self.network.tokens)
         temperature = require_temperature(temperature, len(context)).to(device)
-        repeats = len(network.tokens)
-        past = context[:, -keep:].to(device).expand(repeats, -1, -1)
-        length = past.shape[-1]
-        tokens = torch.empty(
-            repeats, len(context), length + steps, dtype=torch.int64, device=device
-        )
-        tokens[..., :length] = past
-        cache = Cache(network, len(context))
-        fresh = past  # what the network has not read yet
-        for t in trange(length, length + steps, desc=progress, disable=progress is None):
-            if cache.length + fresh.shape[-1] > network.context:
-                cache.length, fresh = 0, tokens[..., t - keep : t]
-            h = network(fresh, start=cache.length, attend=cache.attend)[..., -1, :]
-            tokens[..., t] = drawn(network.logits(h), temperature, generator)
-            fresh = tokens[..., t : t + 1]
-        return tokens[..., length:].cpu()
+        context = context.to(device)
+        made = torch.empty(repeats, len(context), steps, dtype=torch.int64)
+        streams = _of_repeats(generator, repeats)
+        bar = tqdm(total=repeats * steps, desc=progress, disable=progress is None)
+        with bar, torch.inference_mode():
+            for r in range(repeats):
+                reader = Reader(self.network, r, len(context))
+                made[r] = self._continued(reader, context, steps, temperature, streams[r], bar)
+        return made
+
+    def _continued(
+        self,
+        reader: Reader,
+        context: Tensor,
+        steps: int,
+        temperature: Tensor,
+        generator: torch.Generator | None,
+        bar: tqdm,
+    ) -> Tensor:
+        """(case, time) -> (case, steps), by one repeat."""
+        keep = max(self.network.context // 2, 1)
+        past = context[:, -keep:]
+        length = past.shape[1]
+        tokens = past.new_empty(len(past), length + steps)
+        tokens[:, :length] = past
+        fresh = past  # what has not been read yet
+        for t in range(length, length + steps):
+            if reader.length + fresh.shape[1] > self.network.context:
+                reader.length, fresh = 0, tokens[:, t - keep : t]
+            tokens[:, t] = drawn(reader.read(fresh), temperature, generator)
+            fresh = tokens[:, t : t + 1]
+            bar.update()
+        return tokens[:, length:]
 
     def log_prob(self, tokens: Tensor) -> Tensor:
         """(case, time) -> (repeat, case, time - 1), log p of each next token.
@@ -96,3 +151,12 @@ class GPTForecaster:
         device = self.network.tokens.device
         tokens = tokens.to(device).expand(len(self.network.tokens), -1, -1)
         return -self.network.costs(tokens).cpu()
+
+
+def _of_repeats(generator: Generator | None, repeats: int) -> tuple[torch.Generator | None, ...]:
+    """One for each repeat; a single generator goes on from one to the next."""
+    if not isinstance(generator, Streams):
+        return (generator,) * repeats
+    if len(generator) != repeats:
+        raise ValueError(f"{repeats} repeats need as many streams, got {len(generator)}")
+    return generator.generators
