@@ -4,7 +4,7 @@ import torch
 from dalib.codecs.bins import Bins
 from dalib.forecasters.markov import Markov
 from dalib.forecasters.tokens import Tokenised, drawn, require_temperature
-from dalib.streams import normal, stream, streams
+from dalib.streams import normal, stream, streams, uniform
 
 
 class Next:
