@@ -56,7 +56,7 @@ explain: setup
 	@$(bin)/python -m dalib.workflow explain $(STAGE) --config $(config)
 
 plan: setup
-	@$(bin)/python -m dalib.workflow plan --config $(config)
+	@$(bin)/python -m dalib.workflow plan $(targets) --config $(config)
 
 doctor: setup
 	@$(bin)/python -m dalib.workflow doctor --config $(config)
