@@ -277,7 +277,8 @@ def test_a_job_that_is_killed_or_cancelled_is_explained_and_retried_with_more(cl
 def test_paper_dkf_on_the_cluster_is_the_same_byte_for_byte(cluster, dkf, tmp_path):
     project, run = dkf
     local = Project(tmp_path / "local")
-    Run(cluster, local.folder, ["snakemake", "dkf", "--cores=2", "--config", "scale=smoke"]).end(code=0)
+    command = ["snakemake", "dkf", "--cores=2", "--config", "scale=smoke"]
+    Run(cluster, local.folder, command).end(code=0)
     said = run.end(code=0)
     submitted, jobs = map(int, re.search(r"submits (\d+) jobs instead of (\d+)", CHAPTER).groups())
     assert project.counts(said) == {"computed": jobs, "reused": 0, "failed": 0}
