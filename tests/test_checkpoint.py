@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from dalib import io
+from dalib import io, registry
 from dalib.cases import observed
 from dalib.cases.truth import truth
 from dalib.workflow import settings
@@ -197,7 +197,12 @@ def data(tmp_path_factory):
 
 def training(data, folder):
     wildcards = {"scale": "smoke", "paper": "dkf", "case": "clean", "model": "dkf", "batch": "0"}
-    spec = Specs(data.config, ROOT).spec("train.py", device=True, model="{paper}.models.{model}")
+    spec = Specs(data.config, ROOT).spec(
+        "train.py",
+        device=True,
+        model="{paper}.models.{model}",
+        calls=lambda wildcards: registry.TRAININGS["observations"],
+    )
     return Job(
         folder,
         "train",
