@@ -21,6 +21,7 @@ include: "rules/stages/time.smk"
 include: "rules/stages/judge.smk"
 include: "rules/papers/dkf.smk"
 include: "rules/papers/gpt.smk"
+include: "rules/papers/adda.smk"
 
 
 rule all:

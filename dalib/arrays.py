@@ -47,15 +47,21 @@ def observations_dataset(
     names: Sequence[str] | None = None,
     units: str = "1",
 ) -> xr.Dataset:
-    """Observations y (seed, time, obs), one interval after the start of the truth and on.
+    """Observations y ([error,] seed, time, obs), one interval after the start of the truth and on.
 
-    `obs_std` (obs,) is the standard deviation of their errors; a missing value is NaN. `names` are
-    those of the state where its components are observed, else y0, y1, ...
+    `obs_std` ([error,] obs) is the standard deviation of their errors; a missing value is NaN.
+    `names` are those of the state where its components are observed, else y0, y1, ...
     """
     names = [f"y{i}" for i in range(y.shape[-1])] if names is None else list(names)
-    y = _variable(("seed", "time", "obs"), y, units, "observation")
-    obs_std = _variable(("obs",), obs_std, units, "standard deviation of observation errors")
+    errors = ("error",) * (obs_std.ndim - 1)
+    y = _variable((*errors, "seed", "time", "obs"), y, units, "observation")
     coords = _seeds(seeds) | _times(y.sizes["time"], interval, interval)
+    if errors:
+        attrs = {"units": units, "long_name": "standard deviation of the errors"}
+        coords["error"] = xr.Variable("error", obs_std[:, 0].numpy(), attrs)
+    obs_std = _variable(
+        (*errors, "obs"), obs_std, units, "standard deviation of observation errors"
+    )
     coords["obs"] = xr.Variable("obs", names, {"units": "1", "long_name": "observed quantity"})
     return xr.Dataset({"y": y, "obs_std": obs_std}, coords)
 

@@ -91,22 +91,25 @@ def read_inputs(inputs: Any) -> dict[str, Any]:
 def read_methods(paths: Sequence[str | Path]) -> dict[str, xr.Dataset]:
     """{folder: dataset} of files `.../<folder>/batch<n>.nc`; batches are put together.
 
-    A batch holds some of the repeats of a training where it has such a dimension, else some seeds.
-    A file of another name goes by that, up to the first dot.
+    A batch holds some of the runs of an experiment, or of the repeats of a training, where it has
+    such a dimension, else some seeds. A file of another name goes by that, up to the first dot.
     """
     import xarray as xr
+
+    def whole(parts: list[xr.Dataset]) -> xr.Dataset:
+        if len(parts) == 1:
+            return parts[0]
+        if "run" in parts[0].dims:
+            return xr.concat(parts, "run", data_vars="all", compat="no_conflicts", join="outer")
+        dim = "repeat" if "repeat" in parts[0].dims else "seed"
+        return xr.concat(parts, dim, join="exact")
 
     batches: dict[str, list[xr.Dataset]] = {}
     for path in paths:
         path = Path(path)
         name = path.parent.name if path.name.startswith("batch") else path.name.split(".")[0]
         batches.setdefault(name, []).append(read(path))
-    return {
-        name: xr.concat(parts, "repeat" if "repeat" in parts[0].dims else "seed", join="exact")
-        if len(parts) > 1
-        else parts[0]
-        for name, parts in batches.items()
-    }
+    return {name: whole(parts) for name, parts in batches.items()}
 
 
 def read_scores(paths: Sequence[str | Path]) -> dict[str, xr.Dataset]:

@@ -1,7 +1,8 @@
 """What is seen of the state, and with which errors.
 
 An operator is called on states (..., state) and gives (..., obs); `tangent(x)` is its derivative
-(..., obs, state). A missing value is NaN.
+(..., obs, state). One that only selects components has `selected(size)`, the index of those it
+sees in a state of `size` components. A missing value is NaN.
 """
 
 from dataclasses import dataclass
@@ -29,6 +30,10 @@ class Identity:
     def tangent(self, x: Tensor) -> Tensor:
         """(..., size) -> (..., size, size)."""
         return _selection(x, range(self.size))
+
+    def selected(self, size: int) -> Tensor:
+        """(obs,), the index of all components."""
+        return torch.arange(size)
 
 
 @dataclass(frozen=True)
@@ -65,16 +70,20 @@ class Subset:
 
     def __call__(self, x: Tensor) -> Tensor:
         """(..., state) -> (..., obs)."""
-        if not all(0 <= i < x.shape[-1] for i in self.index):
-            raise ValueError(
-                f"the operator observes the components {list(self.index)}, but the state has "
-                f"{x.shape[-1]}: use 0 to {x.shape[-1] - 1}"
-            )
-        return x.index_select(-1, torch.tensor(self.index, device=x.device))
+        return x.index_select(-1, self.selected(x.shape[-1]).to(x.device))
 
     def tangent(self, x: Tensor) -> Tensor:
         """(..., state) -> (..., obs, state)."""
         return _selection(x, self.index)
+
+    def selected(self, size: int) -> Tensor:
+        """(obs,), the index of what is seen of a state with `size` components."""
+        if not all(0 <= i < size for i in self.index):
+            raise ValueError(
+                f"the operator observes the components {list(self.index)}, but the state has "
+                f"{size}: use 0 to {size - 1}"
+            )
+        return torch.tensor(self.index)
 
 
 @dataclass(frozen=True)
@@ -120,6 +129,29 @@ class Arctan:
 
     def _seen(self, x: Tensor) -> Tensor:
         return x if self.index is None else Subset(self.index)(x)
+
+
+def evenly(size: int, share: float) -> Subset:
+    """`share` of `size` components, spread evenly: floor(k / share) for k = 0, 1, ..."""
+    count = _count(size, share)
+    return Subset(tuple(int(k / share + 1e-9) for k in range(count)))
+
+
+def randomly(size: int, share: float, times: int, generator: Generator) -> MovingSubset:
+    """`share` of `size` components, drawn without replacement at each of `times`, in order."""
+    count = _count(size, share)
+    order = uniform((times, size), generator).argsort(-1)[:, :count].sort(-1).values
+    return MovingSubset(tuple(map(tuple, order.tolist())))
+
+
+def _count(size: int, share: float) -> int:
+    count = round(share * size)
+    if not 0 < share <= 1 or not count:
+        raise ValueError(
+            f"a share of {share:g} of {size} components is {count}; observe at least one and at "
+            "most all"
+        )
+    return count
 
 
 def noisy(operator, x: Tensor, error_std: float | Tensor, generator: Generator) -> Tensor:

@@ -12,6 +12,8 @@ SYSTEMS = {
     "constant_velocity": "dalib.systems.linear:ConstantVelocity",
     "shifted_ring": "dalib.systems.linear:ShiftedRing",
     "clohessy_wiltshire": "dalib.systems.clohessy_wiltshire:ClohessyWiltshire",
+    "lotka_volterra": "dalib.systems.lotka_volterra:LotkaVolterra",
+    "polynomial_ring": "dalib.systems.polynomial_ring:PolynomialRing",
 }
 
 INTEGRATORS = {
@@ -33,6 +35,7 @@ FILTERS = {
     "climatology": "dalib.filters.variational:Climatology",
     "oi": "dalib.filters.variational:OptimalInterpolation",
     "var3d": "dalib.filters.variational:Var3D",
+    "fixed_gain": "dalib.filters.variational:FixedGain",
     "kalman": "dalib.filters.kalman:Kalman",
     "ekf": "dalib.filters.ekf:EKF",
     "enkf": "dalib.filters.enkf:EnKF",
@@ -40,6 +43,7 @@ FILTERS = {
     "etkf": "dalib.filters.etkf:ETKF",
     "letkf": "dalib.filters.letkf:LETKF",
     "ens3dvar": "dalib.filters.hybrid:Ens3DVar",
+    "localised_enkf": "dalib.filters.covariance:LocalisedEnKF",
     "particle": "dalib.filters.particle:BootstrapParticle",
     "deep_kalman": "dalib.filters.deep_kalman:DeepKalmanFilter",
     "deep_kalman_smoother": "dalib.filters.deep_kalman:DeepKalmanSmoother",
@@ -71,6 +75,18 @@ FORECASTERS = {
     "markov": "dalib.forecasters.markov:Markov",
 }
 
+MAPS = {
+    "orbit": "dalib.maps.orbit:OrbitMap",
+    "ring": "dalib.maps.ring:RingMap",
+    "species": "dalib.maps.species:SpeciesMap",
+}
+
+SCHEDULES = {
+    "constant": "dalib.learn.schedule:Constant",
+    "decay": "dalib.learn.schedule:Decay",
+    "plateau": "dalib.learn.schedule:Plateau",
+}
+
 MEASURES = {
     "median": "dalib.metrics.measures:Median",
     "ratio": "dalib.metrics.measures:Ratio",
@@ -86,9 +102,15 @@ MEASURES = {
 # What a stage does: with what is learned from, with what is forecast, for each product.
 
 TRAININGS = {
+    "filters": "dalib.cases.learning:learned",
     "observations": "dalib.cases.training:on_series",
     "truth": "dalib.cases.training:on_series",
     "tokens": "dalib.cases.tokens:trained",
+}
+
+ASSIMILATIONS = {
+    "given": "dalib.cases.assimilation:analyses",
+    "learned": "dalib.cases.learning:filtered",
 }
 
 FORECASTS = {
@@ -100,12 +122,14 @@ SCORES = {
     "analyses": "dalib.cases.scored:analyses",
     "forecasts": "dalib.cases.scored:forecasts",
     "samples": "dalib.cases.scored:samples",
+    "learning": "dalib.cases.learning_scored:learning",
     "codecs": "dalib.cases.tokens_scored:codecs",
     "forecasts of tokens": "dalib.cases.tokens_scored:forecasts",
 }
 
 TASKS = {
     "train": TRAININGS,
+    "assimilate": ASSIMILATIONS,
     "forecast": FORECASTS,
     "evaluate": SCORES,
 }
@@ -120,5 +144,7 @@ REGISTRIES = {
     "network": NETWORKS,
     "sampler": SAMPLERS,
     "forecaster": FORECASTERS,
+    "map": MAPS,
+    "schedule": SCHEDULES,
     "measure": MEASURES,
 }

@@ -21,11 +21,13 @@ class Start:
     Args:
         mean: (state,), a point near the attractor.
         std, half_width: one of the two, a number or (state,), in state units.
+        positive: take the absolute value of every component, for states that are amounts.
     """
 
     mean: Sequence[float] | Tensor
     std: float | Sequence[float] | Tensor | None = None
     half_width: float | Sequence[float] | Tensor | None = None
+    positive: bool = False
 
     def __post_init__(self) -> None:
         if (self.std is None) == (self.half_width is None):
@@ -36,6 +38,10 @@ class Start:
 
     def draw(self, seeds: int, generator: Streams) -> Tensor:
         """(seed, state), one initial state from each stream."""
+        x = self._drawn(seeds, generator)
+        return x.abs() if self.positive else x
+
+    def _drawn(self, seeds: int, generator: Streams) -> Tensor:
         mean = torch.as_tensor(self.mean, dtype=torch.float64)
         shape = (seeds, *mean.shape)
         if self.std is not None:

@@ -37,7 +37,7 @@ wildcard_constraints:
     sampler=r"\w+",
     forecaster=r"\w+",
     codec=r"\w+",
-    product="analyses|forecasts|samples|codecs",
+    product="analyses|forecasts|samples|codecs|learning",
     batch=r"\d+",
 
 
@@ -96,6 +96,11 @@ def batches_of(paper, case, collection, name):
 
 def results_of(paper, case, product):
     """{method: its result files} of one product of one case."""
+    if product == "learning":
+        return {
+            name: learned_files(paper, case, name, "analyses")
+            for name in methods_of(paper, case, product)
+        }
     collection = {"analyses": "filters", "forecasts": "forecasters", "samples": "samplers"}[product]
     return {
         method: expand(
@@ -123,6 +128,14 @@ def products(wildcards):
         codecs = [f"{case}/codecs/{name}.nc" for name in names]
         return {"truth": f"{case}/truth_test.nc", "codecs": codecs, **tokens(case, names)}
     files = results_of(wildcards.paper, wildcards.case, wildcards.product)
+    if wildcards.product == "learning":
+        parts = {"weights": "", "histories": ".history"}
+        learned = {
+            part: sum((learned_files(*where, "models", suffix) for where in learnings(wildcards)), [])
+            for part, suffix in parts.items()
+        }
+        found = {"truth": f"{case}/truth_test.nc", "analyses": sum(files.values(), [])} | learned
+        return found | {"observations": f"{case}/observations_test.nc"}
     names = codecs_of(wildcards)
     if names:
         marks = {"methods": sum(files.values(), []), "marks": f"{case}/scores/codecs.nc"}
@@ -167,11 +180,16 @@ def codecs_of(wildcards):
 
 def score_spec(wildcards):
     """The spec of the stage evaluate: which codec a method has is part of it."""
+    experiments = {
+        f"experiment_{name}": f"{paper}.learning.{name}" for paper, _, name in learnings(wildcards)
+    }
+    truth = ["truth"] if wildcards.product == "learning" else []
     section_of = spec(
         "evaluate.py",
-        case=("{paper}.cases.{case}", "system", "integrator"),
+        case=("{paper}.cases.{case}", "system", "integrator", *truth),
         product="{paper}.cases.{case}.{product}",
         calls=scored_by,
+        **(experiments if wildcards.product == "learning" else {}),
     )
     return section_of(wildcards) | {"codecs": codecs_of(wildcards)}
 
@@ -182,8 +200,124 @@ def scored_by(wildcards):
     return TASKS["evaluate"][product]
 
 
+def learning_of(paper, name):
+    """An experiment of filters that learn, None where a model or filter of that name is none."""
+    return config[paper].get("learning", {}).get(name)
+
+
+def learnings(wildcards):
+    """(paper, case, name) of the experiments of a case."""
+    names = methods_of(wildcards.paper, wildcards.case, "learning")
+    return [(wildcards.paper, wildcards.case, name) for name in names]
+
+
+def learned_files(paper, case, name, folder, suffix=""):
+    """Files of an experiment, one for each of its jobs."""
+    return expand(
+        "results/{scale}/{paper}/{case}/{folder}/{name}/batch{batch}{suffix}.nc",
+        scale=config["scale"],
+        paper=paper,
+        case=case,
+        folder=folder,
+        name=name,
+        batch=range(learning_of(paper, name)["jobs"]),
+        suffix=suffix,
+    )
+
+
+def learned_scores(paper, role):
+    """Scores of the case, or of the cases, that figures of learned filters show in a role."""
+    cases = config[paper]["roles"][role]
+    found = [
+        f"results/{config['scale']}/{paper}/{case}/scores/learning.nc"
+        for case in ([cases] if isinstance(cases, str) else cases)
+    ]
+    return found[0] if isinstance(cases, str) else found
+
+
+def figure_files(paper, *numbers):
+    """Outputs of a rule that draws several figures: pdf, png (in the report) and data of each."""
+    found = {}
+    for number in numbers:
+        stem = f"results/{{scale}}/{paper}/figures/fig{number}"
+        found[f"fig{number}_pdf"] = f"{stem}.pdf"
+        found[f"fig{number}_png"] = report(
+            f"{stem}.png",
+            caption=f"{ROOT}/docs/captions/{paper}_fig{number}.rst",
+            category=paper,
+            labels={"figure": str(number)},
+        )
+        found[f"fig{number}_data"] = f"{stem}.nc"
+    return found
+
+
+LEARNED_FROM = ("{paper}.cases.{case}", "system", "integrator", "observations", "prior")
+
+
+def train_spec(wildcards):
+    """The spec of the stage train, of a network or of filters that learn."""
+    if not learning_of(wildcards.paper, wildcards.model):
+        section_of = spec(
+            "train.py",
+            model="{paper}.models.{model}",
+            batch="repeats",
+            device=True,
+            calls=trained_by,
+        )
+        return section_of(wildcards)
+    section_of = spec(
+        "train.py",
+        case=LEARNED_FROM,
+        model="{paper}.learning.{model}",
+        device=True,
+        calls=trained_by,
+    )
+    return section_of(wildcards) | {"batch": {"index": int(wildcards.batch)}}
+
+
+def assimilate_spec(wildcards):
+    """The spec of the stage assimilate, with given filters or with those that learned."""
+    if not learning_of(wildcards.paper, wildcards.filter):
+        section_of = spec(
+            "assimilate.py",
+            case=("{paper}.cases.{case}", "system", "integrator", "observations"),
+            filter="{paper}.filters.{filter}",
+            tuning="{paper}.cases.{case}.analyses.methods.{filter}",
+            batch="seeds",
+            device=True,
+            calls=assimilated_by,
+        )
+        return section_of(wildcards)
+    section_of = spec(
+        "assimilate.py",
+        case=LEARNED_FROM,
+        model="{paper}.learning.{filter}",
+        device=True,
+        calls=assimilated_by,
+    )
+    return section_of(wildcards) | {"batch": {"index": int(wildcards.batch)}}
+
+
+def assimilated_by(wildcards):
+    """The function that runs a filter, by whether it learned."""
+    learned = learning_of(wildcards.paper, wildcards.filter)
+    return TASKS["assimilate"]["learned" if learned else "given"]
+
+
+def assimilated_from(wildcards):
+    """What a filter is given: observations, the prior, and what was learned."""
+    case = f"results/{wildcards.scale}/{wildcards.paper}/{wildcards.case}"
+    given = {"observations": f"{case}/observations_test.nc", "prior": f"{case}/prior.nc"}
+    if learning_of(wildcards.paper, wildcards.filter):
+        return given | {"model": f"{case}/models/{wildcards.filter}/batch{wildcards.batch}.nc"}
+    weights = model_of("filters", "filter")(wildcards)
+    return given | ({"model": weights} if weights else {})
+
+
 def trained_by(wildcards):
     """The function that trains a model, by what it learns from."""
+    if learning_of(wildcards.paper, wildcards.model):
+        return TASKS["train"]["filters"]
     return TASKS["train"][config[wildcards.paper]["models"][wildcards.model]["data"]]
 
 
@@ -224,7 +358,7 @@ def scores(paper):
     return [
         f"results/{config['scale']}/{paper}/{case}/scores/{product}.nc"
         for case in config[paper]["active"]
-        for product in ("analyses", "forecasts", "samples", "codecs")
+        for product in ("analyses", "forecasts", "samples", "codecs", "learning")
         if methods_of(paper, case, product)
     ]
 
@@ -288,6 +422,8 @@ def learned_from(split):
     """What a model learns from: observations, or states of the truth, of one split."""
 
     def data(wildcards):
+        if learning_of(wildcards.paper, wildcards.model):
+            return f"results/{{scale}}/{{paper}}/{{case}}/observations_{split}.nc"
         kind = config[wildcards.paper]["models"][wildcards.model]["data"]
         if kind == "tokens":
             codec = codec_of(wildcards.paper, "models", wildcards.model)

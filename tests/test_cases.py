@@ -47,7 +47,9 @@ def data():
 
 def trained(model, series, batches) -> list[xr.Dataset]:
     return [
-        training.on_series(model, series, series, batch=batch, experiment="t", device="cpu")[0]
+        training.on_series(
+            {"model": model}, series, series, batch=batch, experiment="t", device="cpu"
+        )[0]
         for batch in batches
     ]
 
@@ -58,10 +60,14 @@ def drawn(weights) -> xr.Dataset:
 
 
 def analyses(method, data, batch, weights=None) -> xr.Dataset:
+    inputs = {"observations": data["y"]["test"], "prior": data["prior"]}
     return assimilation.analyses(
-        CASE, method, data["y"]["test"], data["prior"],
-        weights=weights, batch=batch, experiment="t", device="cpu",
-    )  # fmt: skip
+        {"case": CASE, "filter": method, "tuning": {}},
+        inputs if weights is None else inputs | {"model": weights},
+        batch=batch,
+        experiment="t",
+        device="cpu",
+    )
 
 
 def test_samples_of_a_repeat_are_the_same_in_any_batch(data):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from dalib import build
-from dalib.filters import Gaussian, assimilate, at, cycle
+from dalib.filters import Gaussian, assimilate, at, cycle, scored
 from dalib.integrate import RK4
 from dalib.localise import Ring
 from dalib.observe import MovingSubset, Subset
@@ -26,6 +26,7 @@ SETTINGS = {
     "etkf": {"members": 10, "inflation": 1.05, "rotate": True},
     "letkf": {"members": 5, "inflation": 1.05, "rotate": True},
     "ens3dvar": {"members": 6, "weight": 0.5},
+    "localised_enkf": {"members": 6, "scale": 1.1, "model_error_std": 0.1, "centred": False},
     "var3d": {"background_scale": 0.1},
     "particle": {"members": 50, "jitter_std": 0.3, "regularisation": 1.0},
 }
@@ -41,6 +42,7 @@ def supplied(step, tangent) -> dict:
         "background": lambda: Gaussian(
             torch.full((SIZE,), 2.3).double(), 13 * torch.eye(SIZE).double()
         ),
+        "gain": lambda: 0.4 * torch.eye(SIZE, dtype=torch.float64)[:, ::2],
         "taper": lambda: Ring(1.0)(SITES, SITES, SIZE),
         "matrix": lambda: shift,
         "noise_cov": lambda: 0.1 * torch.eye(SIZE, dtype=torch.float64),
@@ -88,7 +90,7 @@ def test_analyses_are_finite_and_of_the_right_shape(kind):
         assert series.shape == (SEEDS, TIMES, SIZE)
         assert series.dtype == torch.float64
         assert series.isfinite().all()
-    assert (analyses.std > 0).all()
+    assert (analyses.std > 0).all() or kind == "fixed_gain"  # which is certain of its estimate
     assert not analyses.diverged.any()
 
 
@@ -126,6 +128,24 @@ def test_a_time_without_observations_leaves_mean_and_spread(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_what_is_scored_is_analysed_and_has_its_likelihood(kind):
+    prior, y = inputs()
+    filter = make(kind)
+    forecast = filter.forecast(filter.start(prior, generators()), generators())
+    for k in range(TIMES):
+        analysis, likelihood = scored(filter, forecast, y[:, k], generators())
+        expected = filter.analyse(forecast, y[:, k], generators())
+        for a, b in zip(analysis, expected, strict=True):
+            assert torch.allclose(a, b, rtol=0, atol=1e-12)
+        for a, b in zip(likelihood, filter.likelihood(forecast, y[:, k]), strict=True):
+            assert a.shape == (SEEDS,)
+            assert torch.allclose(a, b, rtol=1e-12, atol=1e-10)
+        assert torch.equal(likelihood.count, (~y[:, k].isnan()).sum(-1))
+        log_density = filter.log_likelihood(forecast, y[:, k])
+        assert torch.allclose(likelihood.log_density, log_density, rtol=1e-12, atol=1e-10)
+
+
+@pytest.mark.parametrize("kind", sorted(set(KINDS) - {"fixed_gain"}))  # which refuses it
 def test_an_operator_that_moves_is_followed(kind):
     prior, y = inputs()
     still = make(kind)

@@ -82,6 +82,16 @@ def test_a_uniform_start_fills_its_box():
     assert offset.amin() < -0.999 and offset.amax() > 0.999
 
 
+def test_a_positive_start_has_the_absolute_values_of_the_other():
+    plain, positive = (
+        Start([1.0, -0.5], std=1.0, positive=positive).draw(
+            200, streams("experiment", range(200), "truth")
+        )
+        for positive in (False, True)
+    )
+    assert (plain < 0).any() and torch.equal(positive, plain.abs())
+
+
 @pytest.mark.parametrize("spreads", [{}, {"std": 0.1, "half_width": 0.1}])
 def test_a_start_is_normal_or_uniform(spreads):
     with pytest.raises(ValueError, match="exactly one of the two"):

@@ -1,17 +1,13 @@
-"""Run one filter over the observations of one case, all seeds of a batch at once."""
+"""Run filters over the observations of one case, all seeds of a batch at once."""
 
 from dalib.workflow.stage import Stage
 
 with Stage(snakemake) as stage:
-    from dalib import io
-    from dalib.cases import assimilation
+    from dalib import build, io
 
-    analyses = assimilation.analyses(
-        stage.config["case"],
-        stage.config["filter"] | stage.config["tuning"],
-        io.read(snakemake.input.observations, needs={"y": ("seed", "time", "obs")}),
-        io.read(snakemake.input.prior, needs={"mean": ("seed", "state")}),
-        weights=io.read_if_given(snakemake.input.model),
+    analyses = build.task(stage.spec["calls"])(
+        stage.config,
+        io.read_inputs(snakemake.input),
         batch=stage.spec["batch"],
         experiment=f"{stage.experiment}/{stage.wildcards['filter']}",
         device=stage.device,
@@ -21,5 +17,5 @@ with Stage(snakemake) as stage:
         analyses,
         snakemake.output[0],
         title=f"{stage.wildcards['filter']} analyses of {stage.wildcards['case']}",
-        missing=assimilation.DIVERGED,
+        missing=list(analyses.variables),  # NaN from where a seed diverged
     )

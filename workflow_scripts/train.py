@@ -7,7 +7,7 @@ with Stage(snakemake) as stage:
 
     title = f"{stage.wildcards['model']} trained on {stage.wildcards['case']}"
     weights, history = build.task(stage.spec["calls"])(
-        stage.config["model"],
+        stage.config,
         io.read(snakemake.input.training),
         io.read(snakemake.input.held_out),
         batch=stage.spec["batch"],
@@ -15,5 +15,10 @@ with Stage(snakemake) as stage:
         device=stage.device,
         checkpoint=stage.checkpoint,
     )
-    io.write(weights, snakemake.output.weights, title=f"weights of {title}")
-    io.write(history, snakemake.output.history, title=f"history of {title}")
+    for found, what, path in (
+        (weights, "weights", snakemake.output.weights),
+        (history, "history", snakemake.output.history),
+    ):
+        # runs learn different things
+        runs = [name for name in found.variables if "run" in found[name].dims]
+        io.write(found, path, title=f"{what} of {title}", missing=runs)

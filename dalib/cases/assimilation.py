@@ -9,16 +9,11 @@ from dalib.cases.checkpoint import FORGOTTEN, Checkpoint
 from dalib.filters.base import Gaussian, assimilate
 from dalib.streams import streams
 
-DIVERGED = ("mean", "std", "forecast_mean", "forecast_std")  # NaN from where a seed diverged
-
 
 def analyses(
-    case: Mapping,
-    method: Mapping,
-    observations: xr.Dataset,
-    prior: xr.Dataset,
+    sections: Mapping,
+    inputs: Mapping[str, xr.Dataset],
     *,
-    weights: xr.Dataset | None,
     batch: Mapping,
     experiment: str,
     device: str,
@@ -27,13 +22,15 @@ def analyses(
     """Run one filter, or smoother, over the test observations: means and standard deviations.
 
     Args:
-        method: `kind` and settings of the filter.
-        weights: of the trained network of a learned filter, which runs on all seeds; other filters
-            run on the seeds of the batch.
+        sections: `case`, `filter` with its settings, and `tuning` where the case says otherwise.
+        inputs: `observations` and `prior`; `model`, the weights of the trained network of a learned
+            filter, which runs on all seeds; other filters run on the seeds of the batch.
         batch: `index` and `size` of the batch of seeds.
         experiment: first name of the streams, with the method's name in it.
         checkpoint: from which a filter continues, as if it had not been interrupted.
     """
+    case, method = sections["case"], sections["filter"] | sections["tuning"]
+    observations, prior, weights = inputs["observations"], inputs["prior"], inputs.get("model")
     if weights is None:
         seeds = slice(batch["index"] * batch["size"], (batch["index"] + 1) * batch["size"])
         observations, prior = observations.isel(seed=seeds), prior.isel(seed=seeds)

@@ -31,7 +31,7 @@ def encoded(
 
 
 def trained(
-    section: Mapping,
+    sections: Mapping,
     training: xr.Dataset,
     held_out: xr.Dataset,
     *,
@@ -44,6 +44,7 @@ def trained(
 
     Every window is as long as the network's context, and one token longer for what follows.
     """
+    section = sections["model"]
     repeats = repeats_of(section["training"], batch)
     vocabulary = int(training.token.max()) + 1  # every token occurs in training
     length = section["network"]["context"] + 1

@@ -17,7 +17,7 @@ WATCHED = 256  # windows or states of a batch held fixed, on which a training re
 
 
 def on_series(
-    section: Mapping,
+    sections: Mapping,
     training: xr.Dataset,
     held_out: xr.Dataset,
     *,
@@ -29,11 +29,12 @@ def on_series(
     """Weights ([point,] repeat, ...) and history of one batch of training repeats.
 
     Args:
-        section: `network`, `data`, `training` and, for a sweep, `points` of a model.
+        sections: `model` with `network`, `data`, `training` and, for a sweep, `points`.
         training, held_out: datasets with the variable that the model learns from.
         batch: `index` and `size` of the batch of repeats.
         checkpoint: from which the training continues, as if it had not been interrupted.
     """
+    section = sections["model"]
     settings, name = section["training"], {"observations": "y", "truth": "x"}[section["data"]]
     noise = section.get("points", {}).get("noise_std")
     repeats = repeats_of(settings, batch)

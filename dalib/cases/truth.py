@@ -1,6 +1,6 @@
 """The true trajectories of a case."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import xarray as xr
 
@@ -12,16 +12,11 @@ from dalib.streams import streams
 def truth(case: Mapping, split: str, experiment: str) -> xr.Dataset:
     """x (seed, time, state): the trajectories of one split ("train", "valid" or "test")."""
     settings, names = case["truth"], build.system(case).names
-    if len(settings["start"]["mean"]) != len(names):
-        raise ValueError(
-            f"truth.start.mean has {len(settings['start']['mean'])} values, but the state of "
-            f"{case['system']['kind']} has {len(names)} components: {', '.join(names)}"
-        )
     seeds = range(settings[split]["seeds"])
     interval = build.interval(case)
     x = simulate(
         build.step(case),
-        Start(**settings["start"]),
+        start(case),
         settings[split]["samples"],
         seeds=seeds,
         spinup=round(settings["spinup"] / interval),
@@ -29,3 +24,16 @@ def truth(case: Mapping, split: str, experiment: str) -> xr.Dataset:
         generator=streams(experiment, seeds, f"truth {split}"),
     )
     return arrays.truth_dataset(x, seeds=seeds, interval=interval, names=names)
+
+
+def start(case: Mapping) -> Start:
+    """Where trajectories of a case start; one number as the mean stands for all components."""
+    settings, names = case["truth"]["start"], build.system(case).names
+    mean = settings["mean"]
+    mean = mean if isinstance(mean, Sequence) else [mean] * len(names)
+    if len(mean) != len(names):
+        raise ValueError(
+            f"truth.start.mean has {len(mean)} values, but the state of "
+            f"{case['system']['kind']} has {len(names)} components: {', '.join(names)}"
+        )
+    return Start(**{**settings, "mean": mean})

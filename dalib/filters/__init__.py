@@ -5,10 +5,12 @@ from dalib.filters.base import (
     Ensemble,
     Filter,
     Gaussian,
+    Likelihood,
     Weighted,
     assimilate,
     at,
     cycle,
+    scored,
 )
 
 __all__ = [
@@ -16,8 +18,10 @@ __all__ = [
     "Ensemble",
     "Filter",
     "Gaussian",
+    "Likelihood",
     "Weighted",
     "assimilate",
     "at",
     "cycle",
+    "scored",
 ]

@@ -7,6 +7,7 @@ Missing observations are NaN and are left out, for each seed its own.
 
 import dataclasses
 import logging
+import math
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol
 
@@ -74,6 +75,25 @@ class Weighted(NamedTuple):
         return (self.log_weights.exp()[..., None, :] @ X.square())[..., 0, :].sqrt()
 
 
+class Likelihood(NamedTuple):
+    """How well a forecast N(h(m), S) foretold an observation y; missing values count for nothing.
+
+    log_det (...,): log det S.
+    misfit (...,): (y - h(m))ᵀ S⁻¹ (y - h(m)).
+    count (...,): how many values were observed.
+    """
+
+    log_det: Tensor
+    misfit: Tensor
+    count: Tensor
+
+    @property
+    def log_density(self) -> Tensor:
+        """(...,), -½ (log det S + misfit + count log 2π)."""
+        count = self.count.to(self.misfit)  # an integer times a number would be of single precision
+        return -0.5 * (self.log_det + self.misfit + count * math.log(2 * math.pi))
+
+
 class Filter(Protocol):
     """What `cycle` runs. `observe` (..., state) -> (..., obs) is what an observation sees.
 
@@ -90,6 +110,16 @@ class Filter(Protocol):
 
     def analyse(self, belief, y: Tensor, generator: Generator):
         """The belief given also y (..., obs)."""
+
+
+def scored(filter: Filter, forecast, y: Tensor, generator: Generator) -> tuple:
+    """(analysis, `Likelihood`) of y (..., obs), by the filter's own `scored` where it has one.
+
+    That one factorises S once for both; the result is that of `analyse` and `likelihood`.
+    """
+    if hasattr(filter, "scored"):
+        return filter.scored(forecast, y, generator)
+    return filter.analyse(forecast, y, generator), filter.likelihood(forecast, y)
 
 
 class Analyses(NamedTuple):

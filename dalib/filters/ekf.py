@@ -7,7 +7,7 @@ from torch import Tensor
 
 from dalib.filters.base import Gaussian
 from dalib.filters.kalman import GaussianFilter, error_cov
-from dalib.filters.linalg import jacobian, symmetric
+from dalib.filters.linalg import factor, jacobian, symmetric
 from dalib.streams import Generator
 
 
@@ -42,4 +42,4 @@ class EKF(GaussianFilter):
         else:
             mean, F = self.step(belief.mean), jacobian(self.step, belief.mean)
         Q = error_cov(self.model_error_std, mean)
-        return Gaussian(mean, symmetric(self.inflation * F @ belief.cov @ F.mT + Q))
+        return Gaussian(mean, symmetric(factor(self.inflation, F) * F @ belief.cov @ F.mT + Q))

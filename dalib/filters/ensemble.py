@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dalib.filters.base import Ensemble, Gaussian
+from dalib.filters.base import Ensemble, Gaussian, Likelihood
 from dalib.filters.linalg import check_covariance, cholesky, like
 from dalib.streams import Generator, normal
 
@@ -101,10 +101,10 @@ def moved(
     return increments(D, S, ensemble).add_(ensemble)
 
 
-def log_likelihood(predicted: Tensor, y: Tensor, obs_std: Tensor | float) -> Tensor:
-    """(...,), log-density of y (..., obs) in N(mean h(E), cov h(E) + σ² I), in the smaller space.
+def likelihood(predicted: Tensor, y: Tensor, obs_std: Tensor | float) -> Likelihood:
+    """Of y (..., obs) in N(mean h(E), cov h(E) + σ² I), in the smaller space.
 
-    -½ d C⁻¹ dᵀ - ½ log det C - Σ log σ - ½ p log 2π,     C = I + SᵀS / (N-1)
+    misfit = d C⁻¹ dᵀ        log det = log det C + Σ log σ²        C = I + SᵀS / (N-1)
     """
     S, d = whiten(predicted, y, obs_std)
     N, p = S.shape[-2:]
@@ -117,8 +117,9 @@ def log_likelihood(predicted: Tensor, y: Tensor, obs_std: Tensor | float) -> Ten
         misfit = d.square().sum((-2, -1)) - explained.square().sum((-2, -1))
     log_det = 2 * L.diagonal(dim1=-2, dim2=-1).log().sum(-1)
     std = like(obs_std, y).expand_as(y)
-    constant = torch.where(y.isnan(), 0.0, 2 * std.log() + math.log(2 * math.pi)).sum(-1)
-    return -0.5 * (misfit + log_det + constant)
+    seen = ~y.isnan()
+    log_det = log_det + torch.where(seen, 2 * std.log(), 0.0).sum(-1)
+    return Likelihood(log_det, misfit, seen.sum(-1))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,15 +132,16 @@ class EnsembleFilter:
         obs_std: of independent errors, a number or (obs,), in the units of y.
         members: N.
         inflation: factor on the anomalies after each analysis (amplitude, not variance).
-        model_error_std: noise added after each step, a number or (state,), in state units.
+        model_error_std: noise added after each step, a number or (..., state) that broadcasts to
+            the members, in state units.
     """
 
     step: Callable[[Tensor], Tensor]
     observe: Callable[[Tensor], Tensor]
     obs_std: Tensor | float
     members: int = 40
-    inflation: float = 1.0
-    model_error_std: float = 0.0
+    inflation: Tensor | float = 1.0
+    model_error_std: Tensor | float = 0.0
 
     def __post_init__(self):
         check_members(self.members)
@@ -151,27 +153,36 @@ class EnsembleFilter:
     def forecast(self, belief: Ensemble, generator: Generator) -> Ensemble:
         """One sampling interval, every member with noise of its own."""
         E = self.step(belief.members)
-        std = like(self.model_error_std, E)
-        if std.any():
-            noise = normal(tuple(E.shape), generator, E.dtype).to(E.device)
-            E = torch.addcmul(E, std, noise)
-        return Ensemble(E)
+        if isinstance(self.model_error_std, (int, float)) and self.model_error_std == 0:
+            return Ensemble(E)
+        noise = normal(tuple(E.shape), generator, E.dtype).to(E.device)
+        return Ensemble(torch.addcmul(E, like(self.model_error_std, E), noise))
 
     def analyse(self, belief: Ensemble, y: Tensor, generator: Generator) -> Ensemble:
-        """Members given y (..., obs), inflated where anything was observed at all."""
+        """Members given y (..., obs), inflated."""
         E = self.updated(belief.members, self.observe(belief.members), y, generator)
+        return Ensemble(self.inflated(E, y))
+
+    def inflated(self, E: Tensor, y: Tensor) -> Tensor:
+        """(..., member, state), the anomalies inflated where anything was observed at all."""
+        if isinstance(self.inflation, (int, float)) and self.inflation == 1:
+            return E
         mean = E.mean(-2, keepdim=True)
         inflation = like(self.inflation, E)
         factor = torch.where(y.isnan().all(-1), 1.0, inflation)
-        return Ensemble(torch.lerp(mean, E, factor[..., None, None]))
+        return torch.lerp(mean, E, factor[..., None, None])
 
     def updated(self, E: Tensor, predicted: Tensor, y: Tensor, generator: Generator) -> Tensor:
         """(..., member, state): E given y, with predicted = h(E)."""
         raise NotImplementedError(f"{type(self).__name__} does not say how members are updated")
 
+    def likelihood(self, forecast: Ensemble, y: Tensor) -> Likelihood:
+        """Of y (..., obs) under the Gaussian with the forecast's sample moments."""
+        return likelihood(self.observe(forecast.members), y, self.obs_std)
+
     def log_likelihood(self, forecast: Ensemble, y: Tensor) -> Tensor:
-        """(...,), log-density of y under the Gaussian with the forecast's sample moments."""
-        return log_likelihood(self.observe(forecast.members), y, self.obs_std)
+        """(...,), log-density of y (..., obs) under the forecast."""
+        return self.likelihood(forecast, y).log_density
 
 
 def _shifted(A: Tensor, by: float) -> Tensor:

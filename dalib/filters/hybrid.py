@@ -5,63 +5,46 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from dalib.filters.base import Ensemble, Gaussian
-from dalib.filters.ensemble import EnsembleFilter, centred_noise
-from dalib.filters.kalman import (
-    error_cov,
-    gain,
-    log_likelihood,
-    observation_matrix,
-    without_missing,
-)
-from dalib.filters.linalg import check_covariance, like
+from dalib.filters.covariance import CovarianceFilter, check_number
+from dalib.filters.linalg import check_background, factor, like
 from dalib.streams import Generator
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ens3DVar(EnsembleFilter):
+class Ens3DVar(CovarianceFilter):
     """Hybrid ensemble-3DVar with perturbed observations (Hamill and Snyder 2000, eq. 6).
 
-        C = (1 - w) a B + w ρ ∘ P        P: sample covariance of the members
-        E <- E + (y + σ ε - h(E)) Kᵀ     K = C Hᵀ (H C Hᵀ + R)⁻¹,  ε ~ N(0, I), centred
+        C = (1 - w) a B + w b ρ ∘ P        P: sample covariance of the members
 
-    with H the tangent of h at the ensemble mean. For linear h the mean of weight 0 is the 3DVar
-    analysis of the forecast mean, weight 1 without taper is the stochastic EnKF.
+    and the update of a `CovarianceFilter`. For linear h and centred noise the mean of weight 0 is
+    the 3DVar analysis of the forecast mean; weight 1 without taper is the stochastic EnKF.
 
     Attributes:
-        background: a `Gaussian`, of which the covariance B is used.
-        background_scale: a, a factor on it.
-        weight: w in [0, 1], of the ensemble.
-        taper: ρ (state, state), or None for no localisation.
+        background: a `Gaussian`, of which the covariance B (..., state, state) is used.
+        background_scale: a, a factor on it, a number or (...,).
+        weight: w in [0, 1], of the ensemble, a number or (...,).
+        ensemble_scale: b > 0, a factor on the sample covariance, a number or (...,).
     """
 
     background: Gaussian
-    background_scale: float = 1.0
-    weight: float = 0.5
-    taper: Tensor | None = None
+    background_scale: Tensor | float = 1.0
+    weight: Tensor | float = 0.5
+    ensemble_scale: Tensor | float = 1.0
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_number("weight", self.weight, lambda w: 0 <= w <= 1, "in [0, 1], of the ensemble")
+        for name in ("background_scale", "ensemble_scale"):
+            check_number(
+                name, getattr(self, name), lambda a: a > 0, "positive: it scales variances"
+            )
 
     def start(self, prior: Gaussian | Ensemble, generator: Generator) -> Ensemble:
         """Members of the prior."""
-        check_covariance(self.background.cov, "the background covariance")
+        check_background(self.background.cov)
         return super().start(prior, generator)
 
-    def updated(self, E: Tensor, predicted: Tensor, y: Tensor, generator: Generator) -> Tensor:
-        """(..., member, state)."""
-        mean, C = self._moments(E)
-        noise = centred_noise(predicted, generator)
-        D = (y[..., None, :] - predicted + noise * like(self.obs_std, y)).nan_to_num()
-        H = observation_matrix(self.observe, mean)
-        _, H, R = without_missing(y, H, error_cov(self.obs_std, y))
-        return E + D @ gain(C, H, R).mT
-
-    def log_likelihood(self, forecast: Ensemble, y: Tensor) -> Tensor:
-        """(...,), log-density of y under a Gaussian with the ensemble mean and covariance C."""
-        mean, C = self._moments(forecast.members)
-        H = observation_matrix(self.observe, mean)
-        innovation = y - self.observe(mean)
-        return log_likelihood(Gaussian(mean, C), innovation, H, error_cov(self.obs_std, y))
-
-    def _moments(self, E: Tensor) -> tuple[Tensor, Tensor]:
-        mean, P = Ensemble(E).mean, Ensemble(E).cov
-        localised = P if self.taper is None else self.taper * P
-        fixed = self.background_scale * self.background.cov
-        return mean, (1 - self.weight) * fixed + self.weight * localised
+    def covariance(self, x: Tensor) -> tuple[Tensor, Tensor | float]:
+        """(1 - w) a B and w b."""
+        w, a = factor(self.weight, x), factor(self.background_scale, x)
+        return (1 - w) * a * like(self.background.cov, x), w * factor(self.ensemble_scale, x)

@@ -1,13 +1,12 @@
 """The Kalman filter: exact for linear models with Gaussian errors (Kalman 1960)."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from dalib.filters.base import Ensemble, Gaussian
+from dalib.filters.base import Ensemble, Gaussian, Likelihood
 from dalib.filters.linalg import check_covariance, cholesky, jacobian, like, symmetric
 from dalib.streams import Generator
 
@@ -46,18 +45,17 @@ def gain(P: Tensor, H: Tensor, R: Tensor) -> Tensor:
     return torch.cholesky_solve(HP, cholesky(symmetric(HP @ H.mT + R))).mT
 
 
-def log_likelihood(belief: Gaussian, innovation: Tensor, H: Tensor, R: Tensor) -> Tensor:
-    """(...,), log N(d; 0, H P Hᵀ + R) of the innovation d (..., obs) of a forecast.
-
-    -½ dᵀ S⁻¹ d - ½ log det S - ½ p log 2π        p: how many are not missing
-    """
-    count = (~innovation.isnan()).sum(-1, dtype=innovation.dtype)
+def likelihood(belief: Gaussian, innovation: Tensor, H: Tensor, R: Tensor) -> Likelihood:
+    """Of the innovation d (..., obs) of a forecast, in N(0, S) with S = H P Hᵀ + R."""
+    count = (~innovation.isnan()).sum(-1)
     d, H, R = without_missing(innovation, H, R)
     L = cholesky(symmetric(H @ belief.cov @ H.mT + R))
     whitened = torch.linalg.solve_triangular(L, d[..., None], upper=False)[..., 0]
-    log_det = 2 * L.diagonal(dim1=-2, dim2=-1).log().sum(-1)
     # a missing value stands in S as an independent one of unit variance, seen without error
-    return -0.5 * (whitened.square().sum(-1) + log_det + count * math.log(2 * math.pi))
+    log_det = 2 * L.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+    lost = belief.mean.isnan().any(-1)  # then innovations are NaN that are not missing
+    misfit = whitened.square().sum(-1).masked_fill(lost, float("nan"))
+    return Likelihood(log_det.expand_as(misfit), misfit, count)
 
 
 def without_missing(d: Tensor, H: Tensor, R: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -96,9 +94,13 @@ class GaussianFilter:
         """(..., obs) observed; linearised at the mean of the belief."""
         return update(belief, *self.seen_from(belief.mean, y))
 
+    def likelihood(self, forecast: Gaussian, y: Tensor) -> Likelihood:
+        """Of y (..., obs) under the forecast."""
+        return likelihood(forecast, *self.seen_from(forecast.mean, y))
+
     def log_likelihood(self, forecast: Gaussian, y: Tensor) -> Tensor:
         """(...,), log-density of y (..., obs) under the forecast."""
-        return log_likelihood(forecast, *self.seen_from(forecast.mean, y))
+        return self.likelihood(forecast, y).log_density
 
     def seen_from(self, mean: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Innovation y - h(mean), tangent H of h at the mean, error covariance R."""

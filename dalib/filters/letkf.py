@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from dalib.filters.ensemble import EnsembleFilter, anomalies, whiten
 from dalib.filters.etkf import rotated, transform
 from dalib.filters.kalman import observation_matrix
+from dalib.filters.linalg import like
 from dalib.streams import Generator
 
 
@@ -24,14 +26,15 @@ def letkf_analysis(
         predicted: (..., member, obs), the same members seen through the observation operator.
         y: (..., obs), the observation; NaN where missing.
         obs_std: a number or (obs,), of independent errors, in the units of y.
-        taper: (state, obs), ρ >= 0.
+        taper: (..., state, obs), ρ >= 0.
 
     Returns:
         (..., member, state), posterior states.
     """
     mean, X = anomalies(ensemble)
     S, d = whiten(predicted, y, obs_std)
-    root = taper.sqrt()[:, None, :]
+    root = torch.where(taper > 0, taper, 1.0).sqrt() * (taper > 0)  # no slope where it is zero
+    root = root[..., :, None, :]
     weights = transform(S[..., None, :, :] * root, d[..., None, :, :] * root)
     return mean + (weights @ X.mT[..., None])[..., 0].mT
 
@@ -41,8 +44,8 @@ class LETKF(EnsembleFilter):
     """Local ensemble transform Kalman filter; see `letkf_analysis`.
 
     Attributes:
-        taper: (state, state), ρ between the places of state components. An observation stands where
-            its operator looks most, at the largest |dh_j/dx_i|.
+        taper: (..., state, state), ρ between the places of state components. An observation stands
+            where its operator looks most, at the largest |dh_j/dx_i|.
         rotate: as in the ETKF, the same rotation everywhere.
     """
 
@@ -59,12 +62,12 @@ class LETKF(EnsembleFilter):
 
     def updated(self, E: Tensor, predicted: Tensor, y: Tensor, generator: Generator) -> Tensor:
         """(..., member, state)."""
-        if self.taper.shape != (E.shape[-1],) * 2:
+        if self.taper.shape[-2:] != (E.shape[-1],) * 2:
             raise ValueError(
                 f"the taper is between state components, ({E.shape[-1]}, {E.shape[-1]}); got "
                 f"{tuple(self.taper.shape)}"
             )
         one_state = E.detach().reshape(-1, E.shape[-1])[0]
         place = observation_matrix(self.observe, one_state).abs().argmax(-1)
-        E = letkf_analysis(E, predicted, y, self.obs_std, self.taper[:, place])
+        E = letkf_analysis(E, predicted, y, self.obs_std, like(self.taper, E)[..., place])
         return rotated(E, generator) if self.rotate else E

@@ -1,5 +1,6 @@
 """Symmetric matrices as filters use them: factors, checks, functions and their derivatives."""
 
+import functools
 from collections.abc import Callable
 
 import torch
@@ -22,6 +23,29 @@ def cholesky(A: Tensor, *, upper: bool = False) -> Tensor:
     return L.masked_fill((info > 0)[..., None, None], float("nan")) if info.any() else L
 
 
+def kept(method: Callable) -> Callable:
+    """A method of one tensor x of which only size, type and device matter, computed once for each.
+
+    Once more under gradients than without, lest what was computed without them is taken for them.
+    The values are kept in the object, which `dataclasses.replace` leaves behind.
+    """
+
+    @functools.wraps(method)
+    def value(self, x: Tensor):
+        known = self.__dict__.setdefault("_kept", {})
+        key = (method.__name__, x.shape[-2:], x.dtype, x.device, torch.is_grad_enabled())
+        if key not in known:
+            known[key] = method(self, x)
+        return known[key]
+
+    return value
+
+
+def factor(value: Tensor | float, x: Tensor) -> Tensor | float:
+    """A factor on matrices (..., n, m): a number as it is, a tensor (...,) with two axes more."""
+    return value if isinstance(value, (int, float)) else like(value, x)[..., None, None]
+
+
 def symmetric(A: Tensor) -> Tensor:
     """(A + Aᵀ) / 2: products of matrices lose the symmetry of a covariance by round-off."""
     return (A + A.mT) / 2
@@ -32,7 +56,8 @@ def check_covariance(cov: Tensor, name: str) -> Tensor:
     detached = cov.detach()
     if not detached.isfinite().all():
         raise ValueError(f"{name} has values that are not finite; was it estimated from NaN?")
-    if not torch.allclose(detached, detached.mT, rtol=1e-8, atol=1e-12 * detached.abs().amax()):
+    rtol, atol = (1e-8, 1e-12) if cov.dtype == torch.float64 else (1e-4, 1e-6)
+    if not torch.allclose(detached, detached.mT, rtol=rtol, atol=atol * detached.abs().amax()):
         raise ValueError(f"{name} is not symmetric; give (C + Cᵀ) / 2")
     if torch.linalg.cholesky_ex(detached).info.any():
         smallest = torch.linalg.eigvalsh(detached).amin().item()
@@ -42,6 +67,26 @@ def check_covariance(cov: Tensor, name: str) -> Tensor:
             "exactly needs a small variance instead of none"
         )
     return cov
+
+
+def check_background(cov: Tensor) -> None:
+    """Refuse a fixed covariance that is none; one that is learned, (..., n, n), is made to be one.
+
+    Of several, one that is not finite must not stop the others.
+    """
+    if cov.ndim == 2 and not cov.requires_grad:
+        check_covariance(cov, "the background covariance")
+
+
+def solution(S: Tensor, D: Tensor, d: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Solve with S (..., n, n) for rows D (..., m, n) and d (..., 1, n), by one Cholesky factor.
+
+        D S⁻¹        d S⁻¹ dᵀ        log det S
+
+    S is symmetric: its lower triangle is read, its derivative is that of the whole matrix. Where it
+    is not positive definite the results are NaN (see `cholesky`).
+    """
+    return _Solution.apply(S, D, d)
 
 
 def jacobian(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
@@ -82,3 +127,35 @@ class _MatrixFunction(torch.autograd.Function):
         eigenvalues, V = ctx.saved_tensors
         ratios = ctx.slope(eigenvalues[..., :, None], eigenvalues[..., None, :])
         return V @ (ratios * (V.mT @ gradient @ V)) @ V.mT, None, None
+
+
+class _Solution(torch.autograd.Function):
+    """One node instead of the twenty of its parts, which cost small matrices most of their time.
+
+    With W = D S⁻¹, w = d S⁻¹ and the slopes Ẇ, q̇, l̇ of W, d S⁻¹ dᵀ and log det S:
+
+        Ḋ = Ẇ S⁻¹        ḋ = 2 q̇ w        Ṡ = l̇ S⁻¹ - Ḋᵀ W - q̇ wᵀ w
+    """
+
+    @staticmethod
+    def forward(ctx, S: Tensor, D: Tensor, d: Tensor):
+        L, m = cholesky(S), D.shape[-2]
+        one = torch.eye(S.shape[-1], dtype=S.dtype, device=S.device).expand_as(S)
+        # L⁻¹ [Dᵀ dᵀ I]: the derivative of log det S needs L⁻¹ anyhow
+        whitened = torch.linalg.solve_triangular(L, torch.cat([D, d, one], -2).mT, upper=False)
+        rows, root = whitened[..., : m + 1], whitened[..., m + 1 :]
+        Ww = rows.mT @ root
+        ctx.save_for_backward(Ww, root)
+        log_det = 2 * L.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        return Ww[..., :m, :], rows[..., m].square().sum(-1), log_det
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, W_slope: Tensor, misfit_slope: Tensor, log_det_slope: Tensor):
+        Ww, root = ctx.saved_tensors
+        inverse = root.mT @ root
+        D_slope = W_slope @ inverse
+        w_slope = misfit_slope[..., None, None] * Ww[..., -1:, :]
+        S_slope = log_det_slope[..., None, None] * inverse
+        S_slope = S_slope - torch.cat([D_slope, w_slope], -2).mT @ Ww
+        return S_slope, D_slope, 2 * w_slope

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dalib.filters.base import Ensemble, Gaussian, Weighted
+from dalib.filters.base import Ensemble, Gaussian, Likelihood, Weighted
 from dalib.filters.ensemble import check_members, draw_members
 from dalib.filters.linalg import like
 from dalib.streams import Generator, normal, uniform
@@ -79,18 +79,25 @@ class BootstrapParticle:
         members, log_weights = self.resample(belief, generator)
         members = self.step(members)
         std = self._noise_std(members)
-        if std.any():
+        if std.requires_grad or std.any():
             members = torch.addcmul(members, std, self._normal(members, generator))
         return Weighted(members, log_weights)
 
     def analyse(self, belief: Weighted, y: Tensor, generator: Generator | None = None) -> Weighted:
         """Weight by the likelihood of y (..., obs)."""
-        log_weights = belief.log_weights + self._log_density(belief.members, y)
+        misfit, _, _ = self._errors(belief.members, y)
+        log_weights = belief.log_weights - 0.5 * misfit
         return Weighted(belief.members, log_weights.log_softmax(-1))
 
     def log_likelihood(self, forecast: Weighted, y: Tensor) -> Tensor:
         """(...,), log Σ w_n p(y | x_n); its sum over a series estimates p(y) without bias."""
-        return (forecast.log_weights + self._log_density(forecast.members, y)).logsumexp(-1)
+        return self.likelihood(forecast, y).log_density
+
+    def likelihood(self, forecast: Weighted, y: Tensor) -> Likelihood:
+        """log det R, and as misfit -2 log Σ w_n exp(-½ |(y - h(x_n)) / σ|²)."""
+        misfit, log_det, count = self._errors(forecast.members, y)
+        exponent = (forecast.log_weights - 0.5 * misfit).logsumexp(-1)
+        return Likelihood(log_det, -2 * exponent, count)
 
     def resample(self, belief: Weighted, generator: Generator) -> Weighted:
         """Systematic, and regularised; each seed when its own effective size asks for it.
@@ -129,15 +136,14 @@ class BootstrapParticle:
         std = like(self.model_error_std, members)
         return std.clamp(min=self.jitter_std)
 
-    def _log_density(self, members: Tensor, y: Tensor) -> Tensor:
-        """(..., member), log N(y; h(x_n), σ²) over what is not missing of y."""
+    def _errors(self, members: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """|(y - h(x_n)) / σ|² (..., member), Σ log σ² and how many, of what is not missing of y."""
         std = like(self.obs_std, y).expand_as(y)
         seen = ~y.isnan()
         precision = torch.where(seen, std**-2, 0.0)
         error = y.nan_to_num()[..., None, :] - self.observe(members)
         misfit = (error.square() @ precision[..., None])[..., 0]
-        constant = torch.where(seen, std.log() + 0.5 * math.log(2 * math.pi), 0.0).sum(-1)
-        return -0.5 * misfit - constant[..., None]
+        return misfit, torch.where(seen, 2 * std.log(), 0.0).sum(-1), seen.sum(-1)
 
     def _normal(self, members: Tensor, generator: Generator) -> Tensor:
         return normal(tuple(members.shape), generator, members.dtype).to(members.device)

@@ -1,14 +1,29 @@
-"""Filters with a fixed background covariance: climatology, optimal interpolation, 3DVar."""
+"""Filters with a fixed covariance or gain: climatology, optimal interpolation, 3DVar."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from dalib.filters.base import Ensemble, Gaussian
-from dalib.filters.kalman import GaussianFilter, observation_matrix, update
-from dalib.filters.linalg import check_covariance, like
+from dalib.filters.base import Ensemble, Gaussian, Likelihood
+from dalib.filters.kalman import (
+    GaussianFilter,
+    error_cov,
+    likelihood,
+    observation_matrix,
+    update,
+)
+from dalib.filters.linalg import (
+    check_background,
+    check_covariance,
+    cholesky,
+    factor,
+    kept,
+    like,
+    symmetric,
+)
 from dalib.streams import Generator
 
 
@@ -77,45 +92,181 @@ class OptimalInterpolation(Climatology):
         return _interpolated(self, belief, self.background.cov, y)
 
 
+class Update(NamedTuple):
+    """What an observation of chosen components does to any forecast with the covariance B.
+
+        S = H B Hᵀ + R = L Lᵀ        K = B Hᵀ S⁻¹
+
+    rows: (..., obs, state + obs), [Kᵀ L⁻ᵀ], with which an innovation gives increment and misfit.
+    log_det: (...,), log det S.
+    cov: (..., state, state), the covariance of the analysis.
+    """
+
+    rows: Tensor
+    log_det: Tensor
+    cov: Tensor
+
+
 @dataclass(frozen=True, kw_only=True)
 class Var3D(GaussianFilter):
     """3DVar: the model forecast given the present observation, with a fixed covariance.
 
         m <- M(m)        m <- argmin J, B = a C        C that of the `background`
 
+    Where the operator selects components and none is missing, the gain depends on no belief: it is
+    computed once for each filter. C and a may be learned, with leading axes that broadcast to those
+    of the mean; then a filter serves one backward pass.
+
     Attributes:
         step: M over one sampling interval, (..., state) -> (..., state).
-        background: a `Gaussian`, of which the covariance is used.
-        background_scale: a, a factor on the covariance.
+        background: a `Gaussian`, of which the covariance (..., state, state) is used.
+        background_scale: a, a factor on the covariance, a number or (...,).
         outer: 0 is the gain form, h linearised at the forecast; more are the rounds of `minimise`.
     """
 
     step: Callable[[Tensor], Tensor]
     background: Gaussian
-    background_scale: float = 1.0
+    background_scale: Tensor | float = 1.0
     outer: int = 0
 
     def start(self, prior: Gaussian | Ensemble, generator: Generator | None = None) -> Gaussian:
         """The mean of the prior."""
-        check_covariance(self.background.cov, "the background covariance")
-        return _around(prior.mean, self._cov)
+        check_background(self.background.cov)
+        return _around(prior.mean, self._cov(prior.mean))
 
     def forecast(self, belief: Gaussian, generator: Generator | None = None) -> Gaussian:
         """One sampling interval of the mean; the covariance is always B."""
-        return _around(self.step(belief.mean), self._cov)
+        return _around(self.step(belief.mean), self._cov(belief.mean))
 
     def analyse(self, belief: Gaussian, y: Tensor, generator: Generator | None = None) -> Gaussian:
         """(..., obs) observed."""
-        analysis = _interpolated(self, belief, self._cov, y)
-        if self.outer:
-            background = Gaussian(belief.mean, self._cov)
-            mean = minimise(background, y, self.observe, self.obs_std, self.outer)
-            return Gaussian(mean, analysis.cov)
-        return analysis
+        if self._alike(y):
+            return self._updated(belief, y)[0]
+        analysis = _interpolated(self, belief, self._cov(belief.mean), y)
+        return self._minimised(belief, analysis, y)
 
-    @property
-    def _cov(self) -> Tensor:
-        return self.background_scale * self.background.cov
+    def likelihood(self, forecast: Gaussian, y: Tensor) -> Likelihood:
+        """Of y (..., obs) under the forecast with the covariance B."""
+        if self._alike(y):
+            return self._updated(forecast, y)[1]
+        background = Gaussian(forecast.mean, self._cov(forecast.mean))
+        return likelihood(background, *self.seen_from(forecast.mean, y))
+
+    def scored(
+        self, forecast: Gaussian, y: Tensor, generator: Generator | None = None
+    ) -> tuple[Gaussian, Likelihood]:
+        """The analysis, and how well y (..., obs) was foretold."""
+        if self._alike(y):
+            return self._updated(forecast, y)
+        return self.analyse(forecast, y), self.likelihood(forecast, y)
+
+    def _alike(self, y: Tensor) -> bool:
+        """Whether one gain serves all: components are selected, and none of y is missing."""
+        return hasattr(self.observe, "selected") and not y.isnan().any()
+
+    def _updated(self, forecast: Gaussian, y: Tensor) -> tuple[Gaussian, Likelihood]:
+        given = self._update(forecast.mean)
+        d = y - self.observe(forecast.mean)
+        increment, whitened = _times(d, given.rows).split(
+            (forecast.mean.shape[-1], d.shape[-1]), -1
+        )
+        misfit = whitened.square().sum(-1)
+        count = torch.full_like(misfit, d.shape[-1], dtype=torch.long)
+        analysis = _around(forecast.mean + increment, given.cov)
+        scored = Likelihood(given.log_det.expand_as(misfit), misfit, count)
+        return self._minimised(forecast, analysis, y), scored
+
+    def _minimised(self, belief: Gaussian, analysis: Gaussian, y: Tensor) -> Gaussian:
+        if not self.outer:
+            return analysis
+        background = Gaussian(belief.mean, self._cov(belief.mean))
+        mean = minimise(background, y, self.observe, self.obs_std, self.outer)
+        return Gaussian(mean, analysis.cov)
+
+    @kept
+    def _update(self, mean: Tensor) -> Update:
+        size = mean.shape[-1]
+        index = self.observe.selected(size).to(mean.device)
+        B, one = self._cov(mean), torch.eye(size, dtype=mean.dtype, device=mean.device)
+        HB = B.index_select(-2, index)
+        R = error_cov(self.obs_std, mean.index_select(-1, index))
+        L = cholesky(symmetric(HB.index_select(-1, index) + R))
+        rows = torch.cat([HB, one[: len(index), : len(index)].expand(*HB.shape[:-1], -1)], -1)
+        whitened = torch.linalg.solve_triangular(L, rows, upper=False)  # L⁻¹ [H B  I]
+        root = whitened[..., size:].mT
+        Kt = root @ whitened[..., :size]
+        A = one - Kt.mT @ one[index]
+        return Update(
+            torch.cat([Kt, root], -1),
+            2 * L.diagonal(dim1=-2, dim2=-1).log().sum(-1),
+            symmetric(A @ B @ A.mT + Kt.mT @ R @ Kt),
+        )
+
+    @kept
+    def _cov(self, mean: Tensor) -> Tensor:
+        return factor(self.background_scale, mean) * like(self.background.cov, mean)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FixedGain(GaussianFilter):
+    """A forecast corrected by a given gain, such as a learned one (Levine and Stuart 2022).
+
+        m <- M(m)        m <- m + K (y - h(m))
+
+    The belief is the estimate alone, with covariance 0, so that S = R. A missing value moves
+    nothing.
+
+    Attributes:
+        step: M over one sampling interval, (..., state) -> (..., state).
+        gain: K (..., state, obs), with leading axes that broadcast to those of the mean.
+    """
+
+    step: Callable[[Tensor], Tensor]
+    gain: Tensor
+
+    def __post_init__(self):
+        if hasattr(self.observe, "at"):
+            raise ValueError("a fixed gain needs observations that stay the same")
+
+    def start(self, prior: Gaussian | Ensemble, generator: Generator | None = None) -> Gaussian:
+        """The mean of the prior."""
+        return _certain(prior.mean)
+
+    def forecast(self, belief: Gaussian, generator: Generator | None = None) -> Gaussian:
+        """One sampling interval."""
+        return _certain(self.step(belief.mean))
+
+    def analyse(self, belief: Gaussian, y: Tensor, generator: Generator | None = None) -> Gaussian:
+        """(..., obs) observed."""
+        d = y - self.observe(belief.mean)
+        expected = (belief.mean.shape[-1], d.shape[-1])
+        if self.gain.shape[-2:] != expected:
+            raise ValueError(
+                f"the gain has shape {tuple(self.gain.shape)}; a state of {expected[0]} and "
+                f"{expected[1]} observations need (..., {expected[0]}, {expected[1]})"
+            )
+        d = torch.where(y.isnan(), 0.0, d)
+        return _certain(belief.mean + _times(d, like(self.gain, d).mT))
+
+    def likelihood(self, forecast: Gaussian, y: Tensor) -> Likelihood:
+        """Of y (..., obs) in N(h(mean), R)."""
+        seen, std = ~y.isnan(), like(self.obs_std, y).expand_as(y)
+        d = torch.where(seen, y - self.observe(forecast.mean), 0.0)
+        log_det = torch.where(seen, 2 * std.log(), 0.0).sum(-1)
+        return Likelihood(log_det, (d / std).square().sum(-1), seen.sum(-1))
+
+
+def _certain(mean: Tensor) -> Gaussian:
+    return _around(mean, mean.new_zeros(()))
+
+
+def _times(d: Tensor, rows: Tensor) -> Tensor:
+    """d (..., n) and matrices (..., n, m) -> (..., m); a matrix for a whole axis is one product."""
+    if rows.ndim == 2:
+        return d @ rows
+    if rows.shape[-3] == 1 and d.ndim == rows.ndim - 1:
+        return d @ rows.squeeze(-3)
+    return (d[..., None, :] @ rows)[..., 0, :]
 
 
 def _around(mean: Tensor, cov: Tensor) -> Gaussian:

@@ -33,7 +33,15 @@ METHODS = {
     "gpt_greedy": ("GPT-2, greedy", SKY),
     "markov": ("Markov chain", ORANGE),
     "paired": ("paired simulation", VERMILION),
+    "kalman": ("Kalman filter", BLACK),
+    "var3d_k": ("3DVar-K", ORANGE),
+    "var3d_c": ("3DVar-C", GREEN),
+    "enkf": ("EnKF", BLUE),
+    "ens3dvar": ("Ens3DVar", VERMILION),
+    "letkf": ("LETKF", PURPLE),
+    "start": ("initial models", GREY),
 }
+LEARNED = ("var3d_k", "var3d_c", "enkf", "ens3dvar", "letkf")  # by automatic differentiation
 
 RC = {
     "font.family": "sans-serif",
@@ -91,6 +99,11 @@ def label(method: str) -> str:
 def colour(method: str) -> str:
     """The colour of the method in every figure; those not known here share a grey."""
     return METHODS[method][1] if method in METHODS else "#5c5c5c"
+
+
+def learned(method: str) -> str:
+    """What readers call a filter whose parameters were learned through it (AD-EnKF)."""
+    return f"AD-{label(method)}" if method in LEARNED else label(method)
 
 
 def quantity(array: Any, name: str | None = None) -> str:

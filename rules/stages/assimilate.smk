@@ -1,8 +1,6 @@
 rule assimilate:
     input:
-        observations="results/{scale}/{paper}/{case}/observations_test.nc",
-        prior="results/{scale}/{paper}/{case}/prior.nc",
-        model=model_of("filters", "filter"),
+        unpack(assimilated_from),
     output:
         "results/{scale}/{paper}/{case}/analyses/{filter}/batch{batch}.nc",
     log:
@@ -15,13 +13,6 @@ rule assimilate:
         runtime=runtime("assimilate"),
         gpu=gpu("assimilate"),
     params:
-        spec=spec(
-            "assimilate.py",
-            case=("{paper}.cases.{case}", "system", "integrator", "observations"),
-            filter="{paper}.filters.{filter}",
-            tuning="{paper}.cases.{case}.analyses.methods.{filter}",
-            batch="seeds",
-            device=True,
-        ),
+        spec=assimilate_spec,
     script:
         "../../workflow_scripts/assimilate.py"

@@ -16,12 +16,6 @@ rule train:
         runtime=runtime("train"),
         gpu=gpu("train"),
     params:
-        spec=spec(
-            "train.py",
-            model="{paper}.models.{model}",
-            batch="repeats",
-            device=True,
-            calls=trained_by,
-        ),
+        spec=train_spec,
     script:
         "../../workflow_scripts/train.py"

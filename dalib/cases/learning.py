@@ -1,0 +1,515 @@
+"""Filters whose dynamics, noise and covariances are learned from observations alone.
+
+A model of this kind is an experiment: several filters, each learned at several points (of what
+is varied) in several repeats. A run is one filter at one point. Runs whose tensors have the same
+shapes are learned at once.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+import xarray as xr
+from torch import Tensor
+
+from dalib import arrays, build
+from dalib.cases.checkpoint import FORGOTTEN, Checkpoint
+from dalib.filters.base import Gaussian
+from dalib.learn import Learning, learn
+from dalib.learn.fields import FIELDS
+from dalib.learn.follow import follow
+from dalib.observe import Identity, MovingSubset, Subset, evenly, randomly
+from dalib.streams import Streams, normal, stream
+
+COORDINATES = ("start_variance", "obs_variance", "observed", "members", "rank", "samples")
+LONG_NAMES = {
+    "start_variance": "variance of the first models",
+    "obs_variance": "variance of the observation errors",
+    "observed": "share of the components that is observed",
+    "members": "members of the ensemble",
+    "rank": "rank of the covariance",
+    "samples": "observation times",
+    "scale": "inflation",
+    "radius": "taper radius",
+    "weight": "weight of the ensemble",
+}
+SAME_SHAPE = ("start_variance", "obs_variance")  # points that differ in these alone run at once
+
+
+class Run(NamedTuple):
+    """One filter at one point: values of what is varied, by name."""
+
+    filter: str
+    point: Mapping[str, float]
+
+
+class Group(NamedTuple):
+    """Runs of one filter whose tensors have the same shapes, each in all repeats."""
+
+    filter: str
+    points: tuple[Mapping[str, float], ...]
+
+    @property
+    def shared(self) -> dict[str, float]:
+        """What is the same at all points."""
+        return {k: v for k, v in self.points[0].items() if k not in SAME_SHAPE}
+
+
+def described(name: str) -> dict[str, str]:
+    """Attributes of a coordinate."""
+    return {"units": "1", "long_name": LONG_NAMES[name]}
+
+
+def runs_of(section: Mapping) -> list[Run]:
+    """Every filter at the base point, and at each point of the sweeps it takes part in."""
+    found: dict[tuple, Run] = {}
+    trained = list(section["learned"])
+    sweeps = [{"filters": trained, "vary": {}}, *section["sweeps"].values()]
+    for sweep in sweeps:
+        for name in sweep.get("filters", trained):
+            own = section["base_of"].get(name, {})
+            points = [section["base"] | sweep.get("base", {}) | own]
+            for axis, values in sweep["vary"].items():
+                points = [point | {axis: value} for point in points for value in values]
+            for point in points:
+                found.setdefault((name, *sorted(point.items())), Run(name, point))
+    return list(found.values())
+
+
+def groups_of(section: Mapping) -> list[Group]:
+    """The runs, those of the same shapes together."""
+    together: dict[tuple, list[Run]] = {}
+    for run in runs_of(section):
+        shape = tuple(sorted((k, v) for k, v in run.point.items() if k not in SAME_SHAPE))
+        together.setdefault((run.filter, shape), []).append(run)
+    return [Group(name, tuple(run.point for run in runs)) for (name, _), runs in together.items()]
+
+
+def learned(
+    sections: Mapping,
+    training: xr.Dataset,
+    held_out: xr.Dataset,
+    *,
+    batch: Mapping,
+    experiment: str,
+    device: str,
+    checkpoint: Checkpoint = FORGOTTEN,
+) -> tuple[xr.Dataset, xr.Dataset]:
+    """What is learned in the runs of one job, and how.
+
+    Args:
+        sections: `case` (system, integrator, observations, prior) and `model`.
+        training: y ([error,] seed, time, obs); successive seeds are the trajectories of a repeat.
+        batch: `index` of the job.
+    """
+    section = sections["model"]
+    groups = groups_of(section)[batch["index"] :: section["jobs"]]
+    experiments = [Experiment(sections, group, experiment, device) for group in groups]
+    done = _in_turn([one.learn for one in experiments], training, checkpoint)
+    parts = [one.datasets(result) for one, result in zip(experiments, done, strict=True)]
+    return _concatenated([w for w, _ in parts]), _concatenated([h for _, h in parts])
+
+
+def filtered(
+    sections: Mapping,
+    inputs: Mapping[str, xr.Dataset],
+    *,
+    batch: Mapping,
+    experiment: str,
+    device: str,
+    checkpoint: Checkpoint = FORGOTTEN,
+) -> xr.Dataset:
+    """Analyses of test observations by the filters with what they learned.
+
+    x (run, repeat, trajectory, time, state), analysis means; log_det and misfit (run, repeat,
+    trajectory, time), the two parts of the log-likelihood of each observation given those before;
+    restarts (run, repeat, trajectory); seen (run, time, state), what is observed. `x_by_<name>`
+    of the base point, with one learned number replaced by each of `grids`.
+    """
+    observations, weights = inputs["observations"], inputs["model"]
+    section, names = sections["model"], set(weights["filter"].values.tolist())
+    parts = []
+    for group in groups_of(section):
+        if group.filter in names and _has(weights, group):
+            one = Experiment(sections, group, experiment, device)
+            parts.append(one.followed(observations, _values(weights, group)))
+    found = _concatenated(parts)
+    reference = section.get("reference")
+    if reference and _holds_base(section, weights):
+        found = _concatenated([found, _reference(sections, observations, experiment, device)])
+    return found.merge(_grids(sections, observations, weights, experiment, device))
+
+
+class Experiment:
+    """A group of runs: what they share, and how they are learned and followed."""
+
+    def __init__(self, sections: Mapping, group: Group, experiment: str, device: str) -> None:
+        self.case, self.section, self.group = sections["case"], sections["model"], group
+        self.training = self.section["training"] | self.section["training_of"].get(group.filter, {})
+        self.experiment, self.device = experiment, device
+        self.repeats = self.training["repeats"]
+        self.labels = [(p, r) for p in range(len(group.points)) for r in range(self.repeats)]
+        self.map = build.make("map", self.section["map"])
+        self.size = build.system(self.case).size
+        self.dtype = getattr(torch, self.section["dtype"])
+        self.fixed, self.first = self._first_models()
+
+    def learn(self, training: xr.Dataset, save: Callable | None, resume: dict | None) -> dict:
+        """Learned values and history, as plain mappings of tensors."""
+        y = self.observations(training, self.training["trajectories"])
+        made = learn(
+            self.make(y.shape[-2]),
+            self.learnables(y.shape[-1]),
+            self.prior(self.training["trajectories"], "first state"),
+            y,
+            self.settings(),
+            loss=self.section["losses"].get(self.group.filter, "likelihood"),
+            keep=tuple(f"map.{name}" for name in self.first) + self._scalars(),
+            progress=f"{self.experiment} {self.group.filter}",
+            save=save,
+            resume=resume,
+            generator=self.generator("learning"),
+        )
+        return {"values": dict(made.values), "history": made.history._asdict()}
+
+    def settings(self) -> Learning:
+        """How long and how fast."""
+        own = ("repeats", "trajectories", "test_trajectories")
+        return Learning(
+            **build.without(self.training, *own, "schedule"),
+            schedule=build.make("schedule", self.training["schedule"]),
+        )
+
+    def learnables(self, observed: int) -> dict:
+        """First values of the map's parameters and of those of the filter, by name."""
+        from dalib.learn import Learnable
+
+        found = {
+            f"map.{name}": Learnable(value.to(self.dtype), transform, "map")
+            for name, (value, transform) in self.first.items()
+        }
+        for name, field in self.fields().items():
+            start = field.learnable(len(self.labels), self.size, observed)
+            found[name] = Learnable(start.start.to(self.dtype), start.transform, start.group)
+        return found
+
+    def fields(self) -> dict[str, Any]:
+        """What of the filter is learned, by name."""
+        point = self.group.shared
+        extra = {
+            "background": {"rank": int(point["rank"])} if "rank" in point else {},
+            "gain": {"index": getattr(self.operator(1), "index", ())},
+            "radius": {"size": self.size},
+        }
+        return {
+            name: FIELDS[name](**settings, **extra.get(name, {}))
+            for name, settings in self.section["learned"].get(self.group.filter, {}).items()
+        }
+
+    def make(self, times: int) -> Callable[[Mapping[str, Tensor]], Any]:
+        """From learned values (run, ...) to the filter."""
+        method = self.section["filters"][self.group.filter]
+        fields, operator = self.fields(), self.operator(times)
+        std = torch.tensor([p["obs_variance"] ** 0.5 for p in self.group.points])
+        obs_std = std.repeat_interleave(self.repeats).to(self.device, self.dtype)[:, None, None]
+        given = {"observe": operator, "obs_std": obs_std}
+        if "members" in self.group.shared:
+            given["members"] = int(self.group.shared["members"])
+        if "localisation" in method:
+            given["taper"] = build.taper(self.case, method).to(self.device, self.dtype)
+
+        def make(values: Mapping[str, Tensor]):
+            own = {n.removeprefix("map."): v for n, v in values.items() if n.startswith("map.")}
+            parts = {"step": self.map.flow({**self.fixed, **own}), **given}
+            for name, field in fields.items():
+                parts |= field.field(values[name])
+            supplies = {name: (lambda part=part: part) for name, part in parts.items()}
+            return build.make("filter", build.without(method, "localisation"), supplies)
+
+        return make
+
+    def operator(self, times: int):
+        """What is seen of the state: a part of what was observed."""
+        base = build.operator(self.case, self.size)
+        share = self.group.shared.get("observed")
+        if share is None:
+            return base
+        if not isinstance(base, Identity):
+            raise ValueError(
+                "`observed` is a share of all components; the operator of the case is then "
+                f"identity, not {type(base).__name__}"
+            )
+        if self.section["seen"].get(self.group.filter, self.section["seen"]["default"]) == "even":
+            return evenly(self.size, share)
+        generator = stream(self.experiment.rsplit("/", 1)[0], "seen components")
+        return randomly(self.size, share, times, generator)
+
+    def observations(self, dataset: xr.Dataset, trajectories: int) -> Tensor:
+        """(run, trajectory, time, obs) of the runs."""
+        parts = []
+        for point in self.group.points:
+            y = dataset.y
+            if "error" in y.dims:
+                y = y.sel(error=point["obs_variance"] ** 0.5, method="nearest", tolerance=1e-6)
+            elif abs(float(dataset.obs_std[0]) - point["obs_variance"] ** 0.5) > 1e-6:
+                raise ValueError(
+                    f"the observations have errors of {float(dataset.obs_std[0]):g}, the point "
+                    f"wants {point['obs_variance'] ** 0.5:g}; add it to observations.error_std"
+                )
+            values = arrays.to_tensor(y, self.dtype)
+            if "samples" in point:
+                values = values[:, : int(point["samples"])]
+            needed = self.repeats * trajectories
+            if len(values) < needed:
+                raise ValueError(
+                    f"{self.repeats} repeats of {trajectories} trajectories need {needed} seeds, "
+                    f"the truth has {len(values)}; set truth.*.seeds accordingly"
+                )
+            parts.append(values[:needed].unflatten(0, (self.repeats, trajectories)))
+        y = torch.cat(parts)
+        operator = self.operator(y.shape[-2])
+        if "observed" in self.group.shared:
+            y = operator(y)
+        return y.to(self.device)
+
+    def prior(self, trajectories: int, purpose: str) -> Gaussian:
+        """Mean (run, trajectory, state) and covariance at time 0; a single state is drawn."""
+        settings = self.case["prior"] | self.section["priors"].get(self.group.filter, {})
+        mean = torch.as_tensor(settings["mean"], dtype=self.dtype).expand(self.size)
+        mean = mean.expand(len(self.labels), trajectories, self.size)
+        if settings.get("drawn"):
+            drawn = normal(tuple(mean.shape), self.generator(purpose), self.dtype)
+            mean = mean + settings["std"] * drawn
+        cov = settings["std"] ** 2 * torch.eye(self.size, dtype=self.dtype)
+        return Gaussian(mean.to(self.device), cov.to(self.device))
+
+    def generator(self, purpose: str) -> Streams:
+        """One stream for each run, the same at all points of a repeat."""
+        name = f"{self.experiment}/{self.group.filter}"
+        return Streams(tuple(stream(name, repeat, purpose) for _, repeat in self.labels))
+
+    def followed(self, observations: xr.Dataset, values: Mapping[str, Tensor]) -> xr.Dataset:
+        """Analyses of the test observations with learned values."""
+        trajectories = self.training["test_trajectories"]
+        y = self.observations(observations, trajectories)
+        values = {name: value.to(self.device, self.dtype) for name, value in values.items()}
+        made = follow(
+            self.make(y.shape[-2])(values),
+            self.prior(trajectories, "first test state"),
+            y,
+            limit=self.training.get("limit"),
+            restart_beyond=self.training.get("restart_beyond", 1e3),
+            progress=f"{self.experiment} {self.group.filter}",
+            generator=self.generator("test"),
+        )
+        axes = ("run", "repeat", "trajectory")
+        shape = (len(self.group.points), self.repeats)
+        names = build.system(self.case).names
+
+        def variable(dims: tuple[str, ...], value: Tensor, text: str) -> xr.Variable:
+            value = value.unflatten(0, shape).cpu()
+            return xr.Variable(dims, value.numpy(), {"units": "1", "long_name": text})
+
+        return self._described(
+            {
+                "x": variable((*axes, "time", "state"), made.mean.float(), "analysis mean"),
+                "log_det": variable((*axes, "time"), made.log_det, "log det S"),
+                "misfit": variable(
+                    (*axes, "time"), made.misfit, "squared innovation in units of S"
+                ),
+                "restarts": variable(axes, made.restarts, "restarts of the trajectory"),
+                "seen": self.seen(y.shape[-2]),
+            }
+        ).assign_coords(
+            state=("state", list(names)), time=observations.time[: y.shape[-2]].variable
+        )
+
+    def datasets(self, result: Mapping) -> tuple[xr.Dataset, xr.Dataset]:
+        """Learned values, and the history of the learning, by run and repeat."""
+        shape = (len(self.group.points), self.repeats)
+        weights, history = {}, {}
+        for name, value in result["values"].items():
+            weights[name] = _padded(name, value.unflatten(0, shape), self)
+        for name, value in self.fixed.items():
+            weights[f"fixed.{name}"] = _own_dims(f"fixed.{name}", value.unflatten(0, shape))
+        for name, value in result["history"].items():
+            if isinstance(value, Mapping):
+                for kept, values in value.items():
+                    history[kept] = _own_dims(kept, values.unflatten(0, shape), "update")
+            elif value is not None:
+                history[name] = _own_dims(name, value.unflatten(0, shape), "epoch")
+        return self._described(weights), self._described(history)
+
+    def seen(self, times: int) -> xr.Variable:
+        """(run, time, state), 1 where a component is observed."""
+        operator = self.operator(times)
+        seen = torch.zeros(times, self.size, dtype=torch.int8)
+        for k in range(times):
+            now = operator.at(k) if isinstance(operator, MovingSubset) else operator
+            seen[k, list(now.index) if isinstance(now, Subset) else slice(None)] = 1
+        seen = seen.expand(len(self.group.points), -1, -1).numpy()
+        attrs = {"units": "1", "long_name": "1 where the component is observed"}
+        return xr.Variable(("run", "time", "state"), seen, attrs)
+
+    def _described(self, variables: Mapping[str, xr.Variable]) -> xr.Dataset:
+        points, count = self.group.points, len(self.group.points)
+        coords: dict[str, Any] = {
+            "filter": ("run", [self.group.filter] * count),
+            "repeat": ("repeat", list(range(self.repeats))),
+        }
+        for name in COORDINATES:
+            values = [float(point.get(name, float("nan"))) for point in points]
+            coords[name] = ("run", values, described(name))
+        return xr.Dataset(dict(variables), coords)
+
+    def _first_models(self) -> tuple[dict[str, Tensor], dict]:
+        """Fixed and learned parameters of the map, (run, ...), the same for every filter."""
+        points = self.group.points
+        variance = torch.tensor([points[p]["start_variance"] for p, _ in self.labels])
+        name = self.experiment.rsplit("/", 1)[0]
+        streams = Streams(tuple(stream(name, r, "first model") for _, r in self.labels))
+        start = self.map.start(variance.double(), streams)
+        fixed = {n: v.to(self.device, self.dtype) for n, v in start.fixed.items()}
+        return fixed, start.learnable
+
+    def _scalars(self) -> tuple[str, ...]:
+        return tuple(n for n in self.fields() if n not in ("background", "gain"))
+
+
+def _in_turn(
+    learners: Sequence[Callable], training: xr.Dataset, checkpoint: Checkpoint
+) -> list[dict]:
+    """The results of all learners, one after the other; what was finished is not done again."""
+    saved = checkpoint.load() or {"done": [], "current": None}
+    done, current = saved["done"], saved["current"]
+    for learner in learners[len(done) :]:
+
+        def save(state: Callable[[], dict]) -> None:
+            checkpoint.save(lambda: {"done": done, "current": state()})
+
+        done.append(learner(training, save, current))
+        current = None
+    return done
+
+
+def _own_dims(name: str, values: Tensor, first: str | None = None) -> xr.Variable:
+    own = [f"{name}_{axis}" for axis in range(values.ndim - 2)]
+    if first is not None:
+        own[0] = first
+    attrs = {"units": "1", "long_name": name}
+    return xr.Variable(("run", "repeat", *own), values.detach().cpu().numpy(), attrs)
+
+
+def _padded(name: str, values: Tensor, one: Experiment) -> xr.Variable:
+    """Columns of B up to the size of the state with zeros, of K with NaN where nothing is seen."""
+    if name == "background":
+        missing = one.size - values.shape[-1]
+        values = torch.nn.functional.pad(values, (0, missing))
+    if name == "gain":
+        index = list(one.operator(1).index)
+        whole = values.new_full((*values.shape[:-1], one.size), float("nan"))
+        whole[..., index] = values
+        values = whole
+    return _own_dims(name, values)
+
+
+def _concatenated(parts: Sequence[xr.Dataset]) -> xr.Dataset:
+    return xr.concat(
+        parts, "run", data_vars="all", coords="different", compat="equals", join="outer"
+    )
+
+
+def _has(weights: xr.Dataset, group: Group) -> bool:
+    return bool(_of(weights, group.filter, group.points[0]).any())
+
+
+def _of(weights: xr.Dataset, name: str, point: Mapping[str, float]):
+    """(run,) bool: the runs of one filter at one point."""
+    found = weights["filter"] == name
+    for coordinate in COORDINATES:
+        values = weights[coordinate]
+        if coordinate in point:
+            found = found & (abs(values - point[coordinate]) < 1e-9)
+        else:
+            found = found & values.isnull()
+    return found
+
+
+def _values(weights: xr.Dataset, group: Group) -> dict[str, Tensor]:
+    """Learned values (run, ...) of a group, all repeats of the first point first."""
+    found = {}
+    which = [int(_of(weights, group.filter, p).values.nonzero()[0][0]) for p in group.points]
+    for name, array in weights.isel(run=which).data_vars.items():
+        values = arrays.to_tensor(array).flatten(0, 1)
+        if name.startswith("fixed.") or values.isnan().all():
+            continue
+        if name == "gain":
+            values = values[..., ~values.isnan().all(0).all(0)]
+        if name == "background" and "rank" in group.shared:
+            values = values[..., : int(group.shared["rank"])]
+        found[str(name)] = values
+    return found
+
+
+def _holds_base(section: Mapping, weights: xr.Dataset) -> bool:
+    first = runs_of(section)[0]
+    return bool(_of(weights, *first).any())
+
+
+def _reference(
+    sections: Mapping, observations: xr.Dataset, experiment: str, device: str
+) -> xr.Dataset:
+    """The filter that knows the true equations, at the base point."""
+    section, case = sections["model"], sections["case"]
+    point = runs_of(section)[0].point
+    one = Experiment(sections, Group(section["reference"], (point,)), experiment, device)
+    true = build.filter(
+        case,
+        section["filters"][section["reference"]],
+        obs_std=torch.full((1,), point["obs_variance"] ** 0.5, dtype=one.dtype, device=device),
+    )
+    one.make = lambda times: lambda values: true
+    return one.followed(observations, {})
+
+
+def _grids(
+    sections: Mapping, observations: xr.Dataset, weights: xr.Dataset, experiment: str, device: str
+) -> xr.Dataset:
+    """x_by_<grid> (one axis for each number that is varied, repeat, trajectory, time, state)."""
+    section, found = sections["model"], {}
+    for name, grid in section.get("grids", {}).items():
+        base = runs_of(section)[0].point | section["base_of"].get(grid["filter"], {})
+        point = base | grid.get("base", {})
+        if not _of(weights, grid["filter"], point).any():
+            continue
+        axes = {n: torch.tensor(v, dtype=torch.float64) for n, v in grid["vary"].items()}
+        cells = torch.cartesian_prod(*axes.values()).reshape(-1, len(axes))
+        chosen = sections | {"model": _fewer_repeats(section, grid.get("repeats"))}
+        one = Experiment(chosen, Group(grid["filter"], (point,) * len(cells)), experiment, device)
+        learned_values = _values(
+            weights.isel(repeat=slice(one.repeats)), Group(grid["filter"], (point,))
+        )
+        values = {n: v.repeat(len(cells), *[1] * (v.ndim - 1)) for n, v in learned_values.items()}
+        for column, varied in enumerate(axes):
+            values[varied] = cells[:, column].repeat_interleave(one.repeats)
+        x = one.followed(observations, values).x
+        sizes = [len(v) for v in axes.values()]
+        labels = {n: name if len(axes) == 1 else f"{name}_{n}" for n in axes}
+        own = (f"repeat_{name}", "trajectory", f"time_{name}", "state")
+        dims = (*labels.values(), *own)
+        data = x.values.reshape(*sizes, *x.shape[1:])
+        found[f"x_by_{name}"] = xr.Variable(dims, data, x.attrs)
+        found |= {labels[n]: (labels[n], v.numpy(), described(n)) for n, v in axes.items()}
+        found[f"repeat_{name}"] = (f"repeat_{name}", list(range(one.repeats)))
+        found[f"time_{name}"] = (f"time_{name}", x.time.values, x.time.attrs)
+    return xr.Dataset({n: v for n, v in found.items() if n.startswith("x_by_")}).assign_coords(
+        {n: v for n, v in found.items() if not n.startswith("x_by_")}
+    )
+
+
+def _fewer_repeats(section: Mapping, repeats: int | None) -> Mapping:
+    if repeats is None:
+        return section
+    training = section["training"]
+    fewer = training | {"repeats": min(repeats, training["repeats"])}
+    return section | {"training": fewer}

@@ -1,0 +1,135 @@
+"""Scores of filters that learned: of their dynamics, and of how they follow test trajectories."""
+
+from collections.abc import Mapping
+
+import torch
+import xarray as xr
+from torch import Tensor
+
+from dalib import arrays, build
+from dalib.cases.learning import COORDINATES
+from dalib.cases.truth import start
+from dalib.scores.learning import (
+    arranged,
+    at_grids,
+    described,
+    score_filtering,
+    score_grids,
+    score_shown,
+)
+from dalib.simulate import simulate
+from dalib.streams import Streams, stream
+
+SCALARS = ("scale", "weight", "radius", "inflation")  # numbers that filters learn
+
+
+def learning(sections: Mapping, inputs: Mapping) -> xr.Dataset:
+    """Scores of the experiments of a case; those of the second and further ones have its name.
+
+    sections: case, product, and `experiment_<name>`. inputs: truth and observations of the test
+    part, and by experiment `analyses`, `weights` and `histories`.
+    """
+    product, found = sections["product"], xr.Dataset()
+    for position, name in enumerate(product["methods"]):
+        section = sections[f"experiment_{name}"]
+        if position:
+            product = build.without(product, "shown")
+        scores = _scores(sections["case"], section, product, inputs, name)
+        if position:
+            own = {v: f"{name}_{v}" for v in (*scores.data_vars, *scores.dims)}
+            scores = scores.rename(own)
+        found = found.merge(scores, join="outer")
+    return described(found.where(abs(found) < float("inf")))
+
+
+def _scores(
+    case: Mapping, section: Mapping, product: Mapping, inputs: Mapping, name: str
+) -> xr.Dataset:
+    weights, history = inputs["weights"][name], inputs["histories"][name]
+    analyses = inputs["analyses"][name]
+    errors = _errors(case, section, product, weights, history)
+    filtering = score_filtering(analyses, inputs["truth"].x, product)
+    filtering = filtering.isel(run=(analyses["filter"] != section.get("reference", "")).values)
+    counts = xr.Dataset(
+        {
+            "restarts": history.restarts.sum("epoch"),
+            "skipped": history.skipped.sum("epoch"),
+            "loss": history.loss,
+        }
+    )
+    learned = {f"value_{n}": weights[n] for n in SCALARS if n in weights}
+    learned |= {f"path_{n}": history[n] for n in SCALARS if n in history}
+    if "noise" in weights:
+        learned["value_noise"] = weights["noise"].mean("noise_0")
+    keys = ("filter", *COORDINATES)
+    parts = (errors, counts, xr.Dataset(learned))
+    whole = xr.merge(
+        [part.drop_vars(keys, errors="ignore") for part in parts], compat="equals"
+    ).assign_coords({key: weights[key] for key in keys})
+    scores = arranged(whole, filtering, section)
+    if "shown" in product:
+        shown = score_shown(analyses, inputs, section, product)
+        methods = [*scores.method.values, *set(shown.method.values) - set(scores.method.values)]
+        scores = scores.reindex(method=methods).merge(
+            shown.reindex(method=methods), compat="equals"
+        )
+    scores = scores.merge(score_grids(analyses, inputs["truth"].x, product))
+    scores = scores.merge(at_grids(section, product, weights, analyses, inputs["truth"].x))
+    return scores.assign(size=build.system(case).size)
+
+
+def _errors(
+    case: Mapping, section: Mapping, product: Mapping, weights: xr.Dataset, history: xr.Dataset
+) -> xr.Dataset:
+    """<measure> (run, repeat), the mean over the `last` epochs, for each measure that the map has.
+
+    start_<measure> that of the first model, <measure>_by_update after each epoch; `error` is
+    another name for the measure that the product names.
+    """
+    dynamics = build.make("map", section["map"])
+    states = _attractor(case, product["states"])
+    shape = (weights.sizes["run"], weights.sizes["repeat"])
+    fixed = _tensors(weights, "fixed.", shape)
+    path = _tensors(history, "map.", shape)
+    updates = history.sizes["update"]
+    measured: dict[str, list[Tensor]] = {}
+    for update in range(updates):
+        values = fixed | {name: value[:, update] for name, value in path.items()}
+        for name, error in dynamics.errors(values, states).items():
+            measured.setdefault(name, []).append(error)
+    found = {}
+    for name, values in measured.items():
+        names = [name, "error"] if name == product["measure"] else [name]
+        error = torch.stack(values, -1).unflatten(0, shape).double().numpy()
+        for label in names:
+            dims = ("run", "repeat", "update")
+            found[f"{label}_by_update"] = (dims, error)
+            found[label] = (dims[:2], error[..., -product["last"] :].mean(-1))
+            found[f"start_{label}"] = (dims[:2], error[..., 0])
+    return xr.Dataset(found)
+
+
+def _tensors(dataset: xr.Dataset, prefix: str, shape: tuple[int, int]) -> dict[str, Tensor]:
+    """Variables with a prefix, without it, (run x repeat, ...)."""
+    return {
+        str(name).removeprefix(prefix): arrays.to_tensor(
+            value.transpose("run", "repeat", ...)
+        ).flatten(0, 1)
+        for name, value in dataset.data_vars.items()
+        if str(name).startswith(prefix)
+    }
+
+
+def _attractor(case: Mapping, count: int) -> Tensor:
+    """(point, state): states of the true system after its spin-up, from independent starts."""
+    interval, truth = build.interval(case), case["truth"]
+    starts = Streams(tuple(stream("attractor", case["system"]["kind"], i) for i in range(count)))
+    x = simulate(
+        build.step(case),
+        start(case),
+        1,
+        seeds=range(count),
+        spinup=round(truth["spinup"] / interval),
+        generator=starts,
+    )
+    return x[:, -1]

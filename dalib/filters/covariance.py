@@ -1,0 +1,203 @@
+"""Ensembles updated by a covariance that is made of theirs: tapered, scaled, mixed."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from dalib.filters.base import Ensemble, Gaussian, Likelihood
+from dalib.filters.ensemble import EnsembleFilter, anomalies
+from dalib.filters.kalman import error_cov, observation_matrix
+from dalib.filters.linalg import factor, kept, like, solution
+from dalib.streams import Generator, normal
+
+
+class Seen(NamedTuple):
+    """A forecast at the observations: h(mean) (..., 1, obs), h(E) - h(mean), S and C Hᵀ."""
+
+    mean: Tensor
+    anomalies: Tensor
+    S: Tensor
+    CHt: Tensor
+
+
+class Parts(NamedTuple):
+    """What does not change from cycle to cycle in [S; C Hᵀ] = fixed + share ∘ [Y X]ᵀ Y.
+
+    Y are the components seen, of the anomalies X: [Y X] is X at `index`.
+    """
+
+    index: Tensor
+    obs: int
+    fixed: Tensor
+    share: Tensor | float
+
+
+@dataclass(frozen=True, kw_only=True)
+class CovarianceFilter(EnsembleFilter):
+    """Perturbed observations with a gain from C = A + b ρ ∘ P; a subclass gives A and b.
+
+        P = XᵀX / (N-1)        X: members less their mean
+        S = H C Hᵀ + R         K = C Hᵀ S⁻¹
+        E <- E + (y + σ ε - h(E)) Kᵀ        ε ~ N(0, I)
+
+    with H the tangent of h at the mean. The likelihood is that of y in N(h(mean), S). Only C Hᵀ is
+    formed, by indexing where the operator selects components; what depends on no belief is computed
+    once for each filter. Tensors among the tuning may have leading axes that broadcast to those of
+    the members, and derivatives: then a filter serves one backward pass.
+
+    Attributes:
+        taper: ρ (..., state, state), or None for no localisation.
+        centred: whether ε is taken less its mean over the members, so that their mean moves by the
+            innovation of y itself.
+        positive: whether members at the start, members of a forecast and perturbed observations
+            are replaced by their absolute values.
+    """
+
+    taper: Tensor | None = None
+    centred: bool = True
+    positive: bool = False
+
+    def start(self, prior: Gaussian | Ensemble, generator: Generator) -> Ensemble:
+        """Members of the prior."""
+        return self._valid(super().start(prior, generator))
+
+    def forecast(self, belief: Ensemble, generator: Generator) -> Ensemble:
+        """One sampling interval, every member with noise of its own."""
+        return self._valid(super().forecast(belief, generator))
+
+    def analyse(self, belief: Ensemble, y: Tensor, generator: Generator) -> Ensemble:
+        """Members given y (..., obs)."""
+        return self.scored(belief, y, generator)[0]
+
+    def scored(
+        self, forecast: Ensemble, y: Tensor, generator: Generator
+    ) -> tuple[Ensemble, Likelihood]:
+        """Members given y (..., obs), and how well they foretold it: one factor of S for both."""
+        E = forecast.members
+        seen = self._seen(E, y)
+        D = self._perturbed(y, seen, generator) - seen.mean - seen.anomalies
+        W, likelihood = _solved(seen.S, D, seen.mean, y)
+        return Ensemble(self.inflated(E + W @ seen.CHt.mT, y)), likelihood
+
+    def likelihood(self, forecast: Ensemble, y: Tensor) -> Likelihood:
+        """Of y (..., obs) in N(h(mean), S)."""
+        seen = self._seen(forecast.members, y)
+        return _solved(seen.S, seen.anomalies[..., :0, :], seen.mean, y)[1]
+
+    def covariance(self, x: Tensor) -> tuple[Tensor | None, Tensor | float]:
+        """A (..., state, state), or None for 0, and b, a number or (..., 1, 1), for members x."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what its covariance is")
+
+    def _valid(self, belief: Ensemble) -> Ensemble:
+        return Ensemble(belief.members.abs()) if self.positive else belief
+
+    def _perturbed(self, y: Tensor, seen: Seen, generator: Generator) -> Tensor:
+        """(..., member, obs), y + σ ε, where y is missing σ ε alone."""
+        noise = normal(tuple(seen.anomalies.shape), generator, y.dtype).to(y.device)
+        if self.centred:
+            noise.sub_(noise.mean(-2, keepdim=True))
+        perturbed = torch.addcmul(y.nan_to_num()[..., None, :], _row(self.obs_std, y), noise)
+        return perturbed.abs() if self.positive else perturbed
+
+    def _seen(self, E: Tensor, y: Tensor) -> Seen:
+        if not hasattr(self.observe, "selected"):
+            return self._seen_by_tangent(E, y)
+        parts = self._parts(E)
+        mean, YX = anomalies(E.index_select(-1, parts.index))
+        Y = YX[..., : parts.obs]
+        SC = _sum(parts.fixed, parts.share, YX.mT @ Y)
+        S, CHt = SC.split((parts.obs, E.shape[-1]), -2)
+        return Seen(mean[..., : parts.obs], Y, S, CHt)
+
+    def _seen_by_tangent(self, E: Tensor, y: Tensor) -> Seen:
+        mean, X = anomalies(E)
+        H = observation_matrix(self.observe, mean[..., 0, :])
+        A, b = self.covariance(E)
+        if self.taper is None:
+            CHt = X.mT @ (X @ H.mT)
+        else:
+            CHt = (self._taper(E) * (X.mT @ X)) @ H.mT
+        CHt = b / (E.shape[-2] - 1) * CHt
+        CHt = CHt if A is None else CHt + A @ H.mT
+        mean = self.observe(mean)
+        S = H @ CHt + error_cov(self.obs_std, y)
+        return Seen(mean, self.observe(E) - mean, S, CHt)
+
+    @kept
+    def _parts(self, E: Tensor) -> Parts:
+        N, size = E.shape[-2:]
+        index = self.observe.selected(size).to(E.device)
+        both = torch.cat([index, torch.arange(size, device=E.device)])
+        A, b = self.covariance(E)
+        share = b / (N - 1)
+        if self.taper is not None:
+            share = share * _at(self._taper(E), both, index)
+        R = error_cov(self.obs_std, E[..., 0, :].index_select(-1, index))
+        fixed = torch.nn.functional.pad(R, (0, 0, 0, size))
+        return Parts(both, len(index), fixed if A is None else fixed + _at(A, both, index), share)
+
+    def _taper(self, E: Tensor) -> Tensor:
+        size = E.shape[-1]
+        if self.taper.shape[-2:] != (size, size):
+            raise ValueError(
+                f"the taper is between state components, ({size}, {size}); got "
+                f"{tuple(self.taper.shape)}"
+            )
+        return like(self.taper, E)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalisedEnKF(CovarianceFilter):
+    """Stochastic ensemble Kalman filter with a tapered and inflated covariance, C = a ρ ∘ P.
+
+    The factor is in the covariance, hence in the gain and the likelihood; the members are not
+    spread. Without taper and factor it is the stochastic EnKF.
+
+    Attributes:
+        scale: a > 0, a number or (...,).
+    """
+
+    scale: Tensor | float = 1.0
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_number("scale", self.scale, lambda a: a > 0, "positive: it scales variances")
+
+    def covariance(self, x: Tensor) -> tuple[None, Tensor | float]:
+        """C = 0 + a ρ ∘ P."""
+        return None, factor(self.scale, x)
+
+
+def check_number(name: str, value, allowed: Callable[[float], bool], words: str) -> None:
+    """Refuse a number outside its range; tensors are the business of who learns them."""
+    if isinstance(value, (int, float)) and not allowed(value):
+        raise ValueError(f"{name} is {value}; it has to be {words}")
+
+
+def _solved(S: Tensor, D: Tensor, mean: Tensor, y: Tensor) -> tuple[Tensor, Likelihood]:
+    """D S⁻¹ and the likelihood of y. NaN in y is a value of unit variance that deviates by 0."""
+    seen, d = ~y.isnan()[..., None, :], y[..., None, :] - mean
+    if not seen.all():
+        S = torch.where(seen.mT & seen, S, torch.eye(y.shape[-1], dtype=y.dtype, device=y.device))
+        D, d = torch.where(seen, D, 0.0), torch.where(seen, d, 0.0)
+    W, misfit, log_det = solution(S, D, d)
+    return W, Likelihood(log_det, misfit, seen.sum((-2, -1)).expand_as(misfit))
+
+
+def _at(A: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    return A.index_select(-2, rows).index_select(-1, columns)
+
+
+def _sum(fixed: Tensor, share: Tensor | float, G: Tensor) -> Tensor:
+    if isinstance(share, Tensor):
+        return torch.addcmul(fixed, share, G)
+    return torch.add(fixed, G, alpha=share)
+
+
+def _row(std: Tensor | float, y: Tensor) -> Tensor:
+    """A standard deviation for (..., member, obs)."""
+    std = like(std, y)
+    return std[..., None, :] if std.ndim else std
