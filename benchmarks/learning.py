@@ -18,7 +18,7 @@ import argparse
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property, partial
 
 import torch
@@ -204,6 +204,10 @@ class Orbit:
         learn(self.filter, self.learnables, self.prior, self.y, settings, generator=generator)
 
 
+def _flat(parts: Iterable[Tensor]) -> Tensor:
+    return torch.cat([part.flatten() for part in parts])
+
+
 def seconds(run: Callable[[], object]) -> float:
     begin = time.process_time()
     run()
@@ -269,7 +273,8 @@ def replicas_compared(pairs: int) -> bool:
     found = timed(
         {names[0]: lambda: alone.learn(epochs), names[1]: lambda: together.learn(1)}, pairs
     )
-    one, each = ([t / n for t in found[name]] for name, n in zip(names, (epochs, REPLICAS)))
+    one = [seconds / epochs for seconds in found[names[0]]]
+    each = [seconds / REPLICAS for seconds in found[names[1]]]
     ratios = [a / b for a, b in zip(one, each, strict=True)]
     print("\n| an epoch | CPU s | over each at once | target |\n| --- | --- | --- | --- |")
     passed = row(names[0], statistics.median(one), ratios, REPLICA_TARGET)

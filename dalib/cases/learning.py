@@ -94,6 +94,7 @@ def learned(
     experiment: str,
     device: str,
     checkpoint: Checkpoint = FORGOTTEN,
+    rates: Mapping[str, xr.Dataset] | None = None,
 ) -> tuple[xr.Dataset, xr.Dataset]:
     """What is learned in the runs of one job, and how.
 
@@ -101,13 +102,41 @@ def learned(
         sections: `case` (system, integrator, observations, prior) and `model`.
         training: y ([error,] seed, time, obs); successive seeds are the trajectories of a repeat.
         batch: `index` of the job.
+        rates: of the experiment, by its name, with `rate` (run, repeat, group), where they were
+            tuned; without, those of `training` count.
     """
     section = sections["model"]
     groups = groups_of(section)[batch["index"] :: section["jobs"]]
-    experiments = [Experiment(sections, group, experiment, device) for group in groups]
-    done = _in_turn([one.learn for one in experiments], training, checkpoint)
+    chosen = [chosen_rates(section, group, rates) if rates else None for group in groups]
+    experiments = [
+        Experiment(sections, group, experiment, device, rates=own)
+        for group, own in zip(groups, chosen, strict=True)
+    ]
+    done = in_turn([one.learn for one in experiments], training, checkpoint)
     parts = [one.datasets(result) for one, result in zip(experiments, done, strict=True)]
-    return _concatenated([w for w, _ in parts]), _concatenated([h for _, h in parts])
+    return concatenated([w for w, _ in parts]), concatenated([h for _, h in parts])
+
+
+def chosen_rates(
+    section: Mapping, group: Group, tuned: Mapping[str, xr.Dataset]
+) -> dict[str, Tensor]:
+    """Rates (run,) of each group of parameters, from what the tuning of the experiment chose."""
+    (found,) = tuned.values()
+    shared = section["tune"]["per"] == "experiment"
+    base = section["base"] | section["base_of"].get(group.filter, {})
+    training = section["training"] | section["training_of"].get(group.filter, {})
+    rows = []
+    for point in [base] * len(group.points) if shared else group.points:
+        which = _of(found, group.filter, point).values.nonzero()[0]
+        if not len(which):
+            raise ValueError(
+                f"no learning rates were tuned for {group.filter!r} at {dict(point)}; delete the "
+                "files of rates of this experiment and run again"
+            )
+        rate = arrays.to_tensor(found.rate[which[0]].transpose("repeat", "group"))
+        rows.append(rate[:1].expand(training["repeats"], -1) if shared else rate)
+    names = map(str, found["group"].values)
+    return dict(zip(names, torch.cat(rows).unbind(1), strict=True))
 
 
 def filtered(
@@ -376,7 +405,7 @@ class Experiment:
         return tuple(n for n in self.fields() if n not in ("background", "gain"))
 
 
-def _in_turn(
+def in_turn(
     learners: Sequence[Callable], training: xr.Dataset, checkpoint: Checkpoint
 ) -> list[dict]:
     """The results of all learners, one after the other; what was finished is not done again."""

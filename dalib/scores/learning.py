@@ -122,7 +122,7 @@ def arranged(learned: xr.Dataset, filtering: xr.Dataset, section: Mapping) -> xr
     """Scores (run, repeat, ...) as {score}_by_{sweep} (method, <varied>, repeat, ...).
 
     Scores at the base point keep their names: (method, repeat, ...). What does not depend on the
-    method but on the point, the error of the first models, has no such axis.
+    method but on the point, start_<measure> of the first models, has no axis of methods.
     """
     methods = list(section["learned"])
     scores = learned.merge(filtering.reset_coords(drop=True))
@@ -149,8 +149,11 @@ def arranged(learned: xr.Dataset, filtering: xr.Dataset, section: Mapping) -> xr
 
 def _base(scores: xr.Dataset, section: Mapping, methods: Sequence[str]) -> xr.Dataset:
     rows = [_which(scores, n, section["base"] | section["base_of"].get(n, {})) for n in methods]
-    chosen = scores.isel(run=rows).reset_coords(drop=True)
-    return chosen.rename(run="method").assign_coords(method=list(methods), repeat=scores.repeat)
+    chosen = scores.isel(run=rows).reset_coords(drop=True).rename(run="method")
+    for name in chosen.data_vars:
+        if str(name).startswith("start_"):
+            chosen[name] = chosen[name].isel(method=0)
+    return chosen.assign_coords(method=list(methods), repeat=scores.repeat)
 
 
 def described(scores: xr.Dataset) -> xr.Dataset:
