@@ -95,13 +95,7 @@ class Chain:
     vocabulary: int
 
     def generate(
-        self,
-        context: Tensor,
-        steps: int,
-        temperature: float | Tensor,
-        generator: Generator | None,
-        *,
-        progress: str | None = None,
+        self, context: Tensor, steps: int, temperature: float | Tensor, generator: Generator | None
     ) -> Tensor:
         """(case, time) -> (case, steps), with probabilities n^(1/T); T = 0: the most frequent.
 
