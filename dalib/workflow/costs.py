@@ -19,6 +19,8 @@ from functools import cache
 from statistics import median
 from typing import Any, NamedTuple
 
+from dalib.registry import NETWORKS
+
 START = 2.0  # seconds to import torch and xarray
 NETWORK_WIDTHS = ("hidden", "width", "channels", "embedding")
 GPT = {"layers": 12, "width": 768, "context": 1024}  # where the configuration says nothing
@@ -48,7 +50,7 @@ def transformer(model: Mapping[str, Any]) -> Work:
     return Work(L * (12 * n**2 + C * n) + V * n, L * 12 * n**2 + (V + C) * n)
 
 
-MULTIPLICATIONS = {"gpt": transformer}  # by the kind of network; others are dense
+MULTIPLICATIONS = {"dalib.nets.gpt:GPT": transformer}  # other networks are dense
 
 
 class Size(NamedTuple):
@@ -107,7 +109,8 @@ def size(stage: str, sections: Mapping[str, Any]) -> Size:
     network, training = model.get("network", {}), model.get("training", {})
     points = math.prod(len(values) for values in model.get("points", {}).values())
     runs = min(training.get("repeats", 1), batches.get("repeats", math.inf)) * points
-    work = MULTIPLICATIONS.get(network.get("kind"), dense)(model)
+    kind = network.get("kind")
+    work = MULTIPLICATIONS.get(NETWORKS.get(kind, kind), dense)(model)
     splits = case.get("truth", {})
     samples = {n: _samples(splits.get(n, {})) for n in ("train", "valid", "test")}
     substeps = case.get("integrator", {}).get("steps", 1)
