@@ -110,6 +110,16 @@ def test_a_temperature_below_zero_is_refused(past):
         forecaster().generate(past, 3, -0.5, stream("g"))
 
 
+@pytest.mark.parametrize("wrong", [-1, 20])
+def test_a_token_outside_the_vocabulary_is_named(past, wrong):
+    past[1, 2] = wrong
+    said = f"a vocabulary of 20 has the tokens 0 to 19, got {wrong}; encode with the codec"
+    with pytest.raises(ValueError, match=said):
+        forecaster().generate(past, 3, 0.0, None)
+    with pytest.raises(ValueError, match=said):
+        forecaster().log_prob(past)
+
+
 def generators():
     return Streams((stream("a"), stream("b")))
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from dalib import arrays, build, train
 from dalib.cases.checkpoint import FORGOTTEN, Checkpoint, Parts
 from dalib.cases.training import fitted, repeats_of
-from dalib.codecs.bins import Codebook
+from dalib.codecs.bins import Codebook, require_tokens
 from dalib.streams import Streams, stream
 
 WATCHED = 64  # windows held fixed, on which a training reports
@@ -50,6 +50,7 @@ def trained(
 
     def windows(dataset: xr.Dataset) -> train.Windows:
         series = arrays.to_tensor(dataset.token, torch.int64).to(device)
+        require_tokens(series, vocabulary)
         return train.Windows(series, length, section["training"]["batch"], len(repeats))
 
     network, history = fitted(

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import embedding, scaled_dot_product_attention
 from tqdm import tqdm
 
+from dalib.codecs.bins import require_tokens
 from dalib.forecasters.tokens import drawn, require_temperature
 from dalib.nets.gpt import GPT, Affine, Norm, gelu
 from dalib.streams import Generator, Streams, continue_from, positions
@@ -119,6 +120,7 @@ class GPTForecaster:
         """
         device, repeats = self.network.tokens.device, len(self.network.tokens)
         temperature = require_temperature(temperature, len(context)).to(device)
+        require_tokens(context, self.network.vocabulary)
         past = context[:, -self._kept :].to(device)
         run = _Run(past.new_zeros(repeats, len(past), steps, dtype=torch.int64), generator)
         if resume is not None and run.accepts(resume):
@@ -156,6 +158,7 @@ class GPTForecaster:
 
         No more than context + 1 tokens of a case.
         """
+        require_tokens(tokens, self.network.vocabulary)
         device = self.network.tokens.device
         tokens = tokens.to(device).expand(len(self.network.tokens), -1, -1)
         return -self.network.costs(tokens).cpu()
