@@ -76,6 +76,13 @@ def forecasts(encoded, weights, settings=(), **more):
     return tokens.forecasts(case, {"kind": "gpt", "model": MODEL}, inputs, "t", "cpu", **more)
 
 
+def test_the_width_of_the_stored_integers_changes_no_bit(encoded, weights):
+    series = encoded[1]
+    assert series["train"].token.dtype == "int16"
+    wide = {split: ds.assign(token=ds.token.astype("int64")) for split, ds in series.items()}
+    xr.testing.assert_identical(trained(wide)[0], weights)
+
+
 # -- what is refused -----------------------------------------------------------------------------
 
 

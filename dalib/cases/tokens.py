@@ -49,7 +49,7 @@ def trained(
     length = section["network"]["context"] + 1
 
     def windows(dataset: xr.Dataset) -> train.Windows:
-        series = arrays.to_tensor(dataset.token, torch.int64).to(device)
+        series = arrays.to_tensor(dataset.token, None).to(device)  # small; batches are int64
         require_tokens(series, vocabulary)
         return train.Windows(series, length, section["training"]["batch"], len(repeats))
 
