@@ -18,8 +18,8 @@ NOISE_STD = {"units": "1", "long_name": "noise of the training data"}
 STATE = {"units": "1", "long_name": "component of the state"}
 
 
-def to_tensor(array: xr.DataArray, dtype: torch.dtype = torch.float64) -> Tensor:
-    """The values, axes in the array's order; a copy, which may be written to."""
+def to_tensor(array: xr.DataArray, dtype: torch.dtype | None = torch.float64) -> Tensor:
+    """The values, axes in the array's order; a copy, which may be written to. None: as stored."""
     return torch.tensor(array.values, dtype=dtype)
 
 

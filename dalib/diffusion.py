@@ -9,14 +9,17 @@ A score is any callable (x, σ) -> (repeat, sample, size) with the attributes `r
 `sigma_min` and `sigma_max`, in whatever units it likes.
 """
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-from dalib.streams import Generator, normal
+from dalib.streams import Generator, continue_from, normal, positions
+
+logger = logging.getLogger(__name__)
 
 
 class ScoreFunction(Protocol):
@@ -42,12 +45,109 @@ class Samples(NamedTuple):
     snapshots: Tensor
 
 
-class Sampler(Protocol):
-    def sample(self, score: ScoreFunction, count: int, generator: Generator) -> Samples: ...
+class Descent:
+    """Down the ladder, level by level. Subclasses have `shown`, and
+
+        rungs                                                      how many levels there are
+        start(sigmas, w) -> x                                      above the ladder, from N(0, I)
+        arrive(level, x, sigmas, score, generator) -> x            from one level to the next
+
+    with every x (repeat, sample, size).
+    """
+
+    def sample(
+        self,
+        score: ScoreFunction,
+        count: int,
+        generator: Generator,
+        *,
+        save: Callable[[Callable[[], dict]], None] | None = None,
+        resume: dict | None = None,
+    ) -> Samples:
+        """`count` samples for each repeat.
+
+        Args:
+            save: called at every level with a function that gives all that is needed to continue,
+                so that whoever saves decides how often.
+            resume: what that function gave: goes on as if it had never stopped. What is of other
+                samples is left aside, with a warning.
+        """
+        run = _Run(self, score, count, generator)
+        if resume is not None and run.accepts(resume):
+            run.restore(resume)
+            logger.info("continues from level %d of %d", run.level, self.rungs)
+        with torch.no_grad():
+            while run.level < self.rungs:
+                run.advance()
+                if save is not None:
+                    save(run.state)
+            return run.finish()
+
+
+class _Run:
+    """Samples on their way down: all that changes from level to level."""
+
+    def __init__(
+        self, sampler: Descent, score: ScoreFunction, count: int, generator: Generator
+    ) -> None:
+        self.sampler, self.score, self.generator = sampler, score, generator
+        self.sigmas = ladder(score, sampler.rungs)
+        self.kept = nearest(self.sigmas, sampler.shown)
+        self.shape = (score.repeats, count, score.size)
+        self.level, self.x, self.snapshots = 0, None, []
+
+    def advance(self) -> None:
+        """To the next level."""
+        if self.x is None:
+            self.x = self.sampler.start(self.sigmas, _noise(self.shape, self.score, self.generator))
+        self.x = self.sampler.arrive(self.level, self.x, self.sigmas, self.score, self.generator)
+        if self.level in self.kept:
+            self.snapshots.append(self.x)
+        self.level += 1
+
+    def state(self) -> dict:
+        """All that is needed to continue, after one level or more; `restore` takes it."""
+        return {
+            "level": self.level,
+            "x": self.x,
+            "snapshots": self.snapshots,
+            "generators": positions(self.generator),
+        }
+
+    def accepts(self, state: dict) -> bool:
+        """Whether `state` is one of so many samples on such a ladder."""
+        fits = (
+            {"level", "x", "snapshots", "generators"} == state.keys()
+            and state["x"].shape == self.shape
+            and state["level"] <= self.sampler.rungs
+            and len(state["snapshots"]) == sum(level < state["level"] for level in self.kept)
+            and len(state["generators"]) == len(positions(self.generator))
+        )
+        if not fits:
+            logger.warning("what was saved is of other samples; starts from the beginning")
+        return fits
+
+    def restore(self, state: dict) -> None:
+        """Continue from what `state` gave."""
+        device = self.sigmas.device
+        self.level, self.x = state["level"], state["x"].to(device)
+        self.snapshots = [x.to(device) for x in state["snapshots"]]
+        continue_from(state["generators"], self.generator)
+
+    def finish(self) -> Samples:
+        """Denoise: the samples, and what is shown of their way."""
+        x, sigma = self.x, self.sigmas[-1]
+        return Samples(
+            states=x + sigma**2 * self.score(x, sigma),
+            levels=self.sigmas[self.kept],
+            snapshots=torch.stack(self.snapshots, 1)
+            if self.kept
+            else x.new_empty(len(x), 0, *x.shape[1:]),
+        )
 
 
 @dataclass(frozen=True)
-class AnnealedLangevin:
+class AnnealedLangevin(Descent):
     """Annealed Langevin dynamics (Song & Ermon 2019, algorithm 1): `steps` at each level of
 
         x <- x + ½ Δτ s(x, σ) + √Δτ w,   w ~ N(0, I),   started from N(0, σ_max²)
@@ -67,19 +167,22 @@ class AnnealedLangevin:
     epsilon: float | None = None
     shown: tuple[float, ...] = ()
 
-    def sample(self, score: ScoreFunction, count: int, generator: Generator) -> Samples:
-        """`count` samples for each repeat."""
-        return _descend(score, self._walk(score, count, generator), self.levels, self.shown)
+    @property
+    def rungs(self) -> int:
+        return self.levels
 
-    def _walk(self, score: ScoreFunction, count: int, generator: Generator) -> Iterator[Tensor]:
-        sigmas = ladder(score, self.levels)
-        x = sigmas[0] * _noise(score, count, generator)
-        for sigma in sigmas:
-            tau = self._step_size(sigma, sigmas[-1])
-            for _ in range(self.steps):
-                w = _noise(score, count, generator)
-                x = x + 0.5 * tau * score(x, sigma) + tau.sqrt() * w
-            yield x
+    def start(self, sigmas: Tensor, w: Tensor) -> Tensor:
+        return sigmas[0] * w
+
+    def arrive(
+        self, level: int, x: Tensor, sigmas: Tensor, score: ScoreFunction, generator: Generator
+    ) -> Tensor:
+        sigma = sigmas[level]
+        tau = self._step_size(sigma, sigmas[-1])
+        for _ in range(self.steps):
+            w = _noise(x.shape, score, generator)
+            x = x + 0.5 * tau * score(x, sigma) + tau.sqrt() * w
+        return x
 
     def _step_size(self, sigma: Tensor, smallest: Tensor) -> Tensor:
         if self.epsilon is None:
@@ -87,8 +190,31 @@ class AnnealedLangevin:
         return self.epsilon * (sigma / smallest) ** 2
 
 
+class OneStepALevel(Descent):
+    """One `step` to each level, from N(0, 1 + σ_max²) at the first: unit variance, blurred.
+
+    step(x, sigma, variance, score, generator) -> x leads from σ to where its square is less by
+    `variance`.
+    """
+
+    @property
+    def rungs(self) -> int:
+        return self.steps + 1
+
+    def start(self, sigmas: Tensor, w: Tensor) -> Tensor:
+        return (1 + sigmas[0] ** 2).sqrt() * w
+
+    def arrive(
+        self, level: int, x: Tensor, sigmas: Tensor, score: ScoreFunction, generator: Generator
+    ) -> Tensor:
+        if level == 0:
+            return x
+        above, here = sigmas[level - 1], sigmas[level]
+        return self.step(x, above, above**2 - here**2, score, generator)
+
+
 @dataclass(frozen=True)
-class ReverseSDE:
+class ReverseSDE(OneStepALevel):
     """Ancestral sampling of the time-reversed noising (Song et al. 2021), in `steps` steps
 
         x <- x + (σ_i² - σ_{i+1}²) s(x, σ_i) + √(σ_i² - σ_{i+1}²) w,   w ~ N(0, I)
@@ -99,22 +225,15 @@ class ReverseSDE:
     steps: int = 200
     shown: tuple[float, ...] = ()
 
-    def sample(self, score: ScoreFunction, count: int, generator: Generator) -> Samples:
-        """`count` samples for each repeat."""
-        return _descend(score, self._walk(score, count, generator), self.steps + 1, self.shown)
-
-    def _walk(self, score: ScoreFunction, count: int, generator: Generator) -> Iterator[Tensor]:
-        sigmas = ladder(score, self.steps + 1)
-        x = (1 + sigmas[0] ** 2).sqrt() * _noise(score, count, generator)
-        yield x
-        for sigma, variance in zip(sigmas, -sigmas.square().diff(), strict=False):
-            w = _noise(score, count, generator)
-            x = x + variance * score(x, sigma) + variance.sqrt() * w
-            yield x
+    def step(
+        self, x: Tensor, sigma: Tensor, variance: Tensor, score: ScoreFunction, generator: Generator
+    ) -> Tensor:
+        w = _noise(x.shape, score, generator)
+        return x + variance * score(x, sigma) + variance.sqrt() * w
 
 
 @dataclass(frozen=True)
-class ProbabilityFlow:
+class ProbabilityFlow(OneStepALevel):
     """Euler's method for the ordinary equation with the same marginals (Song et al. 2021),
 
         x <- x + ½ (σ_i² - σ_{i+1}²) s(x, σ_i)
@@ -125,17 +244,10 @@ class ProbabilityFlow:
     steps: int = 100
     shown: tuple[float, ...] = ()
 
-    def sample(self, score: ScoreFunction, count: int, generator: Generator) -> Samples:
-        """`count` samples for each repeat."""
-        return _descend(score, self._walk(score, count, generator), self.steps + 1, self.shown)
-
-    def _walk(self, score: ScoreFunction, count: int, generator: Generator) -> Iterator[Tensor]:
-        sigmas = ladder(score, self.steps + 1)
-        x = (1 + sigmas[0] ** 2).sqrt() * _noise(score, count, generator)
-        yield x
-        for sigma, variance in zip(sigmas, -sigmas.square().diff(), strict=False):
-            x = x + 0.5 * variance * score(x, sigma)
-            yield x
+    def step(
+        self, x: Tensor, sigma: Tensor, variance: Tensor, score: ScoreFunction, generator: Generator
+    ) -> Tensor:
+        return x + 0.5 * variance * score(x, sigma)
 
 
 def ladder(score: ScoreFunction, levels: int) -> Tensor:
@@ -146,25 +258,13 @@ def ladder(score: ScoreFunction, levels: int) -> Tensor:
     return score.sigma_max * (score.sigma_min / score.sigma_max) ** exponent
 
 
-@torch.no_grad()
-def _descend(
-    score: ScoreFunction, walk: Iterator[Tensor], levels: int, shown: tuple[float, ...]
-) -> Samples:
-    """Follow the walk, which yields x at each level; keep what is shown; denoise at the end."""
-    sigmas = ladder(score, levels)
+def nearest(sigmas: Tensor, shown: tuple[float, ...]) -> list[int]:
+    """The levels, in order, that are nearest to those `shown`."""
+    if not shown:
+        return []
     distance = (sigmas.log() - torch.tensor(shown, device=sigmas.device).log()[:, None]).abs()
-    kept = sorted(set(distance.argmin(1).tolist())) if shown else []
-    snapshots = []
-    for i, x in enumerate(walk):
-        if i in kept:
-            snapshots.append(x)
-    return Samples(
-        states=x + sigmas[-1] ** 2 * score(x, sigmas[-1]),
-        levels=sigmas[kept],
-        snapshots=torch.stack(snapshots, 1) if kept else x.new_empty(len(x), 0, *x.shape[1:]),
-    )
+    return sorted(set(distance.argmin(1).tolist()))
 
 
-def _noise(score: ScoreFunction, count: int, generator: Generator) -> Tensor:
-    shape = (score.repeats, count, score.size)
+def _noise(shape: tuple[int, ...], score: ScoreFunction, generator: Generator) -> Tensor:
     return normal(shape, generator, torch.float32).to(score.device)

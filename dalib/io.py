@@ -327,7 +327,8 @@ def part_of(path: str | Path) -> Iterator[Path]:
     try:
         yield part
     except OSError as error:
-        error.filename = error.filename or str(path)
+        if error.filename in (None, str(part)):
+            error.filename = str(path)
         raise
     except RuntimeError as error:  # netCDF4 says "HDF error"
         check_space(part, error)

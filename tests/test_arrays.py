@@ -123,6 +123,8 @@ def test_tokens_are_stored_small_and_keep_the_coordinates_of_the_truth(tmp_path,
     read = io.read(tmp_path / "tokens.nc")
     assert read.token.dims == ("seed", "time") and read.token.dtype == kind
     assert torch.equal(arrays.to_tensor(read.token, torch.int64), tokens)
+    stored = arrays.to_tensor(read.token, None)
+    assert stored.dtype == getattr(torch, kind.__name__) and torch.equal(stored.long(), tokens)
     xr.testing.assert_equal(read.time, truth.time)
     assert read.seed.values.tolist() == [4, 9]
 

@@ -97,6 +97,14 @@ def test_states_of_another_size_are_refused(states):
         Bins(4).fit(states).encode(states[..., :2])
 
 
+@pytest.mark.parametrize("wrong", [-1, 500])
+def test_what_is_no_token_has_no_state(states, wrong):
+    book = Bins(4).fit(states)
+    said = f"vocabulary of {book.size} has the tokens 0 to {book.size - 1}, got {wrong}; encode"
+    with pytest.raises(ValueError, match=said):
+        book.decode(torch.tensor([0, wrong]))
+
+
 def test_tokens_are_stored_in_the_smallest_integers():
     assert smallest_integer(5055) == np.int16
     assert smallest_integer(2**15) == np.int32

@@ -13,9 +13,14 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from dalib import io, registry
-from dalib.cases import observed
+from dalib import arrays, build, io, registry
+from dalib.cases import observed, tokens
+from dalib.cases.checkpoint import Parts
 from dalib.cases.truth import truth
+from dalib.nets.gpt import GPT
+from dalib.nets.scaling import Scaling
+from dalib.nets.score import Score
+from dalib.streams import streams
 from dalib.workflow import settings
 from dalib.workflow.checkpoint import Checkpoint
 from dalib.workflow.specs import Specs
@@ -94,6 +99,35 @@ def test_a_folder_that_cannot_be_written_costs_the_state_and_not_the_job(tmp_pat
     assert said[0].startswith("no checkpoint could be written")
 
 
+class Kept:
+    """A checkpoint in memory."""
+
+    def __init__(self, state=None):
+        self.state = state
+
+    def load(self):
+        return self.state
+
+    def save(self, state):
+        self.state = state()
+
+
+def test_parts_that_follow_each_other_share_one_checkpoint():
+    """The first is done, the second under way, the third not begun."""
+    kept = Kept()
+    parts = Parts(kept)
+    for time_ in (1, 2):
+        parts.of("first")["save"](lambda time_=time_: {"time": time_})
+    parts.of("second")["save"](lambda: {"time": 7})
+    assert kept.state == {"first": {"time": 2}, "second": {"time": 7}}
+
+    again = Parts(Kept(kept.state))
+    assert again.of("first")["resume"] == {"time": 2}
+    assert again.of("second")["resume"] == {"time": 7} and again.of("third")["resume"] is None
+    again.of("second")["save"](lambda: {"time": 8})
+    assert again.checkpoint.state == {"first": {"time": 2}, "second": {"time": 8}}
+
+
 # -- jobs that are killed ------------------------------------------------------------------------
 
 RUN = """
@@ -116,6 +150,14 @@ snakemake = SimpleNamespace(
 snakemake.wildcards.items = job["wildcards"].items
 runpy.run_path(job["script"], {"snakemake": snakemake})
 """
+
+
+def progress(state):
+    """How many steps, times, levels or tokens a state has behind it."""
+    if "free run" in state:
+        return progress(state["free run"])
+    known = ("time", "level")
+    return next((state[name] for name in known if name in state), len(state.get("losses", ())))
 
 
 class Job:
@@ -150,13 +192,13 @@ class Job:
         )
 
     def done(self):
-        """How many steps, or times, the latest checkpoint has behind it."""
+        """How far the latest checkpoint is."""
         for path in self.folder.glob("cache/checkpoints/*/*.pt"):
             try:
                 state = torch.load(path, weights_only=True)["state"]
             except (FileNotFoundError, RuntimeError):  # replaced just now
                 continue
-            return state["time"] if "time" in state else len(state["losses"])
+            return progress(state)
         return 0
 
     def kill_after(self, count):
@@ -175,7 +217,7 @@ class Job:
         return [path.read_bytes() for path in self.outputs]
 
 
-STEPS, TIMES = 60, 150
+STEPS, TIMES, LEVELS, TOKENS = 60, 150, 401, 2000
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +234,33 @@ def data(tmp_path_factory):
         y = observed.observations(case, states, split, "e")
         io.write(y, folder / f"{split}.nc", title="observations", missing=["y"])
     io.write(observed.prior(case, states, "e"), folder / "prior.nc", title="prior")
+    config["dkf"]["samplers"]["reverse_sde"]["steps"] = LEVELS - 1
+    untrained(config["dkf"]["models"]["score"]["network"], folder / "score.nc")
+    some_tokens(config["gpt"], folder)
     return SimpleNamespace(config=config, files={p.stem: str(p) for p in folder.glob("*.nc")})
+
+
+def untrained(section, path):
+    """The weights of a score that has learned nothing."""
+    scaling = Scaling(torch.zeros(1, 3), torch.ones(1, 3))
+    network = Score(scaling, hidden=section["hidden"], generator=streams("e", (0,), "weights"))
+    weights = arrays.weights_dataset(network.state_dict(), {"repeat": [0]})
+    io.write(weights.assign_coords(quantity=["x", "y", "z"]), path, title="weights")
+
+
+def some_tokens(paper, folder):
+    """The files that a forecast of tokens reads, with a network that has learned nothing."""
+    case = paper["cases"]["henon"]
+    case["forecasts"]["free_run"] = {"chains": 4, "samples": TOKENS, "start": 100}
+    parts = {split: truth(case, split, "e") for split in ("train", "test")}
+    codec, encoded = tokens.encoded(paper["codecs"]["bins50"], parts)
+    vocabulary = codec.sizes["token"]
+    settings = build.without(paper["models"]["henon"]["network"], "kind")
+    network = GPT(vocabulary, **settings, generator=streams("e", (0,), "weights"))
+    weights = arrays.weights_dataset(network.state_dict(), {"repeat": [0]})
+    io.write(codec, folder / "codec.nc", title="codec")
+    io.write(encoded["test"], folder / "tokens.nc", title="tokens")
+    io.write(weights.assign_coords(vocabulary=vocabulary), folder / "gpt.nc", title="weights")
 
 
 def training(data, folder):
@@ -233,13 +301,41 @@ def assimilation(data, folder):
     )
 
 
+def sampling(data, folder):
+    wildcards = {"scale": "smoke", "paper": "dkf", "case": "states", "sampler": "reverse_sde"}
+    spec = Specs(data.config, ROOT).spec(
+        "sample.py",
+        device=True,
+        case=("{paper}.cases.{case}", "samples"),
+        sampler="{paper}.samplers.{sampler}",
+    )
+    files = {"model": data.files["score"]}
+    return Job(folder, "sample", spec(wildcards), wildcards, files, {"0": "samples.nc"})
+
+
+def forecasting(data, folder):
+    wildcards = {"scale": "smoke", "paper": "gpt", "case": "henon", "forecaster": "henon_gpt"}
+    spec = Specs(data.config, ROOT).spec(
+        "forecast.py",
+        device=True,
+        case=("{paper}.cases.{case}", "forecasts"),
+        forecaster="{paper}.forecasters.{forecaster}",
+        calls=lambda wildcards: registry.FORECASTS["tokens"],
+    )
+    files = {"tokens": data.files["tokens"], "codec": data.files["codec"]}
+    files |= {"model": data.files["gpt"]}
+    return Job(folder, "forecast", spec(wildcards), wildcards, files, {"0": "forecasts.nc"})
+
+
 @pytest.mark.parametrize(
     ("make", "line", "total"),
     [
         (training, r"continues from step (\d+) of 60", STEPS),
         (assimilation, r"continues from time (\d+) of 150", TIMES),
+        (sampling, r"continues from level (\d+) of 401", LEVELS),
+        (forecasting, r"continues from token (\d+) of 2000", TOKENS),
     ],
-    ids=["train", "assimilate"],
+    ids=["train", "assimilate", "sample", "forecast"],
 )
 def test_a_job_killed_at_forty_percent_and_resumed_gives_the_same_bytes(
     data, tmp_path, make, line, total

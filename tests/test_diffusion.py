@@ -1,5 +1,6 @@
 """Samplers given the exact score of a Gaussian, where every step can be followed by hand."""
 
+import copy
 import math
 from dataclasses import dataclass, field
 
@@ -161,6 +162,39 @@ def test_network_and_samplers_fit_together():
         assert not result.states.requires_grad
         assert result.states.isfinite().all()
         assert result.snapshots.shape == (2, 0, 7, 3)
+
+
+RESUMED = [
+    AnnealedLangevin(6, 3, shown=(3.0, 0.4)),
+    ReverseSDE(12, shown=(0.4,)),
+    ProbabilityFlow(12),
+]
+
+
+@pytest.mark.parametrize("sampler", RESUMED, ids=str)
+@pytest.mark.parametrize("level", [0, 3, -1])
+def test_samples_continue_from_any_level_as_if_they_had_not_stopped(sampler, level):
+    score, saved = GaussianScore(), []
+    whole = sampler.sample(
+        score,
+        10,
+        streams("resume", (0, 1), "x"),
+        save=lambda state: saved.append(copy.deepcopy(state())),
+    )
+    assert [state["level"] for state in saved] == list(range(1, sampler.rungs + 1))
+    again = sampler.sample(score, 10, streams("other", (0, 1), "x"), resume=saved[level])
+    assert all(torch.equal(a, b) for a, b in zip(whole, again, strict=True))
+
+
+def test_what_was_saved_of_other_samples_is_left_aside(caplog):
+    score, saved = GaussianScore(), []
+    ReverseSDE(5).sample(
+        score, 10, streams("r", (0, 1), "x"), save=lambda state: saved.append(state())
+    )
+    found = ReverseSDE(5).sample(score, 11, streams("r", (0, 1), "x"), resume=saved[2])
+    assert "of other samples; starts from the beginning" in caplog.text
+    alone = ReverseSDE(5).sample(score, 11, streams("r", (0, 1), "x"))
+    assert torch.equal(found.states, alone.states)
 
 
 def test_a_ladder_needs_two_levels():

@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 
@@ -106,3 +108,45 @@ def test_as_many_streams_as_repeats_are_needed(past):
 def test_a_temperature_below_zero_is_refused(past):
     with pytest.raises(ValueError, match="temperature"):
         forecaster().generate(past, 3, -0.5, stream("g"))
+
+
+@pytest.mark.parametrize("wrong", [-1, 20])
+def test_a_token_outside_the_vocabulary_is_named(past, wrong):
+    past[1, 2] = wrong
+    said = f"a vocabulary of 20 has the tokens 0 to 19, got {wrong}; encode with the codec"
+    with pytest.raises(ValueError, match=said):
+        forecaster().generate(past, 3, 0.0, None)
+    with pytest.raises(ValueError, match=said):
+        forecaster().log_prob(past)
+
+
+def generators():
+    return Streams((stream("a"), stream("b")))
+
+
+def test_a_generation_continues_from_any_state_as_if_it_had_not_stopped(past):
+    """States are left where the context is full and where a repeat has done its part."""
+    own, saved = forecaster(repeats=2), []
+    temperature = torch.tensor([0.0, 1.0, 2.0])
+    whole = own.generate(
+        past,
+        13,
+        temperature,
+        generators(),
+        save=lambda state: saved.append(copy.deepcopy(state())),
+    )
+    assert [(state["repeat"], state["time"]) for state in saved] == [
+        *((0, 6), (0, 12), (0, 13)),
+        *((1, 6), (1, 12), (1, 13)),
+    ]
+    for state in saved:
+        other = Streams((stream("x"), stream("y")))
+        assert torch.equal(own.generate(past, 13, temperature, other, resume=state), whole)
+
+
+def test_what_was_saved_of_another_generation_is_left_aside(past, caplog):
+    own, saved = forecaster(repeats=2), []
+    own.generate(past, 13, 1.0, generators(), save=lambda state: saved.append(state()))
+    found = own.generate(past, 14, 1.0, generators(), resume=saved[0])
+    assert "of another generation; starts from the beginning" in caplog.text
+    assert torch.equal(found, own.generate(past, 14, 1.0, generators()))

@@ -35,6 +35,54 @@ def test_work_of_a_training_is_steps_windows_repeats_and_width_squared():
     assert in_batches.amount == pytest.approx(once / 5)
 
 
+def tokens(steps=100, cells=50, temperatures=(1.0,), **network):
+    network = {"kind": "gpt", "layers": 2, "width": 64, "heads": 2, "context": 64} | network
+    training = {"steps": steps, "batch": 16, "repeats": 1}
+    model = {"network": network, "codec": {"kind": "bins", "cells": cells}, "training": training}
+    run = {"chains": 4, "samples": 500}
+    starts = {"starts": {"first": 100, "every": 200}, "horizon": 300}
+    settings = {"free_run": run, "temperatures": list(temperatures), **starts}
+    case = {"truth": {"test": {"seeds": 5, "samples": 1000}}, "forecasts": settings}
+    return {"model": model, "case": case}
+
+
+def test_work_of_a_transformer_is_tokens_times_the_products_of_a_token():
+    """Layers of 12 n², attention to C tokens, and logits of a vocabulary of cells²."""
+    each = 2 * (12 * 64**2 + 64 * 64) + 2500 * 64
+    assert size("train", tokens()).amount == 100 * 16 * 64 * each
+    longer = 2 * (12 * 64**2 + 1024 * 64) + 2500 * 64
+    assert size("train", tokens(context=1024)).amount == 100 * 16 * 1024 * longer
+    assert size("train", tokens()).volume == 2 * 12 * 64**2 + (2500 + 64) * 64
+
+
+def test_work_of_generated_tokens_is_that_of_free_runs_and_forecasts_at_every_temperature():
+    """Starts 100, 300, 500 and 700 of 1000 samples, 300 tokens each."""
+    each = 2 * (12 * 64**2 + 64 * 64) + 2500 * 64
+    made = 4 * 500 + 5 * 4 * 300
+    assert size("forecast", tokens()).amount == made * each
+    assert size("forecast", tokens(temperatures=(1.0, 0.0))).amount == 2 * made * each
+
+
+def test_the_network_of_the_paper_takes_hundreds_of_core_hours():
+    """From trainings of scale quick that took 75 to 115 seconds on one core."""
+    quick, paper = (settings.load(ROOT, {"scale": scale}) for scale in ("quick", "paper"))
+
+    def trainings(config):
+        jobs = [
+            {"paper": "gpt", "case": case, "model": model}
+            for case, model in (
+                *(("henon", "henon"), ("rossler", "rossler")),
+                *(("lorenz", f"lorenz{n}") for n in (20, 35, 50)),
+            )
+        ]
+        return [size("train", plan.sections(config, job)) for job in jobs]
+
+    seconds = (75.0, 115.0, 90.0, 110.0, 115.0)
+    known = [Measured("quick", *one, 1) for one in zip(trainings(quick), seconds, strict=True)]
+    hours = sum(estimate(job, known).seconds for job in trainings(paper)) / 3600
+    assert 100 < hours < 1000
+
+
 def test_a_training_with_fewer_steps_is_closer_kin_than_one_of_another_width():
     job = size("train", training(steps=20_000, hidden=128))
     short, narrow = size("train", training(hidden=128)), size("train", training(20_000))

@@ -1,19 +1,29 @@
-"""Two users with clones of their own and one store: each stage is computed once for both."""
+"""Two runs with clones of their own and one store: each stage is computed once for both.
+
+With two users as well, which takes root and more time.
+"""
 
 import os
 import shutil
+import signal
 import stat
 import subprocess
 import sys
 import tempfile
+import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
+from benchmarks import chaos
 from benchmarks.toy import Toy
 from dalib import io
 
+T = TypeVar("T")
+WAITING = "waiting for another process that computes the same"
 GROUP, USERS = 40000, (40001, 40002)
 READ_ALL = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
 
@@ -86,6 +96,50 @@ def counts(toy: Toy) -> Counter:
 
 
 @pytest.mark.workflow
+def test_of_two_runs_at_once_one_computes_and_the_other_waits_for_it(tmp_path):
+    """The job that comes first is stopped until the other run has said that it waits."""
+    store = tmp_path / "store"
+    toys = [Toy(tmp_path / n).make(cases=1, size=1000, cache=str(store)) for n in ("one", "two")]
+    for toy in toys:
+        toy.store = store
+    runs = [toy.start(TOY_PAUSE="0.2") for toy in toys]
+    part = until(lambda: next(tmp_path.glob("*/results/smoke/toy/c0/*.part-*"), None), runs)
+    job, _ = io.part_owner(part)
+    os.kill(job, signal.SIGSTOP)
+    try:
+        second = toys[0] if toys[1].folder in part.parents else toys[1]
+        log = second.results / "logs/toy.c0.make.log"
+        until(lambda: log.exists() and WAITING in log.read_text(), runs)
+        assert not list(second.results.glob("toy/c0/*"))
+    finally:
+        os.kill(job, signal.SIGCONT)
+    said = "".join([finished(run) for run in runs])
+    jobs = [job for job, _ in toys[0].jobs()]
+    assert counts(toys[0]) == {(j, s): 1 for j in jobs for s in ("computed", "reused")}, said
+    check_same(*toys)
+    assert not list(store.glob("locks/*")) and not list(tmp_path.rglob("*.part-*"))
+
+
+def until(condition: Callable[[], T], runs: list[subprocess.Popen], patience: float = 120.0) -> T:
+    """What the condition gives as soon as it is true, while all runs go on."""
+    end = time.monotonic() + patience
+    while not (found := condition()):
+        over = [run.communicate()[0] for run in runs if run.poll() is not None]
+        assert not over and time.monotonic() < end, over
+        time.sleep(0.005)
+    return found
+
+
+def check_same(toy: Toy, other: Toy) -> None:
+    """Each has all results, with the bytes of the other."""
+    for _, paths in toy.jobs():
+        for path in paths:
+            there = other.folder / path.relative_to(toy.folder)
+            assert path.read_bytes() == there.read_bytes()
+            assert chaos.record_of(path) and chaos.record_of(there)
+
+
+@pytest.mark.workflow
 @pytest.mark.chaos
 def test_two_users_compute_each_stage_once_and_mend_each_others_objects(place, store, users):
     toys = [clone(place, user, store) for user in USERS]
@@ -93,11 +147,8 @@ def test_two_users_compute_each_stage_once_and_mend_each_others_objects(place, s
     said = "".join([finished(run) for run in runs])
     jobs = [job for job, _ in toys[0].jobs()]
     assert counts(toys[0]) == {(j, s): 1 for j in jobs for s in ("computed", "reused")}, said
-    assert "waiting for another process that computes the same" in said
-    for _, paths in toys[0].jobs():
-        for path in paths:
-            other = toys[1].folder / path.relative_to(toys[0].folder)
-            assert path.read_bytes() == other.read_bytes()
+    assert WAITING in said
+    check_same(*toys)
     check_modes(store)
     assert {o.stat().st_uid for o in store.glob("objects/*/*")} <= set(USERS)
 

@@ -166,8 +166,39 @@ def test_code_named_in_a_file_counts_and_its_other_contents_do_not(make, project
     assert make(kinds_in="claims.yaml")["code"] != before["code"]
 
 
+def test_the_function_that_the_configuration_chooses_counts_and_no_other(make, project):
+    code = "def plain(x):\n    return x\n\n\ndef doubled(x):\n    return 2 * x\n"
+    models = project / "my_lab/models.py"
+    models.write_text(code)
+    chosen = {"ekf": "my_lab.models:plain", "enkf": "my_lab.models:doubled"}
+
+    def both():
+        return [make(calls=lambda w: chosen[w.filter], filter=name) for name in chosen]
+
+    before = both()
+    assert [spec["calls"] for spec in before] == list(chosen.values())
+    assert [chosen[f] in units_of(s) for f in chosen for s in before] == [True, False, False, True]
+    assert "calls" not in make()
+    models.write_text(code.replace("2 * x", "3 * x"))
+    after = both()
+    assert after[0] == before[0] and after[1]["code"] != before[1]["code"]
+
+
+@pytest.mark.parametrize(
+    ("dotted", "said"),
+    [
+        ("my_lab.model:plain", "my_lab.model:plain: there is no module my_lab.model"),
+        ("my_lab.models:Plan", "my_lab.models:Plan: module my_lab.models has no Plan"),
+    ],
+)
+def test_a_function_that_is_not_there_is_named(make, dotted, said):
+    with pytest.raises(ValueError, match=f"^{said}$"):
+        make(calls=lambda wildcards: dotted)
+
+
 def test_spec_can_be_made_again_from_itself(project, make):
-    spec = make(method="{paper}.filters.learned", device=True)
+    chosen = {"calls": lambda wildcards: "my_lab.models:Pendulum"}
+    spec = make(method="{paper}.filters.learned", device=True, **chosen)
     again = Specs({"cache": {"dir": "store"}, **CONFIG}, project)
     assert again.made(spec) == (spec, units_of(spec))
 

@@ -75,6 +75,24 @@ def test_what_a_scale_leaves_out_has_no_column_row_or_value():
     assert values["henon.chain"] is None and values["lorenz20.w1"] is None
 
 
+def test_a_column_needs_the_scores_of_its_codec_and_not_those_of_its_methods():
+    held = scores()
+    held["lorenz/codecs"] = held["lorenz/codecs"].sel(codec=["bins50"])
+    del held["lorenz/forecasts"]
+    found = columns.columns(made_up.columns(), ["lorenz20", "lorenz50"], held)
+    assert list(found) == ["lorenz50"] and found["lorenz50"].generated is None
+    assert found["lorenz50"].true("w1") is not None
+    assert found["lorenz50"].made("w1", temperature=1.0) is None
+
+
+def test_without_names_or_scores_there_are_no_columns_and_an_unknown_name_is_an_error():
+    settings = made_up.columns()
+    assert columns.columns(settings, [], scores()) == {}
+    assert columns.columns(settings, list(settings), {}) == {}
+    with pytest.raises(KeyError, match="lorenz99"):
+        columns.columns(settings, ["henon", "lorenz99"], scores())
+
+
 def test_columns_keep_the_order_that_is_asked_for():
     settings = made_up.columns()
     found = columns.columns(settings, ["rossler", "henon"], scores())

@@ -11,6 +11,7 @@ with Stage(snakemake) as stage:
         io.read_inputs(snakemake.input),
         experiment=f"{stage.experiment}/{stage.wildcards['forecaster']}",
         device=stage.device,
+        checkpoint=stage.checkpoint,
     )
     io.write(
         forecasts,

@@ -12,6 +12,7 @@ with Stage(snakemake) as stage:
         io.read(snakemake.input.model),
         experiment=f"{stage.experiment}/{stage.wildcards['sampler']}",
         device=stage.device,
+        checkpoint=stage.checkpoint,
     )
     io.write(
         drawn,

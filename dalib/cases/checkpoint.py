@@ -1,7 +1,7 @@
 """Where a long computation leaves what it needs to continue."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 
 class Checkpoint(Protocol):
@@ -23,3 +23,20 @@ class Forgotten:
 
 
 FORGOTTEN = Forgotten()
+
+
+class Parts:
+    """One checkpoint for computations that follow each other, each with a name."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self.checkpoint, self.saved = checkpoint, checkpoint.load() or {}
+        self.states = {name: lambda state=state: state for name, state in self.saved.items()}
+
+    def of(self, name: str) -> dict[str, Any]:
+        """`save` and `resume` of one of them."""
+
+        def save(state: Callable[[], dict]) -> None:
+            self.states[name] = state
+            self.checkpoint.save(lambda: {part: state() for part, state in self.states.items()})
+
+        return {"save": save, "resume": self.saved.get(name)}

@@ -8,15 +8,23 @@ import xarray as xr
 from torch import Tensor
 
 from dalib import arrays, build
+from dalib.cases.checkpoint import FORGOTTEN, Checkpoint
 from dalib.streams import Streams, stream
 
 
 def forecasts(
-    case: Mapping, method: Mapping, inputs: Mapping[str, xr.Dataset], experiment: str, device: str
+    case: Mapping,
+    method: Mapping,
+    inputs: Mapping[str, xr.Dataset],
+    experiment: str,
+    device: str,
+    checkpoint: Checkpoint = FORGOTTEN,
 ) -> xr.Dataset:
     """Forecasts of a trained model from stretches of test observations, and its free runs.
 
-    inputs: `observations` of the test part, and the weights of the `model`.
+    Args:
+        inputs: `observations` of the test part, and the weights of the `model`.
+        checkpoint: not needed, all is done within a minute.
     """
     observations, weights = inputs["observations"], inputs["model"]
     settings, y = case["forecasts"], arrays.to_tensor(observations.y).to(device)

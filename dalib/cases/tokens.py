@@ -7,10 +7,10 @@ import xarray as xr
 from torch import Tensor
 
 from dalib import arrays, build, train
-from dalib.cases.checkpoint import FORGOTTEN, Checkpoint
+from dalib.cases.checkpoint import FORGOTTEN, Checkpoint, Parts
 from dalib.cases.training import fitted, repeats_of
-from dalib.codecs.bins import Codebook
-from dalib.streams import Generator, Streams, stream
+from dalib.codecs.bins import Codebook, require_tokens
+from dalib.streams import Streams, stream
 
 WATCHED = 64  # windows held fixed, on which a training reports
 
@@ -50,7 +50,8 @@ def trained(
     length = section["network"]["context"] + 1
 
     def windows(dataset: xr.Dataset) -> train.Windows:
-        series = arrays.to_tensor(dataset.token, torch.int64).to(device)
+        series = arrays.to_tensor(dataset.token, None).to(device)  # small; batches are int64
+        require_tokens(series, vocabulary)
         return train.Windows(series, length, section["training"]["batch"], len(repeats))
 
     network, history = fitted(
@@ -69,13 +70,19 @@ def trained(
 
 
 def forecasts(
-    case: Mapping, method: Mapping, inputs: Mapping[str, xr.Dataset], experiment: str, device: str
+    case: Mapping,
+    method: Mapping,
+    inputs: Mapping[str, xr.Dataset],
+    experiment: str,
+    device: str,
+    checkpoint: Checkpoint = FORGOTTEN,
 ) -> xr.Dataset:
     """Continuations of windows of test tokens, and free runs, at every temperature.
 
     Args:
         inputs: `tokens` of the test part and `codec`; the weights (`model`) of a trained network,
             or the tokens for `training` of a method that is fitted here.
+        checkpoint: from which a network continues, as if it had not been interrupted.
     """
     settings = case["forecasts"]
     tokens, codec = arrays.to_tensor(inputs["tokens"].token, torch.int64), inputs["codec"]
@@ -92,18 +99,21 @@ def forecasts(
     chains = torch.arange(run["chains"]) % len(tokens)
     first = tokens[chains, run["start"] : run["start"] + settings["context"]]
 
+    parts = Parts(checkpoint)
+
     def generated(past: Tensor, steps: int, purpose: str) -> Tensor:
         """(case, time) -> (temperature, [repeat,] case, steps)."""
         temperatures = torch.tensor(settings["temperatures"])
-        generator: Generator = stream(experiment, purpose)
+        generator, watched = stream(experiment, purpose), {}
         if repeats is not None:
             generator = Streams(tuple(stream(experiment, r, purpose) for r in repeats))
+            watched = {"progress": f"{experiment} {purpose}", **parts.of(purpose)}
         made = model.generate(
             past.repeat(len(temperatures), 1),
             steps,
             temperatures.repeat_interleave(len(past)),
             generator,
-            progress=f"{experiment} {purpose}",
+            **watched,
         )
         return made.unflatten(-2, (len(temperatures), len(past))).movedim(-3, 0)
 

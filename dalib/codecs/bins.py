@@ -57,6 +57,7 @@ class Codebook:
 
     def decode(self, tokens: Tensor) -> Tensor:
         """(...) -> (..., state), the centres of the cells."""
+        require_tokens(tokens, self.size)
         return self.centres[tokens.long()]
 
     def outside(self, x: Tensor) -> int:
@@ -160,6 +161,19 @@ def cell_numbers(x: Tensor, lower: Tensor, width: Tensor, cells: int) -> Iterato
 def smallest_integer(vocabulary: int) -> type[np.signedinteger]:
     """The type in which tokens of so large a vocabulary are stored."""
     return np.int16 if vocabulary < 2**15 else np.int32
+
+
+def require_tokens(tokens: Tensor, vocabulary: int) -> None:
+    """Refuse what is no token of a vocabulary, before it becomes an error of an index."""
+    if not tokens.numel():
+        return
+    low, high = (int(end) for end in tokens.aminmax())
+    if low < 0 or high >= vocabulary:
+        raise ValueError(
+            f"a vocabulary of {vocabulary} has the tokens 0 to {vocabulary - 1}, got "
+            f"{low if low < 0 else high}; encode with the codec whose tokens the model was trained "
+            "on, or train it on these"
+        )
 
 
 def _counts(parts: Iterator[Tensor]) -> tuple[Tensor, Tensor]:

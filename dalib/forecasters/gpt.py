@@ -1,5 +1,7 @@
 """Generation from a trained GPT, with the keys and values of the past kept."""
 
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -7,9 +9,12 @@ from torch import Tensor
 from torch.nn.functional import embedding, scaled_dot_product_attention
 from tqdm import tqdm
 
+from dalib.codecs.bins import require_tokens
 from dalib.forecasters.tokens import drawn, require_temperature
 from dalib.nets.gpt import GPT, Affine, Norm, gelu
-from dalib.streams import Generator, Streams
+from dalib.streams import Generator, Streams, continue_from, positions
+
+logger = logging.getLogger(__name__)
 
 
 class Reader:
@@ -96,6 +101,8 @@ class GPTForecaster:
         generator: Generator | None,
         *,
         progress: str | None = None,
+        save: Callable[[Callable[[], dict]], None] | None = None,
+        resume: dict | None = None,
     ) -> Tensor:
         """(case, time) tokens -> (repeat, case, steps), what follows.
 
@@ -106,51 +113,95 @@ class GPTForecaster:
             temperature: one number, or one for each case (case,).
             generator: one, or one stream for each repeat.
             progress: label of the progress bar on stderr; None for none.
+            save: called whenever the context is full, and after each repeat, with a function that
+                gives all that is needed to continue, so that whoever saves decides how often.
+            resume: what that function gave: goes on as if it had never stopped. What is of another
+                generation is left aside, with a warning.
         """
         device, repeats = self.network.tokens.device, len(self.network.tokens)
         temperature = require_temperature(temperature, len(context)).to(device)
-        context = context.to(device)
-        made = torch.empty(repeats, len(context), steps, dtype=torch.int64)
-        streams = _of_repeats(generator, repeats)
-        bar = tqdm(total=repeats * steps, desc=progress, disable=progress is None)
+        require_tokens(context, self.network.vocabulary)
+        past = context[:, -self._kept :].to(device)
+        run = _Run(past.new_zeros(repeats, len(past), steps, dtype=torch.int64), generator)
+        if resume is not None and run.accepts(resume):
+            run.restore(resume)
+            logger.info("continues from token %d of %d", run.done, repeats * steps)
+        bar = tqdm(None, progress, repeats * steps, initial=run.done, disable=progress is None)
         with bar, torch.inference_mode():
-            for r in range(repeats):
-                reader = Reader(self.network, r, len(context))
-                made[r] = self._continued(reader, context, steps, temperature, streams[r], bar)
-        return made
+            while run.repeat < repeats:
+                reader = Reader(self.network, run.repeat, len(past))
+                while run.time < steps:
+                    self._fill(reader, run, past, temperature, bar)
+                    if save is not None:
+                        save(run.state)
+                run.repeat, run.time = run.repeat + 1, 0
+        return run.made.cpu()
 
-    def _continued(
-        self,
-        reader: Reader,
-        context: Tensor,
-        steps: int,
-        temperature: Tensor,
-        generator: torch.Generator | None,
-        bar: tqdm,
-    ) -> Tensor:
-        """(case, time) -> (case, steps), by one repeat."""
-        keep = max(self.network.context // 2, 1)
-        past = context[:, -keep:]
-        length = past.shape[1]
-        tokens = past.new_empty(len(past), length + steps)
-        tokens[:, :length] = past
-        fresh = past  # what has not been read yet
-        for t in range(length, length + steps):
-            if reader.length + fresh.shape[1] > self.network.context:
-                reader.length, fresh = 0, tokens[:, t - keep : t]
-            tokens[:, t] = drawn(reader.read(fresh), temperature, generator)
-            fresh = tokens[:, t : t + 1]
+    @property
+    def _kept(self) -> int:
+        """How many tokens are read again when the context is full."""
+        return max(self.network.context // 2, 1)
+
+    def _fill(self, reader: Reader, run: "_Run", past: Tensor, T: Tensor, bar: tqdm) -> None:
+        """Read what is kept and generate until the context is full, or all steps are done."""
+        made, generator = run.made[run.repeat], run.streams[run.repeat]
+        latest = made[:, max(run.time - self._kept, 0) : run.time]
+        reader.length, fresh = 0, torch.cat([past, latest], 1)[:, -self._kept :]
+        while run.time < made.shape[1] and reader.length + fresh.shape[1] <= reader.context:
+            token = drawn(reader.read(fresh), T, generator)
+            made[:, run.time], fresh = token, token[:, None]
+            run.time += 1
             bar.update()
-        return tokens[:, length:]
 
     def log_prob(self, tokens: Tensor) -> Tensor:
         """(case, time) -> (repeat, case, time - 1), log p of each next token.
 
         No more than context + 1 tokens of a case.
         """
+        require_tokens(tokens, self.network.vocabulary)
         device = self.network.tokens.device
         tokens = tokens.to(device).expand(len(self.network.tokens), -1, -1)
         return -self.network.costs(tokens).cpu()
+
+
+class _Run:
+    """A generation under way: the tokens so far. What was read is read again to go on."""
+
+    def __init__(self, made: Tensor, generator: Generator | None) -> None:
+        self.made = made  # (repeat, case, step)
+        self.repeat = self.time = 0  # the next token
+        self.generator, self.streams = generator, _of_repeats(generator, len(made))
+
+    @property
+    def done(self) -> int:
+        """How many tokens of a case there are, those of all repeats together."""
+        return self.repeat * self.made.shape[-1] + self.time
+
+    def state(self) -> dict:
+        """All that is needed to continue; `restore` takes it."""
+        return {
+            "repeat": self.repeat,
+            "time": self.time,
+            "made": self.made,
+            "generators": positions(self.generator),
+        }
+
+    def accepts(self, state: dict) -> bool:
+        """Whether `state` is one of so many tokens, cases and repeats."""
+        fits = (
+            {"repeat", "time", "made", "generators"} == state.keys()
+            and state["made"].shape == self.made.shape
+            and len(state["generators"]) == len(positions(self.generator))
+        )
+        if not fits:
+            logger.warning("what was saved is of another generation; starts from the beginning")
+        return fits
+
+    def restore(self, state: dict) -> None:
+        """Continue from what `state` gave."""
+        self.repeat, self.time = state["repeat"], state["time"]
+        self.made.copy_(state["made"])
+        continue_from(state["generators"], self.generator)
 
 
 def _of_repeats(generator: Generator | None, repeats: int) -> tuple[torch.Generator | None, ...]:

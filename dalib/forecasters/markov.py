@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dalib.codecs.bins import require_tokens
 from dalib.forecasters.tokens import require_temperature
 from dalib.streams import Generator, uniform
 
@@ -53,11 +54,7 @@ class Markov:
         if vocabulary ** (self.order + 1) >= 2**63:
             raise ValueError(f"contexts of {self.order} among {vocabulary} tokens are too many")
         tokens = tokens.long()  # what small integers hold, their contexts' numbers do not
-        if tokens.min() < 0 or tokens.max() >= vocabulary:
-            raise ValueError(
-                f"tokens of a vocabulary of {vocabulary} are 0 to {vocabulary - 1}, got "
-                f"{int(tokens.min())} to {int(tokens.max())}"
-            )
+        require_tokens(tokens, vocabulary)
         return Chain(
             tuple(successors(tokens, m, vocabulary) for m in range(self.order + 1)), vocabulary
         )
@@ -95,19 +92,14 @@ class Chain:
     vocabulary: int
 
     def generate(
-        self,
-        context: Tensor,
-        steps: int,
-        temperature: float | Tensor,
-        generator: Generator | None,
-        *,
-        progress: str | None = None,
+        self, context: Tensor, steps: int, temperature: float | Tensor, generator: Generator | None
     ) -> Tensor:
         """(case, time) -> (case, steps), with probabilities n^(1/T); T = 0: the most frequent.
 
         Of equally frequent tokens T = 0 takes the lowest. A case may have its own temperature.
         """
         temperature = require_temperature(temperature, len(context))
+        require_tokens(context, self.vocabulary)
         if generator is None and (temperature > 0).any():
             raise ValueError("a positive temperature needs a generator to draw with")
         groups = [(temperature == T, self._laws(float(T))) for T in temperature.unique().tolist()]

@@ -76,28 +76,20 @@ class GPT(nn.Module):
         self.blocks = nn.ModuleList(Block(weight, repeats, width, layers) for _ in range(layers))
         self.last = Norm(repeats, width)
 
-    def forward(
-        self, tokens: Tensor, start: int = 0, attend: "Attend | None" = None, rate: float = 0.0
-    ) -> Tensor:
+    def forward(self, tokens: Tensor, rate: float = 0.0) -> Tensor:
         """(repeat, batch, time) -> (repeat, batch, time, width), states before the head.
 
-        Args:
-            start: position of the first token.
-            attend: called with the number of a layer and its queries, keys and values,
-                (repeat, batch, head, time, size), instead of attention within `tokens`.
-            rate: of dropout.
+        rate: of dropout.
         """
         time = tokens.shape[-1]
-        if start + time > self.context:
+        if time > self.context:
             raise ValueError(
-                f"the network sees {self.context} tokens at most, got {start + time}; use shorter "
+                f"the network sees {self.context} tokens at most, got {time}; use shorter "
                 "windows, or give the network a longer `context`"
             )
-        attend = attend or causal(rate)
-        positions = self.positions[:, None, start : start + time]
-        h = dropped(self._embedded(tokens) + positions, rate)
-        for i, block in enumerate(self.blocks):
-            h = block(h, self.heads, lambda q, k, v, i=i: attend(i, q, k, v), rate)
+        h = dropped(self._embedded(tokens) + self.positions[:, None, :time], rate)
+        for block in self.blocks:
+            h = block(h, self.heads, rate)
         return self.last(h)
 
     def logits(self, h: Tensor) -> Tensor:
@@ -141,19 +133,12 @@ class GPT(nn.Module):
         return cross_entropy(z, targets.flatten(), reduction="none").view(targets.shape)
 
 
-Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
-
-
-def causal(rate: float) -> Attend:
-    """Attention of each token to itself and those before."""
-
-    def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        flat = (x.flatten(0, 1) for x in (q, k, v))  # the fused kernels take four axes
-        with torch.autocast(q.device.type, enabled=False):
-            mixed = scaled_dot_product_attention(*flat, is_causal=True, dropout_p=rate)
-        return mixed.unflatten(0, q.shape[:2])
-
-    return attend
+def causal(q: Tensor, k: Tensor, v: Tensor, rate: float) -> Tensor:
+    """Attention of each token to itself and those before; (repeat, batch, head, time, size)."""
+    flat = (x.flatten(0, 1) for x in (q, k, v))  # the fused kernels take four axes
+    with torch.autocast(q.device.type, enabled=False):
+        mixed = scaled_dot_product_attention(*flat, is_causal=True, dropout_p=rate)
+    return mixed.unflatten(0, q.shape[:2])
 
 
 class TiedLoss(torch.autograd.Function):
@@ -207,13 +192,13 @@ class Block(nn.Module):
         self.up = Affine(weight(width, 4 * width))
         self.down = Affine(weight(4 * width, width, std=small))
 
-    def forward(self, h: Tensor, heads: int, attend: Callable, rate: float) -> Tensor:
+    def forward(self, h: Tensor, heads: int, rate: float) -> Tensor:
         qkv = self.qkv(self.norm(h))
         if qkv.device.type == "cpu":  # where attention in bfloat16 is slower
             qkv = qkv.float()
         qkv = qkv.unflatten(-1, (3, heads, -1))
         q, k, v = qkv.permute(3, 0, 1, 4, 2, 5)  # (repeat, batch, head, time, size) each
-        mixed = attend(q, k, v).transpose(2, 3).flatten(-2)
+        mixed = causal(q, k, v, rate).transpose(2, 3).flatten(-2)
         h = h + dropped(self.out(mixed), rate)
         inner = gelu(self.up(self.norm2(h)))
         return h + dropped(self.down(inner), rate)

@@ -65,7 +65,8 @@ class Checkpoint:
         try:
             self._write(state())
         except (OSError, RuntimeError) as error:  # torch reports a failed write as RuntimeError
-            self.say(f"no checkpoint could be written: {error}")
+            why = io.explained(error) if isinstance(error, OSError) else error
+            self.say(f"no checkpoint could be written: {why}")
         done = time.monotonic()
         self._next = done + max(self.every, (done - started) * (1 / SHARE - 1))
 

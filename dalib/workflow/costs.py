@@ -4,9 +4,9 @@ The time of a job is that of starting it, and its work at the rate of the most s
 
     seconds = START + (measured seconds - START) * amount / measured amount
 
-The amount of work counts what a stage loops over: steps, windows, seeds, members, and the square of
-a network's width, whose products dominate when it is large. For networks narrower than some 256
-units a step costs less than that: what is extrapolated to a larger width is an upper bound.
+The amount of work counts what a stage loops over: steps, windows, seeds, members, tokens, and for
+each of them the products of a network (`MULTIPLICATIONS`). Narrower than some 256 units a network
+costs more than its products: what is extrapolated to a larger width is an upper bound.
 """
 
 from __future__ import annotations
@@ -19,8 +19,38 @@ from functools import cache
 from statistics import median
 from typing import Any, NamedTuple
 
+from dalib.registry import NETWORKS
+
 START = 2.0  # seconds to import torch and xarray
 NETWORK_WIDTHS = ("hidden", "width", "channels", "embedding")
+GPT = {"layers": 12, "width": 768, "context": 1024}  # where the configuration says nothing
+
+
+class Work(NamedTuple):
+    """Multiplications of a network for each sample or token, and how many weights it has."""
+
+    multiplications: float
+    weights: float
+
+
+def dense(model: Mapping[str, Any]) -> Work:
+    """Layers whose products grow as the square of their width, n²."""
+    square = math.prod(model.get("network", {}).get(name, 1) for name in NETWORK_WIDTHS) ** 2
+    return Work(square, square)
+
+
+def transformer(model: Mapping[str, Any]) -> Work:
+    """L (12 n² + C n) + V n for each token, of L layers of width n and a context of C tokens.
+
+    The vocabulary is not known before the codec is fitted: V is as if a surface were cut into
+    squares, (cells)², where no `cells` are given nothing.
+    """
+    L, n, C = ((GPT | model["network"])[name] for name in GPT)
+    V = (model.get("codec") or {}).get("cells", 0) ** 2
+    return Work(L * (12 * n**2 + C * n) + V * n, L * 12 * n**2 + (V + C) * n)
+
+
+MULTIPLICATIONS = {"dalib.nets.gpt:GPT": transformer}  # other networks are dense
 
 
 class Size(NamedTuple):
@@ -79,7 +109,8 @@ def size(stage: str, sections: Mapping[str, Any]) -> Size:
     network, training = model.get("network", {}), model.get("training", {})
     points = math.prod(len(values) for values in model.get("points", {}).values())
     runs = min(training.get("repeats", 1), batches.get("repeats", math.inf)) * points
-    width = math.prod(network.get(name, 1) for name in NETWORK_WIDTHS) ** 2
+    kind = network.get("kind")
+    work = MULTIPLICATIONS.get(NETWORKS.get(kind, kind), dense)(model)
     splits = case.get("truth", {})
     samples = {n: _samples(splits.get(n, {})) for n in ("train", "valid", "test")}
     substeps = case.get("integrator", {}).get("steps", 1)
@@ -91,26 +122,37 @@ def size(stage: str, sections: Mapping[str, Any]) -> Size:
         case "observe":
             amount = volume = sum(samples.values())
         case "train":
-            window = training["batch"] * training.get("window", 1)
-            amount = training["steps"] * window * runs * width
-            volume = runs * width
+            window = training["batch"] * training.get("window", network.get("context", 1))
+            amount = training["steps"] * window * runs * work.multiplications
+            volume = runs * work.weights
         case "assimilate":
             share = min(1, batches.get("seeds", math.inf) / splits["test"]["seeds"])
             volume = samples["test"] * (runs if model else share)
-            amount = volume * (width if model else method.get("members", 1) * substeps)
+            each = work.multiplications if model else method.get("members", 1) * substeps
+            amount = volume * each
         case "forecast":
-            run = case["forecasts"]["free_run"]
-            volume = run["chains"] * run["samples"] * runs
-            amount = volume * width
+            volume = _forecasts(case["forecasts"], splits.get("test", {})) * runs
+            amount = volume * work.multiplications
         case "sample":
             volume = case["samples"]["count"] * runs
-            amount = volume * method.get("steps", 1) * method.get("levels", 1) * width
+            steps = method.get("steps", 1) * method.get("levels", 1)
+            amount = volume * steps * work.multiplications
         case "evaluate":
             amount = volume = samples["test"]
     closest = json.dumps([stage, network, training.get("batch"), training.get("window"), runs])
     kinds = [stage, network.get("kind"), method.get("kind"), sections.get("product")]
     kin = json.dumps([closest, *kinds]) if network else json.dumps(kinds)
     return Size(float(amount), float(volume), (kin, json.dumps(kinds), stage))
+
+
+def _forecasts(settings: Mapping[str, Any], test: Mapping[str, int]) -> int:
+    """Samples of the free runs and of the forecasts from every start, at every temperature."""
+    run, starts = settings["free_run"], settings.get("starts", {})
+    horizon = settings.get("horizon", 0)
+    room = test.get("samples", 0) - horizon - starts.get("first", 0)
+    windows = test.get("seeds", 0) * max(room // starts.get("every", 1) + 1, 0) if starts else 0
+    made = run["chains"] * run["samples"] + windows * horizon
+    return made * len(settings.get("temperatures", [1.0]))
 
 
 def _samples(split: Mapping[str, int]) -> int:

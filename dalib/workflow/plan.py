@@ -82,7 +82,13 @@ def sections(config: Mapping[str, Any], wildcards: Mapping[str, str]) -> dict[st
         if wildcard in wildcards:
             found["method"] = paper[collection][wildcards[wildcard]]
     model = wildcards.get("model", found.get("method", {}).get("model"))
-    return found | ({"model": paper["models"][model]} if model else {})
+    return found | ({"model": _with_codec(paper, paper["models"][model])} if model else {})
+
+
+def _with_codec(paper: Mapping[str, Any], model: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A model with the section of its codec in place of the name."""
+    codec = paper.get("codecs", {}).get(model.get("codec"))
+    return {**model, "codec": codec} if codec else model
 
 
 def measured(store: Path, root: Path) -> Iterator[Measured]:
