@@ -283,7 +283,7 @@ def replicas_compared(pairs: int) -> bool:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pairs", type=int, default=7, help="turns; the median ratio counts")
+    parser.add_argument("--pairs", type=int, default=5, help="turns; the median ratio counts")
     parser.add_argument("--updates", type=int, default=2, help="how many in a turn")
     arguments = parser.parse_args()
     torch.set_num_threads(1)

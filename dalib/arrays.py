@@ -355,3 +355,8 @@ def _times(count: int, interval: float, start: float) -> dict[str, xr.Variable]:
 
 def _states(names: Sequence[str]) -> dict[str, xr.Variable]:
     return {"state": xr.Variable("state", list(names), STATE)}
+
+
+def of_runs(dataset: xr.Dataset) -> list[str]:
+    """Names of what has an axis `run`: NaN where a run learns something else, or was lost."""
+    return [str(name) for name, array in dataset.variables.items() if "run" in array.dims]

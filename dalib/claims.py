@@ -3,7 +3,8 @@
 A claim is a mapping of config/claims/<paper>.yaml: id, statement, published, decided_from (the
 smallest scale that decides it) and checks. A check names a measure, its inputs among the score
 datasets, an operator and a threshold; a claim holds when all of its checks hold. A note is a check
-that is reported with the claim and decides nothing.
+that is reported with the claim and decides nothing; so is, at smaller scales, a check with its own
+`decided_from`.
 
     measure: {kind: ratio}
     inputs:
@@ -13,11 +14,13 @@ that is reported with the claim and decides nothing.
     threshold: 0.8                 # or one for each scale: {quick: 0.45, desk: 0.32, paper: 0.32}
 """
 
+import fnmatch
 import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import xarray as xr
 
 from dalib.metrics.measures import Measured
@@ -36,6 +39,13 @@ OPERATORS = {
     "within": lambda value, ends: ends[0] <= value <= ends[1],
 }
 SYMBOLS = {"<=": "≤", ">=": "≥"}
+ROUNDING = 1e-6  # two coordinates that differ by less are the same
+BOUNDS = {  # of a range: how coordinates are compared with it, and with which tolerance
+    "at_least": (">=", -ROUNDING),
+    "at_most": ("<=", ROUNDING),
+    "above": (">", ROUNDING),
+    "below": ("<", -ROUNDING),
+}
 
 
 class ClaimError(ValueError):
@@ -76,10 +86,10 @@ def row(paper: str, claim: Mapping, scores: Mapping, scale: str, make: Callable)
     """One claim judged: the object that stands in scorecard.json."""
     try:
         verdict, reason, outcomes, notes = _judged(claim, scores, scale, make)
+        criteria = {c["name"]: criterion(c, scale) for c in _parted(claim, scale)[0]}
     except (ClaimError, KeyError) as error:
         missing = f"key {error} is missing" if isinstance(error, KeyError) else str(error)
         raise ClaimError(f"claim {claim.get('id', '?')} of {paper}: {missing}") from error
-    remarks = [f"{n.name}: {sentence(n)}" for n in notes]
     return {
         "id": claim["id"],
         "paper": paper,
@@ -89,9 +99,9 @@ def row(paper: str, claim: Mapping, scores: Mapping, scale: str, make: Callable)
         "spread": {
             o.name: [number(o.measured.low), number(o.measured.high)] for o in outcomes + notes
         },
-        "criterion": {c["name"]: criterion(c, scale) for c in claim["checks"]},
+        "criterion": criteria,
         "verdict": verdict,
-        "reason": ". ".join([reason, *remarks]),
+        "reason": reason,
         "evidence": sorted({e for o in outcomes + notes for e in o.evidence}),
     }
 
@@ -99,14 +109,33 @@ def row(paper: str, claim: Mapping, scores: Mapping, scale: str, make: Callable)
 def _judged(
     claim: Mapping, scores: Mapping, scale: str, make: Callable
 ) -> tuple[str, str, list[Outcome], list[Outcome]]:
-    """Verdict, reason, and what was measured; nothing where the scale leaves something out."""
+    """Verdict, reason, and what was measured; nothing where the scale leaves a check out."""
     decidable = decides(claim, scale)
+    checks, waiting = _parted(claim, scale)
     try:
-        outcomes = [check(c, scores, scale, make) for c in claim["checks"]]
-        notes = [check(c, scores, scale, make) for c in claim.get("notes", [])]
+        outcomes = [check(c, scores, scale, make) for c in checks]
     except NotRunError as error:
         return UNDECIDED, str(error), [], []
-    return *decide(outcomes, decidable, claim["decided_from"]), outcomes, notes
+    verdict, reason = decide(outcomes, decidable, claim["decided_from"])
+    notes, remarks = [], []
+    for section in [*waiting, *claim.get("notes", [])]:
+        later = f" (decided from scale {section['decided_from']})" if section in waiting else ""
+        try:
+            note = check(section, scores, scale, make)
+        except NotRunError as error:
+            remarks.append(f"{section['name']}: {error}{later}")
+        else:
+            notes.append(note)
+            remarks.append(f"{note.name}: {sentence(note)}{later}")
+    return verdict, ". ".join([reason, *remarks]), outcomes, notes
+
+
+def _parted(claim: Mapping, scale: str) -> tuple[list[Mapping], list[Mapping]]:
+    """The checks that decide the claim at this scale, and those that need a larger one."""
+    if not decides(claim, scale):
+        return list(claim["checks"]), []
+    ready = [c for c in claim["checks"] if decides(claim | c, scale)]
+    return ready, [c for c in claim["checks"] if c not in ready]
 
 
 def decides(claim: Mapping, scale: str) -> bool:
@@ -173,31 +202,127 @@ def threshold(value: Any, scale: str) -> Any:
 def select(scores: Mapping[str, xr.Dataset], address: Mapping) -> xr.DataArray:
     """The array that an address names: `{scores: ..., variable: ..., where: {dim: label}}`.
 
-    A number in `where` means the coordinate nearest to it, within a millionth.
+    A label is a value or a list of them; a number means the coordinate nearest to it, within a
+    millionth. A range, `{at_least: 0.5, below: 1.0}`, means all values in it; with `times: size`
+    its bounds are in units of that variable of the scores. `among` keeps some of the repeats: for
+    `{variable: error, operator: "<", quantile: 0.25, of: start_error}` those whose error is below
+    the 0.25-quantile of start_error. With a pattern such as `ring*/analyses` and `along: size` the
+    scores of all cases that have the variable stand along a dimension, labelled by their `size`.
     """
+    if "*" in address["scores"]:
+        return _along(scores, address)
+    if address["scores"] not in scores:
+        there = ", ".join(sorted(scores)) or "none"
+        raise NotRunError(f"no scores {address['scores']!r}; there are: {there}")
+    dataset = scores[address["scores"]]
+    if address["variable"] not in dataset:
+        raise _missing(address, dataset)
+    values = _picked(dataset, address["variable"], address)
+    return _among(dataset, values, address) if "among" in address else values
+
+
+def _along(scores: Mapping[str, xr.Dataset], address: Mapping) -> xr.DataArray:
+    """The arrays of all scores that match a pattern, in the order of their labels."""
+    along, where = address["along"], dict(address.get("where", {}))
+    chosen = {along: where.pop(along)} if along in where else {}
+    matching = fnmatch.filter(sorted(scores), address["scores"])
+    if not matching:
+        raise NotRunError(f"no scores {address['scores']!r}")
+    names = [name for name in matching if address["variable"] in scores[name]]
+    if not names:
+        raise _missing(address, scores[matching[0]])
+    parts = [
+        select(scores, address | {"scores": name, "where": where}).assign_coords(
+            {along: float(scores[name][along])}
+        )
+        for name in names
+    ]
+    parts = sorted(parts, key=lambda part: float(part[along]))
+    whole = xr.concat(parts, along, join="inner", coords="minimal", compat="override")
+    return _picked(whole.to_dataset(), whole.name, address | {"where": chosen})
+
+
+def _missing(address: Mapping, dataset: xr.Dataset) -> ValueError:
+    """A sweep that this scale leaves out, or a name that was never there."""
     name, variable = address["scores"], address["variable"]
-    if name not in scores:
-        raise NotRunError(f"no scores {name!r}; there are: {', '.join(sorted(scores)) or 'none'}")
-    if variable not in scores[name]:
-        there = ", ".join(sorted(map(str, scores[name].data_vars)))
-        raise ClaimError(f"scores {name!r} have no variable {variable!r}; there are: {there}")
-    values = scores[name][variable]
+    _, by, sweep = variable.rpartition("_by_")
+    if by and not any(str(there).endswith(by + sweep) for there in dataset.data_vars):
+        return NotRunError(f"scores {name!r} have no sweep {sweep!r}: not run at this scale")
+    there = ", ".join(sorted(map(str, dataset.data_vars)))
+    return ClaimError(f"scores {name!r} have no variable {variable!r}; there are: {there}")
+
+
+def _picked(dataset: xr.Dataset, variable: str, address: Mapping) -> xr.DataArray:
+    """The variable where the address says."""
+    values = dataset[variable]
     for dim, label in address.get("where", {}).items():
-        near = {"method": "nearest", "tolerance": 1e-6} if isinstance(label, float) else {}
         try:
-            values = values.sel({dim: label}, **near)
+            if isinstance(label, Mapping):
+                values = values.isel({dim: _within(values[dim], label, dataset).nonzero()[0]})
+                if not values.sizes[dim]:
+                    raise KeyError(dim)
+            else:
+                first = label[0] if isinstance(label, list) else label
+                near = {"method": "nearest", "tolerance": ROUNDING}
+                values = values.sel({dim: label}, **(near if isinstance(first, float) else {}))
         except KeyError as error:
-            there = ", ".join(str(v) for v in values[dim].values) if dim in values.dims else "none"
+            there = dataset[variable]
+            there = ", ".join(map(str, there[dim].values)) if dim in there.dims else "none"
             raise NotRunError(
-                f"{written(address)}: no {dim} {label!r}; there are: {there}"
+                f"{written(address)}: no {dim} {_text(label)}; there are: {there}"
             ) from error
     return values
 
 
+def _within(values: xr.DataArray, bounds: Mapping, dataset: xr.Dataset) -> np.ndarray:
+    """Which of the values lie in a range, with a tolerance for those on its ends."""
+    unknown = bounds.keys() - BOUNDS.keys() - {"times"}
+    if unknown:
+        raise ClaimError(
+            f"unknown bound {', '.join(sorted(unknown))} of a range; known: {', '.join(BOUNDS)}"
+        )
+    unit = float(dataset[bounds["times"]]) if "times" in bounds else 1.0
+    inside = np.ones(values.shape, bool)
+    for name, bound in bounds.items():
+        if name != "times":
+            sign, tolerance = BOUNDS[name]
+            inside &= OPERATORS[sign](values.values, bound * unit + tolerance)
+    return inside
+
+
+def _among(dataset: xr.Dataset, values: xr.DataArray, address: Mapping) -> xr.DataArray:
+    """The values of those repeats that an address keeps."""
+    among = address["among"]
+    limit = _picked(dataset, among["of"], address).quantile(among["quantile"], skipna=False)
+    kept = OPERATORS[among["operator"]](_picked(dataset, among["variable"], address), limit)
+    (dim,) = kept.dims
+    if not kept.any():
+        raise NotRunError(f"{written(address)}: there is no such {dim}")
+    return values.isel({dim: kept.values.nonzero()[0]})
+
+
 def written(address: Mapping) -> str:
     """`clean/analyses: rmse(method=ekf)`."""
-    where = ", ".join(f"{dim}={label}" for dim, label in address.get("where", {}).items())
-    return f"{address['scores']}: {address['variable']}" + (f"({where})" if where else "")
+    where = [
+        f"{dim} {_text(label)}" if isinstance(label, Mapping) else f"{dim}={label}"
+        for dim, label in address.get("where", {}).items()
+    ]
+    if "among" in address:
+        among = address["among"]
+        limit = f"{among['quantile']:g} quantile of {among['of']}"
+        where.append(f"{among['variable']} {among['operator']} {limit}")
+    return f"{address['scores']}: {address['variable']}" + (
+        f"({', '.join(where)})" if where else ""
+    )
+
+
+def _text(label: Any) -> str:
+    """`'ekf'`, or `≥ 0.5 size and < 1 size` of a range."""
+    if not isinstance(label, Mapping):
+        return repr(label)
+    unit = f" {label['times']}" if "times" in label else ""
+    bounds = [(BOUNDS[name][0], v) for name, v in label.items() if name != "times"]
+    return " and ".join(f"{SYMBOLS.get(sign, sign)} {v:g}{unit}" for sign, v in bounds)
 
 
 def number(value: float) -> float | None:

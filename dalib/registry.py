@@ -97,9 +97,17 @@ MEASURES = {
     "factor": "dalib.metrics.measures:Factor",
     "share_within": "dalib.metrics.measures:ShareWithin",
     "largest_deviation": "dalib.metrics.measures:LargestDeviation",
+    "count": "dalib.metrics.measures:Count",
+    "largest_ratio": "dalib.metrics.measures:LargestRatio",
+    "mean_ratio": "dalib.metrics.measures:MeanRatio",
+    "share_overlapping": "dalib.metrics.measures:ShareOverlapping",
+    "highest_exceeding": "dalib.metrics.measures:HighestExceeding",
+    "spread_ratio": "dalib.metrics.measures:SpreadRatio",
+    "linear_deviation": "dalib.metrics.measures:LinearDeviation",
 }
 
-# What a stage does: with what is learned from, with what is forecast, for each product.
+# What a stage does: with what is learned from, with what is forecast, for each product, with what
+# is timed.
 
 TRAININGS = {
     "filters": "dalib.cases.learning:learned",
@@ -127,11 +135,17 @@ SCORES = {
     "forecasts of tokens": "dalib.cases.tokens_scored:forecasts",
 }
 
+TIMINGS = {
+    "methods": "dalib.timing:measured",
+    "learning": "dalib.cases.learning_timed:measured",
+}
+
 TASKS = {
     "train": TRAININGS,
     "assimilate": ASSIMILATIONS,
     "forecast": FORECASTS,
     "evaluate": SCORES,
+    "time": TIMINGS,
 }
 
 REGISTRIES = {

@@ -183,10 +183,10 @@ def score_spec(wildcards):
     experiments = {
         f"experiment_{name}": f"{paper}.learning.{name}" for paper, _, name in learnings(wildcards)
     }
-    truth = ["truth"] if wildcards.product == "learning" else []
+    more = ["truth", "observations", "prior"] if wildcards.product == "learning" else []
     section_of = spec(
         "evaluate.py",
-        case=("{paper}.cases.{case}", "system", "integrator", *truth),
+        case=("{paper}.cases.{case}", "system", "integrator", *more),
         product="{paper}.cases.{case}.{product}",
         calls=scored_by,
         **(experiments if wildcards.product == "learning" else {}),
@@ -203,6 +203,11 @@ def scored_by(wildcards):
 def learning_of(paper, name):
     """An experiment of filters that learn, None where a model or filter of that name is none."""
     return config[paper].get("learning", {}).get(name)
+
+
+def tuning_of(paper, name):
+    """How the learning rates of an experiment are chosen; None where they are given."""
+    return (learning_of(paper, name) or {}).get("tune")
 
 
 def learnings(wildcards):
@@ -273,6 +278,49 @@ def train_spec(wildcards):
         calls=trained_by,
     )
     return section_of(wildcards) | {"batch": {"index": int(wildcards.batch)}}
+
+
+TUNED_AS = ("map", "dtype", "filters", "learned", "losses", "priors", "seen", "base", "base_of")
+TUNED_WITH = ("trajectories", "test_trajectories", "segment", "clip", "limit", "restart_beyond")
+
+
+def tune_spec(wildcards):
+    """The spec of the stage tune: of an experiment only what decides its rates."""
+    tune = tuning_of(wildcards.paper, wildcards.model)
+    if not tune:
+        raise WorkflowError(
+            f"{wildcards.paper}: the rates of {wildcards.model} are given, not tuned; set "
+            f"{wildcards.paper}.learning.{wildcards.model}.tune where an experiment is meant"
+        )
+    experiment = learning_of(wildcards.paper, wildcards.model)
+    section, each = "{paper}.learning.{model}", tune["per"] == "repeat"
+    training = (*TUNED_WITH, "schedule", *(["repeats"] if each else []))
+    differing = {
+        f"training_of_{name}": (f"{section}.training_of.{name}", *training)
+        for name in experiment["training_of"]
+    }
+    section_of = spec(
+        "tune.py",
+        case=LEARNED_FROM,
+        model=(section, *TUNED_AS, "tune", "jobs", *(["sweeps"] if each else [])),
+        training=(f"{section}.training", *training),
+        device=True,
+        **differing,
+    )
+    return section_of(wildcards) | {"batch": {"index": int(wildcards.batch)}}
+
+
+def tuned_rates(wildcards):
+    """Learning rates that filters learn with: none where they are given."""
+    tune = tuning_of(wildcards.paper, wildcards.model)
+    if not tune:
+        return {}
+    experiment = learning_of(wildcards.paper, wildcards.model)
+    shared = range(min(experiment["jobs"], len(experiment["learned"])))  # a filter is tuned in one
+    batches = [wildcards.batch] if tune["per"] == "repeat" else shared
+    case = f"results/{wildcards.scale}/{wildcards.paper}/{wildcards.case}"
+    files = [f"{case}/models/{wildcards.model}/batch{batch}.rates.nc" for batch in batches]
+    return {"rates": files}
 
 
 def assimilate_spec(wildcards):
@@ -394,9 +442,14 @@ def judged(wildcards):
 
 
 def timed(wildcards):
-    """What the stage time reads: observations, prior, and the first batch of each model."""
+    """What the stage time reads: observations, and with them prior and first batches of models."""
     paper = f"results/{wildcards.scale}/{wildcards.paper}"
     settings = config[wildcards.paper]["cases"][wildcards.case]["timing"]
+    if "experiments" in settings:
+        return {
+            f"observations_{name}": f"{paper}/{case}/observations_train.nc"
+            for name, case in settings["experiments"].items()
+        }
     return {
         "observations": f"{paper}/{wildcards.case}/observations_test.nc",
         "prior": f"{paper}/{wildcards.case}/prior.nc",
@@ -407,15 +460,33 @@ def timed(wildcards):
 
 
 def timing_spec(wildcards):
-    """The spec of the stage time: of all filters and samplers only those that it times."""
+    """The spec of the stage time: of all methods or experiments only those that it times."""
     settings = config[wildcards.paper]["cases"][wildcards.case]["timing"]
+    if "experiments" in settings:
+        _, *keys = LEARNED_FROM
+        cases = {n: f"{{paper}}.cases.{case}" for n, case in settings["experiments"].items()}
+        section_of = spec(
+            "time.py",
+            settings="{paper}.cases.{case}.timing",
+            calls=timed_by,
+            **{f"case_{name}": (case, *keys) for name, case in cases.items()},
+            **{f"experiment_{name}": f"{{paper}}.learning.{name}" for name in cases},
+        )
+        return section_of(wildcards)
     section_of = spec(
         "time.py",
         case=("{paper}.cases.{case}", "system", "integrator", "observations", "timing"),
         filters=("{paper}.filters", *settings["filters"]),
         samplers=("{paper}.samplers", *settings["samplers"]),
+        calls=timed_by,
     )
     return section_of(wildcards)
+
+
+def timed_by(wildcards):
+    """The function that measures times, by what is timed."""
+    settings = config[wildcards.paper]["cases"][wildcards.case]["timing"]
+    return TASKS["time"]["learning" if "experiments" in settings else "methods"]
 
 
 def learned_from(split):

@@ -18,6 +18,7 @@ ARROWS = {
     "registry": set(),
     "memory": set(),
     "streams": set(),
+    "points": set(),
     "systems": set(),
     "localise": set(),
     "metrics": set(),
@@ -41,7 +42,7 @@ ARROWS = {
     "learn": {"filters", "localise", "train", "streams"},
     "arrays": {"codecs", "filters"},  # codebooks and beliefs are what it labels
     "era5": {"io"},
-    "workflow": {"io", "memory", "registry"},
+    "workflow": {"io", "memory", "points", "registry"},
 }
 PARTS_A_NAME_CAN_STAND_FOR = {
     "codecs",
@@ -60,7 +61,9 @@ PARTS_A_NAME_CAN_STAND_FOR = {
 }
 ARROWS["build"] = PARTS_A_NAME_CAN_STAND_FOR | {"arrays", "registry", "streams"}
 # What the stages do with sections of the configuration: they may use whatever build may.
-ARROWS["cases"] = ARROWS["build"] | {"build", "lyapunov", "scores", "shadows", "simulate"}
+ARROWS["cases"] = ARROWS["build"] | {
+    *("build", "lyapunov", "points", "scores", "shadows", "simulate"),
+}
 ARROWS["timing"] = ARROWS["build"] | {"build"}
 
 THIRD_PARTY_FORBIDDEN = {

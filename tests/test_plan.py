@@ -197,3 +197,39 @@ def test_the_table_adds_up_and_says_what_is_extrapolated():
     assert "longest chain: 2.00 h, train" in text
     assert "disk: 2.00 GB" in text and "extrapolated by the amount of work: train" in text
     assert "not counted, never run here: sample" in text
+
+
+EXPERIMENT = {
+    "map": {"kind": "ring", "correction": "network", "reading": "tendency"},
+    "filters": {"enkf": {"kind": "localised_enkf"}, "var3d_c": {"kind": "var3d"}},
+    "learned": {"enkf": {}, "var3d_c": {}},
+    "losses": {},
+    "base": {"start_variance": 1.0, "members": 25, "observed": 1.0},
+    "base_of": {},
+    "sweeps": {},
+    "training": {"repeats": 10, "trajectories": 8, "test_trajectories": 4, "epochs": 40},
+    "jobs": 2,
+}
+RING = {"system": {"size": 200}, "truth": {"train": {"seeds": 80, "samples": 1200}}}
+
+
+def learning_work(batch, **changed):
+    sections = {"case": RING, "learning": [EXPERIMENT | changed], "batch": batch}
+    return size("train", sections).amount
+
+
+def test_work_of_learning_is_that_of_the_network_for_every_member_trajectory_and_repeat():
+    states = 10 * 8 * 25 * 200
+    ensemble = 40 * 3 * 1200 * states * 4 * 9387
+    assert learning_work(0) == pytest.approx(ensemble, rel=0.05)
+    assert learning_work(1) < 0.06 * learning_work(0)  # one state in place of 25
+    resolvent = EXPERIMENT["map"] | {"reading": "resolvent"}
+    assert learning_work(0, map=resolvent) == pytest.approx(ensemble / 4, rel=0.15)
+
+
+def test_work_of_learning_grows_with_the_points_of_a_sweep():
+    more = {"variance": {"vary": {"start_variance": [1.0, 2.0, 3.0]}}}
+    assert learning_work(0, sweeps=more) == pytest.approx(3 * learning_work(0), rel=1e-3)
+    members = {"members": {"vary": {"members": [25, 50]}, "filters": ["enkf"]}}
+    both = learning_work(0, sweeps=members) + learning_work(1, sweeps=members)
+    assert both == pytest.approx(3 * learning_work(0), rel=0.06)

@@ -19,7 +19,7 @@ def blocks(language: str) -> list[str]:
 
 
 def test_every_example_has_at_most_fifteen_lines():
-    assert len(blocks("python")) == 3
+    assert len(blocks("python")) == 4
     for block in blocks("python"):
         assert len([line for line in block.splitlines() if line.strip()]) <= 15
 
@@ -39,6 +39,19 @@ def test_the_filter_examples_run_and_follow_what_is_observed(tmp_path, monkeypat
     written = xr.load_dataset("analyses.nc")
     assert written["mean"].dims == ("time", "state")
     assert written.state.values.tolist() == ["position", "speed"]
+
+
+def test_the_learning_example_finds_the_rate_of_the_pendulum():
+    names = {"torch": torch}
+    block = blocks("python")[-1]
+    generator, x, y = torch.Generator().manual_seed(2), torch.tensor([1.0, 0.0]), []
+    exec(compile(block[: block.index("prior =")], "README.md", "exec"), names)
+    for _ in range(200):
+        x = names["step"](x, 2.0)
+        y.append(x[:1] + 0.1 * torch.randn(1, generator=generator))
+    names["observations"] = torch.stack(y)[None, None]
+    exec(compile(block[block.index("prior =") :], "README.md", "exec"), names)
+    assert names["learned"].values["rate"].item() == pytest.approx(2.0, abs=0.05)
 
 
 def test_the_examples_of_the_configuration_are_yaml(tmp_path):

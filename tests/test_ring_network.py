@@ -62,3 +62,22 @@ def test_first_weights_are_a_runs_own_and_spread_as_in_torch():
     for number, module in ((1, nn.Conv1d(1, 72, 5)), (2, nn.Conv1d(48, 37, 5))):
         ours = getattr(together, f"weight{number}")[0]
         assert abs(ours.std() / module.weight.std() - 1) < 0.1
+
+
+def test_points_of_a_run_never_meet():
+    """Not even on the smallest ring, where a window is all of it, nor backwards."""
+    network, x = drawn(range(2)), 3 * torch.randn(2, 3, 5)
+    x.requires_grad_()
+    lost = x.detach().clone()
+    lost[0, 1] = torch.nan
+    lost.requires_grad_()
+    kept = torch.ones(2, 3, dtype=torch.bool)
+    kept[0, 1] = False
+    slopes = []
+    for states in (x, lost):
+        slopes.append(torch.autograd.grad(network(states)[kept].sum(), states)[0][kept])
+    torch.testing.assert_close(network(lost)[kept], network(x)[kept], rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(*slopes, rtol=1e-5, atol=1e-6)
+    for point in (0, 2):
+        alone = network(x[:, point : point + 1])
+        torch.testing.assert_close(alone, network(x)[:, point : point + 1], rtol=1e-5, atol=1e-6)

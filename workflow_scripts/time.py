@@ -1,9 +1,9 @@
-"""Measure what a predicted state costs, method by method, with the machine to itself."""
+"""Measure what methods cost, one after the other, with the machine to itself."""
 
 from dalib.workflow.stage import Stage
 
 with Stage(snakemake) as stage:
-    from dalib import io, timing
+    from dalib import build, io
 
-    inputs = io.read_inputs(snakemake.input)
-    io.write(timing.measured(stage.config, inputs), snakemake.output[0], title="CPU times")
+    times = build.task(stage.spec["calls"])(stage.config, io.read_inputs(snakemake.input))
+    io.write(times, snakemake.output[0], title="CPU times")

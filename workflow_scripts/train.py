@@ -3,22 +3,26 @@
 from dalib.workflow.stage import Stage
 
 with Stage(snakemake) as stage:
-    from dalib import build, io
+    from dalib import arrays, build, io
 
     title = f"{stage.wildcards['model']} trained on {stage.wildcards['case']}"
     weights, history = build.task(stage.spec["calls"])(
         stage.config,
-        io.read(snakemake.input.training),
-        io.read(snakemake.input.held_out),
+        **io.read_inputs(snakemake.input),
         batch=stage.spec["batch"],
         experiment=f"{stage.experiment}/{stage.wildcards['model']}",
         device=stage.device,
         checkpoint=stage.checkpoint,
     )
-    for found, what, path in (
-        (weights, "weights", snakemake.output.weights),
-        (history, "history", snakemake.output.history),
-    ):
-        # runs learn different things
-        runs = [name for name in found.variables if "run" in found[name].dims]
-        io.write(found, path, title=f"{what} of {title}", missing=runs)
+    io.write(
+        weights,
+        snakemake.output.weights,
+        title=f"weights of {title}",
+        missing=arrays.of_runs(weights),
+    )
+    io.write(
+        history,
+        snakemake.output.history,
+        title=f"history of {title}",
+        missing=arrays.of_runs(history),
+    )

@@ -6,7 +6,7 @@ shapes are learned at once.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import xarray as xr
@@ -19,9 +19,9 @@ from dalib.learn import Learning, learn
 from dalib.learn.fields import FIELDS
 from dalib.learn.follow import follow
 from dalib.observe import Identity, MovingSubset, Subset, evenly, randomly
+from dalib.points import COORDINATES, Group, groups_of, runs_of
 from dalib.streams import Streams, normal, stream
 
-COORDINATES = ("start_variance", "obs_variance", "observed", "members", "rank", "samples")
 LONG_NAMES = {
     "start_variance": "variance of the first models",
     "obs_variance": "variance of the observation errors",
@@ -33,56 +33,11 @@ LONG_NAMES = {
     "radius": "taper radius",
     "weight": "weight of the ensemble",
 }
-SAME_SHAPE = ("start_variance", "obs_variance")  # points that differ in these alone run at once
-
-
-class Run(NamedTuple):
-    """One filter at one point: values of what is varied, by name."""
-
-    filter: str
-    point: Mapping[str, float]
-
-
-class Group(NamedTuple):
-    """Runs of one filter whose tensors have the same shapes, each in all repeats."""
-
-    filter: str
-    points: tuple[Mapping[str, float], ...]
-
-    @property
-    def shared(self) -> dict[str, float]:
-        """What is the same at all points."""
-        return {k: v for k, v in self.points[0].items() if k not in SAME_SHAPE}
 
 
 def described(name: str) -> dict[str, str]:
     """Attributes of a coordinate."""
     return {"units": "1", "long_name": LONG_NAMES[name]}
-
-
-def runs_of(section: Mapping) -> list[Run]:
-    """Every filter at the base point, and at each point of the sweeps it takes part in."""
-    found: dict[tuple, Run] = {}
-    trained = list(section["learned"])
-    sweeps = [{"filters": trained, "vary": {}}, *section["sweeps"].values()]
-    for sweep in sweeps:
-        for name in sweep.get("filters", trained):
-            own = section["base_of"].get(name, {})
-            points = [section["base"] | sweep.get("base", {}) | own]
-            for axis, values in sweep["vary"].items():
-                points = [point | {axis: value} for point in points for value in values]
-            for point in points:
-                found.setdefault((name, *sorted(point.items())), Run(name, point))
-    return list(found.values())
-
-
-def groups_of(section: Mapping) -> list[Group]:
-    """The runs, those of the same shapes together."""
-    together: dict[tuple, list[Run]] = {}
-    for run in runs_of(section):
-        shape = tuple(sorted((k, v) for k, v in run.point.items() if k not in SAME_SHAPE))
-        together.setdefault((run.filter, shape), []).append(run)
-    return [Group(name, tuple(run.point for run in runs)) for (name, _), runs in together.items()]
 
 
 def learned(
@@ -162,20 +117,30 @@ def filtered(
         if group.filter in names and _has(weights, group):
             one = Experiment(sections, group, experiment, device)
             parts.append(one.followed(observations, _values(weights, group)))
-    found = _concatenated(parts)
+    found = concatenated(parts)
     reference = section.get("reference")
     if reference and _holds_base(section, weights):
-        found = _concatenated([found, _reference(sections, observations, experiment, device)])
+        found = concatenated([found, _reference(sections, observations, experiment, device)])
     return found.merge(_grids(sections, observations, weights, experiment, device))
 
 
 class Experiment:
-    """A group of runs: what they share, and how they are learned and followed."""
+    """A group of runs: what they share, and how they are learned and followed.
 
-    def __init__(self, sections: Mapping, group: Group, experiment: str, device: str) -> None:
+    rates: (run,) of each group of parameters, where they are not those of `training`.
+    """
+
+    def __init__(
+        self,
+        sections: Mapping,
+        group: Group,
+        experiment: str,
+        device: str,
+        rates: Mapping[str, Tensor] | None = None,
+    ) -> None:
         self.case, self.section, self.group = sections["case"], sections["model"], group
         self.training = self.section["training"] | self.section["training_of"].get(group.filter, {})
-        self.experiment, self.device = experiment, device
+        self.experiment, self.device, self.rates = experiment, device, rates
         self.repeats = self.training["repeats"]
         self.labels = [(p, r) for p in range(len(group.points)) for r in range(self.repeats)]
         self.map = build.make("map", self.section["map"])
@@ -183,7 +148,13 @@ class Experiment:
         self.dtype = getattr(torch, self.section["dtype"])
         self.fixed, self.first = self._first_models()
 
-    def learn(self, training: xr.Dataset, save: Callable | None, resume: dict | None) -> dict:
+    def learn(
+        self,
+        training: xr.Dataset,
+        save: Callable | None,
+        resume: dict | None,
+        held_out: xr.Dataset | None = None,
+    ) -> dict:
         """Learned values and history, as plain mappings of tensors."""
         y = self.observations(training, self.training["trajectories"])
         made = learn(
@@ -193,6 +164,7 @@ class Experiment:
             y,
             self.settings(),
             loss=self.section["losses"].get(self.group.filter, "likelihood"),
+            held_out=None if held_out is None else self.judged_on(held_out),
             keep=tuple(f"map.{name}" for name in self.first) + self._scalars(),
             progress=f"{self.experiment} {self.group.filter}",
             save=save,
@@ -201,13 +173,19 @@ class Experiment:
         )
         return {"values": dict(made.values), "history": made.history._asdict()}
 
+    def judged_on(self, held_out: xr.Dataset) -> tuple[Gaussian, Tensor]:
+        """Prior and observations (run, trajectory, time, obs) that nothing is learned from."""
+        trajectories = self.training["test_trajectories"]
+        y = self.observations(held_out, trajectories)
+        return self.prior(trajectories, "first held-out state"), y
+
     def settings(self) -> Learning:
         """How long and how fast."""
         own = ("repeats", "trajectories", "test_trajectories")
-        return Learning(
-            **build.without(self.training, *own, "schedule"),
-            schedule=build.make("schedule", self.training["schedule"]),
-        )
+        given = build.without(self.training, *own, "schedule")
+        if self.rates is not None:
+            given |= {"rates": self.rates}
+        return Learning(**given, schedule=build.make("schedule", self.training["schedule"]))
 
     def learnables(self, observed: int) -> dict:
         """First values of the map's parameters and of those of the filter, by name."""
@@ -221,6 +199,11 @@ class Experiment:
             start = field.learnable(len(self.labels), self.size, observed)
             found[name] = Learnable(start.start.to(self.dtype), start.transform, start.group)
         return found
+
+    def parameter_groups(self) -> set[str]:
+        """Groups that have any parameters."""
+        observed = self.operator(1)(torch.zeros(1, self.size)).shape[-1]
+        return {learnable.group for learnable in self.learnables(observed).values()}
 
     def fields(self) -> dict[str, Any]:
         """What of the filter is learned, by name."""
@@ -339,7 +322,7 @@ class Experiment:
             value = value.unflatten(0, shape).cpu()
             return xr.Variable(dims, value.numpy(), {"units": "1", "long_name": text})
 
-        return self._described(
+        return self.labelled(
             {
                 "x": variable((*axes, "time", "state"), made.mean.float(), "analysis mean"),
                 "log_det": variable((*axes, "time"), made.log_det, "log det S"),
@@ -367,7 +350,9 @@ class Experiment:
                     history[kept] = _own_dims(kept, values.unflatten(0, shape), "update")
             elif value is not None:
                 history[name] = _own_dims(name, value.unflatten(0, shape), "epoch")
-        return self._described(weights), self._described(history)
+        for name, rate in (self.rates or {}).items():
+            history[f"rate_{name}"] = _own_dims(f"rate_{name}", rate.unflatten(0, shape))
+        return self.labelled(weights), self.labelled(history)
 
     def seen(self, times: int) -> xr.Variable:
         """(run, time, state), 1 where a component is observed."""
@@ -380,7 +365,8 @@ class Experiment:
         attrs = {"units": "1", "long_name": "1 where the component is observed"}
         return xr.Variable(("run", "time", "state"), seen, attrs)
 
-    def _described(self, variables: Mapping[str, xr.Variable]) -> xr.Dataset:
+    def labelled(self, variables: Mapping[str, xr.Variable]) -> xr.Dataset:
+        """Variables (run, ...) with what says which run is which."""
         points, count = self.group.points, len(self.group.points)
         coords: dict[str, Any] = {
             "filter": ("run", [self.group.filter] * count),
@@ -442,7 +428,8 @@ def _padded(name: str, values: Tensor, one: Experiment) -> xr.Variable:
     return _own_dims(name, values)
 
 
-def _concatenated(parts: Sequence[xr.Dataset]) -> xr.Dataset:
+def concatenated(parts: Sequence[xr.Dataset]) -> xr.Dataset:
+    """All runs, with NaN for what some of them do not have."""
     return xr.concat(
         parts, "run", data_vars="all", coords="different", compat="equals", join="outer"
     )

@@ -5,19 +5,20 @@ Counts follow from shapes alone, so the observations are zeros, and are equal on
 
 import weakref
 from collections.abc import Mapping, Sequence
-from math import prod
 from typing import NamedTuple
 
 import torch
 import xarray as xr
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
-from dalib.cases.learning import COORDINATES, Experiment, Group
+from dalib.cases.learning import Experiment
 from dalib.filters import at
 from dalib.learn.checks import expanded
 from dalib.learn.guards import clamped
 from dalib.learn.segment import LOSSES
+from dalib.points import COORDINATES, Group
 
 
 class Cost(NamedTuple):
@@ -32,9 +33,10 @@ def costs_of_runs(case: Mapping, section: Mapping, weights: xr.Dataset) -> xr.Da
 
     An update is a segment, forward and backward, with all trajectories of the repeat.
 
-    mflop: 1e6 floating point operations of products of matrices, Cholesky factors (n³/3), triangular
-        solves (n² a column), solves (2n³/3, and 2n² a column) and eigenvectors of symmetric
-        matrices (9n³). Element-wise operations are not counted, nor is the step of the optimiser.
+    mflop: 1e6 floating point operations of products of matrices, convolutions, Cholesky factors
+        (n³/3), triangular solves (n² a column), solves (2n³/3, and 2n² a column) and eigenvectors
+        of symmetric matrices (9n³). Element-wise operations are not counted, nor is the step of
+        the optimiser.
     memory: bytes kept from the way forward for the way back, each storage once, without parameters.
 
     Args:
@@ -44,7 +46,7 @@ def costs_of_runs(case: Mapping, section: Mapping, weights: xr.Dataset) -> xr.Da
     found: dict[tuple, Cost] = {}
     for group in groups:
         if _alike(group) not in found:
-            found[_alike(group)] = update_cost(case, section, group)
+            found[_alike(group)] = update_costs(case, section, group)[0]
     costs = [found[_alike(group)] for group in groups]
     operations = {"units": "1e6", "long_name": "floating point operations of one update"}
     return xr.Dataset(
@@ -58,16 +60,19 @@ def costs_of_runs(case: Mapping, section: Mapping, weights: xr.Dataset) -> xr.Da
 def memory_of_segments(case: Mapping, section: Mapping, segments: Sequence[int]) -> xr.Dataset:
     """memory_by_segment (method, segment), that of each filter at its base point."""
     names = list(section["learned"])
-    groups = [Group(n, (section["base"] | section["base_of"].get(n, {}),)) for n in names]
-    memory = [
-        [float(update_cost(case, section, group, segment=one).memory) for one in segments]
-        for group in groups
-    ]
+    groups = [Group(name, (base_point(section, name),)) for name in names]
+    costs = [update_costs(case, section, group, segments) for group in groups]
+    memory = [[float(cost.memory) for cost in row] for row in costs]
     lengths = ("segment", list(segments), {"units": "1", "long_name": "times in a segment"})
     return xr.Dataset(
         {"memory_by_segment": (("method", "segment"), memory, KEPT)},
         {"method": names, "segment": lengths},
     )
+
+
+def base_point(section: Mapping, filter: str) -> Mapping[str, float]:
+    """The base point of a filter."""
+    return section["base"] | section["base_of"].get(filter, {})
 
 
 def one_repeat(section: Mapping, filter: str, **training) -> Mapping:
@@ -76,37 +81,75 @@ def one_repeat(section: Mapping, filter: str, **training) -> Mapping:
     return section | {"training_of": section["training_of"] | {filter: own}}
 
 
-def update_cost(case: Mapping, section: Mapping, group: Group, **training) -> Cost:
-    """The cost of one update of the first point of a group, with other settings if given."""
-    sections = {"case": case, "model": one_repeat(section, group.filter, **training)}
+def update_costs(
+    case: Mapping, section: Mapping, group: Group, segments: Sequence[int] | None = None
+) -> list[Cost]:
+    """The costs of an update at the first point of a group, for segments of some lengths.
+
+    Without lengths, for that of the training. From the third on, every time of a segment adds the
+    same: three are counted, so that large systems need little time and memory.
+    """
+    sections = {"case": case, "model": one_repeat(section, group.filter)}
     one = Experiment(sections, Group(group.filter, group.points[:1]), "counted/once", "cpu")
-    settings, prior = one.settings(), one.prior(one.training["trajectories"], "first state")
-    generator, operator = one.generator("learning"), one.operator(one.training["segment"])
-    leading = prior.mean.shape[:-1]
-    ys = [
-        torch.zeros_like((operator.at(k) if hasattr(operator, "at") else operator)(prior.mean))
-        for k in range(settings.segment)
-    ]
+    lengths = segments or [one.training["segment"]]
+    few = {n: counted(one, n) for n in {2, 3, *lengths} if n <= 3}
+    return [few[n] if n <= 3 else _longer(few[2], few[3], n) for n in lengths]
+
+
+def _longer(two: Cost, three: Cost, length: int) -> Cost:
+    return Cost(*(c + (length - 3) * (c - b) for b, c in zip(two, three, strict=True)))
+
+
+def counted(one: Experiment, segment: int) -> Cost:
+    """The cost of an update with a segment of this length."""
+    prior, generator = one.prior(one.training["trajectories"], "first state"), one.generator("once")
+    operator, leading = one.operator(segment), prior.mean.shape[:-1]
+    seen = [operator.at(k) if hasattr(operator, "at") else operator for k in range(segment)]
+    ys = [torch.zeros_like(see(prior.mean)) for see in seen]
     learnables = one.learnables(ys[0].shape[-1])
     latents = {name: part.first(name).requires_grad_() for name, part in learnables.items()}
-    make, loss = one.make(settings.segment), one.section["losses"].get(group.filter, "likelihood")
+    make, limit = one.make(segment), one.settings().limit
+    loss = LOSSES[one.section["losses"].get(one.group.filter, "likelihood")]
     with torch.no_grad():
-        start = make({name: part.start for name, part in learnables.items()})
-        belief = start.start(expanded(prior, leading), generator)
+        first = make({name: part.start for name, part in learnables.items()})
+        belief = first.start(expanded(prior, leading), generator)
     kept = Kept(latents.values())
-    with FlopCounterMode(display=False, custom_mapping=FORMULAS) as operations:
+    with Operations() as operations:
         with torch.autograd.graph.saved_tensors_hooks(kept.keep, kept.give):
             filter = make({name: part.value(latents[name]) for name, part in learnables.items()})
             scores = []
             for k, y in enumerate(ys):
                 now = at(filter, k)
-                forecast, _ = clamped(now.forecast(belief, generator), settings.limit)
-                belief, score, _ = LOSSES[loss](now, forecast, y, generator)
+                forecast, _ = clamped(now.forecast(belief, generator), limit)
+                belief, score, _ = loss(now, forecast, y, generator)
                 scores.append(score)
             objective = torch.stack(scores).sum()
         memory = kept.bytes
         objective.backward()
-    return Cost(operations.get_total_flops(), memory)
+    return Cost(operations.count, memory)
+
+
+class Operations(TorchDispatchMode):
+    """Counts the floating point operations of what torch calls while it is entered.
+
+    What torch's own FlopCounterMode counts, and what `FORMULAS` add.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # nothing is compiled here, and to skip the compiler is to import it: seconds
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        """Call the operation and count it."""
+        out = func(*args, **(kwargs or {}))
+        formula = ALL_FORMULAS.get(func.overloadpacket)
+        if formula is not None:
+            self.count += formula(*args, **(kwargs or {}), out_val=out)
+        return out
 
 
 class Kept:
@@ -149,29 +192,29 @@ def _place(tensor: Tensor) -> int:
 # -- operations that torch leaves out --------------------------------------------------------------
 
 
-def _factor(A, *args, out_shape=None, **kwargs) -> int:
-    return round(prod(A) * A[-1] / 3)
+def _factor(A: Tensor, *_, **__) -> int:
+    return round(A.numel() * A.shape[-1] / 3)
 
 
-def _triangular(A, B, *args, left=True, out_shape=None, **kwargs) -> int:
-    return prod(B) * A[-1]
+def _triangular(A: Tensor, B: Tensor, *_, **__) -> int:
+    return B.numel() * A.shape[-1]
 
 
-def _solve(A, B, *args, out_shape=None, **kwargs) -> int:
-    return round(2 * prod(A) * A[-1] / 3) + 2 * prod(B) * A[-1]
+def _solve(A: Tensor, B: Tensor, *_, **__) -> int:
+    return round(2 * A.numel() * A.shape[-1] / 3) + 2 * B.numel() * A.shape[-1]
 
 
-def _eigenvectors(A, *args, out_shape=None, **kwargs) -> int:
-    return 9 * prod(A) * A[-1]
+def _eigenvectors(A: Tensor, *_, **__) -> int:
+    return 9 * A.numel() * A.shape[-1]
 
 
 FORMULAS = {
     torch.ops.aten.linalg_cholesky_ex: _factor,
     torch.ops.aten.linalg_solve_triangular: _triangular,
-    torch.ops.aten.triangular_solve: lambda B, A, *_, out_shape=None, **__: _triangular(A, B),
     torch.ops.aten._linalg_solve_ex: _solve,
     torch.ops.aten._linalg_eigh: _eigenvectors,
 }
+ALL_FORMULAS = flop_registry | FORMULAS
 KEPT = {"units": "byte", "long_name": "bytes kept for the gradient of one segment"}
 
 

@@ -7,8 +7,11 @@ import xarray as xr
 from torch import Tensor
 
 from dalib import arrays, build
-from dalib.cases.learning import COORDINATES
+from dalib.cases.learning_counted import costs_of_runs, memory_of_segments
 from dalib.cases.truth import start
+from dalib.filters.variational import FixedGain
+from dalib.observe import evenly, randomly
+from dalib.points import COORDINATES
 from dalib.scores.learning import (
     arranged,
     at_grids,
@@ -33,7 +36,7 @@ def learning(sections: Mapping, inputs: Mapping) -> xr.Dataset:
     for position, name in enumerate(product["methods"]):
         section = sections[f"experiment_{name}"]
         if position:
-            product = build.without(product, "shown")
+            product = build.without(product, "shown", "counted", "interactions")
         scores = _scores(sections["case"], section, product, inputs, name)
         if position:
             own = {v: f"{name}_{v}" for v in (*scores.data_vars, *scores.dims)}
@@ -57,12 +60,15 @@ def _scores(
             "loss": history.loss,
         }
     )
-    learned = {f"value_{n}": weights[n] for n in SCALARS if n in weights}
+    learned = {str(n): rate for n, rate in history.items() if str(n).startswith("rate_")}
+    learned |= {f"value_{n}": weights[n] for n in SCALARS if n in weights}
     learned |= {f"path_{n}": history[n] for n in SCALARS if n in history}
     if "noise" in weights:
         learned["value_noise"] = weights["noise"].mean("noise_0")
     keys = ("filter", *COORDINATES)
-    parts = (errors, counts, xr.Dataset(learned))
+    parts = [errors, counts, xr.Dataset(learned)]
+    if "counted" in product:
+        parts.append(costs_of_runs(case, section, weights))
     whole = xr.merge(
         [part.drop_vars(keys, errors="ignore") for part in parts], compat="equals"
     ).assign_coords({key: weights[key] for key in keys})
@@ -73,9 +79,39 @@ def _scores(
         scores = scores.reindex(method=methods).merge(
             shown.reindex(method=methods), compat="equals"
         )
+    if "counted" in product:
+        scores = scores.merge(memory_of_segments(case, section, **product["counted"]))
+    if "interactions" in product:
+        scores = scores.assign(interactions=_interactions(case, product["interactions"]))
     scores = scores.merge(score_grids(analyses, inputs["truth"].x, product))
     scores = scores.merge(at_grids(section, product, weights, analyses, inputs["truth"].x))
-    return scores.assign(size=build.system(case).size)
+    size = build.system(case).size
+    return scores.assign(size=size, **_changing(size, section))
+
+
+def _changing(size: int, section: Mapping) -> dict[str, float]:
+    """Where what is observed changes: fixed_gain_refused, 1 if a fixed gain cannot be used there.
+
+    It is tried, and first with observations of as many components that stay the same.
+    """
+    if section["seen"]["default"] != "random":
+        return {}
+    share = section["base"]["observed"]
+    gain = torch.zeros(size, len(evenly(size, share).index))
+    fixed = {"step": torch.clone, "obs_std": 1.0, "gain": gain}
+    FixedGain(observe=evenly(size, share), **fixed)
+    try:
+        FixedGain(observe=randomly(size, share, 2, stream("changing observations")), **fixed)
+    except ValueError:
+        return {"fixed_gain_refused": 1.0}
+    return {"fixed_gain_refused": 0.0}
+
+
+def _interactions(case: Mapping, count: int) -> xr.DataArray:
+    """(species, other), the true matrix A of the system of a case with `count` species."""
+    system = build.make("system", case["system"] | {"size": count})
+    attrs = {"units": "1", "long_name": "effect of the other species on the species"}
+    return xr.DataArray(system.matrix.numpy(), dims=("species", "other"), attrs=attrs)
 
 
 def _errors(

@@ -102,8 +102,7 @@ class Tuning:
     @cached_property
     def owned(self) -> list[bool]:
         """Of each group of parameters, whether the filter has any."""
-        there = self.alone.parameter_groups()
-        return [name in there for name in self.groups]
+        return [name in self.alone.parameter_groups() for name in self.groups]
 
     def learn(self, training: xr.Dataset, save: Callable | None, resume: dict | None) -> dict:
         """held_out (point, repeat, candidate); candidates that differ in nothing run once."""
@@ -135,7 +134,7 @@ class Tuning:
         rate[..., ~torch.tensor(self.owned)] = torch.nan
         held_out = torch.where(held_out.isfinite(), held_out, torch.nan)
         axes = ("run", "repeat")
-        return self.alone.described(
+        return self.alone.labelled(
             {
                 "rate": _described((*axes, "group"), rate, "learning rate"),
                 "held_out": _described((*axes, "candidate"), held_out, "held-out loss"),

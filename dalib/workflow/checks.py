@@ -20,6 +20,7 @@ NAMES_IN_A_CASE = [  # keys of a case, and the collection whose entries stand th
     ("timing", "filters", "filters"),
     ("timing", "samplers", "samplers"),
     ("timing", "models", "models"),
+    ("timing", "experiments", "learning"),
 ]
 NAMES_IN_A_COLUMN = {
     "case": "cases",

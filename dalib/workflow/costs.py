@@ -20,6 +20,7 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from dalib.registry import NETWORKS
+from dalib.workflow import learning_costs
 
 START = 2.0  # seconds to import torch and xarray
 NETWORK_WIDTHS = ("hidden", "width", "channels", "embedding")
@@ -104,6 +105,8 @@ def size(stage: str, sections: Mapping[str, Any]) -> Size:
     Args:
         sections: `case`, `batches`, and of `model` and `method` what the job has.
     """
+    if "learning" in sections:
+        return _learning(stage, sections)
     case, batches = sections.get("case", {}), sections.get("batches", {})
     model, method = sections.get("model", {}), sections.get("method", {})
     network, training = model.get("network", {}), model.get("training", {})
@@ -143,6 +146,20 @@ def size(stage: str, sections: Mapping[str, Any]) -> Size:
     kinds = [stage, network.get("kind"), method.get("kind"), sections.get("product")]
     kin = json.dumps([closest, *kinds]) if network else json.dumps(kinds)
     return Size(float(amount), float(volume), (kin, json.dumps(kinds), stage))
+
+
+def _learning(stage: str, sections: Mapping[str, Any]) -> Size:
+    """Of a job of filters that learn; `learning` holds the experiments, `batch` the job."""
+    case, batch = sections["case"], sections.get("batch")
+    splits = {"tune": "train", "train": "train", "assimilate": "test"}
+    amount = volume = 1.0
+    for section in sections["learning"]:
+        split = splits.get(stage, "test")
+        amount += learning_costs.work(case, section, batch, split)
+        volume += learning_costs.runs(section, batch) * _samples(case["truth"][split])
+    maps = [section["map"] for section in sections["learning"]]
+    kind = json.dumps([stage, *[[m["kind"], m.get("correction")] for m in maps]])
+    return Size(amount, volume, (kind, f"{stage} of filters that learn"))
 
 
 def _forecasts(settings: Mapping[str, Any], test: Mapping[str, int]) -> int:

@@ -78,11 +78,25 @@ def sections(config: Mapping[str, Any], wildcards: Mapping[str, str]) -> dict[st
     paper = config.get(wildcards.get("paper"), {})
     found = {"batches": config["batches"], "product": wildcards.get("product")}
     found["case"] = paper.get("cases", {}).get(wildcards.get("case"), {})
+    experiments = _experiments(paper, wildcards)
+    if experiments:
+        batch = wildcards.get("batch")
+        return found | {"learning": experiments, "batch": None if batch is None else int(batch)}
     for wildcard, collection in COLLECTIONS.items():
         if wildcard in wildcards:
             found["method"] = paper[collection][wildcards[wildcard]]
     model = wildcards.get("model", found.get("method", {}).get("model"))
     return found | ({"model": _with_codec(paper, paper["models"][model])} if model else {})
+
+
+def _experiments(paper: Mapping[str, Any], wildcards: Mapping[str, str]) -> list[Mapping]:
+    """The experiments of filters that learn which a job has to do with."""
+    learning = paper.get("learning", {})
+    if wildcards.get("product") == "learning":
+        names = paper["cases"][wildcards["case"]]["learning"]["methods"]
+    else:
+        names = [wildcards.get("model", wildcards.get("filter"))]
+    return [learning[name] for name in names if name in learning]
 
 
 def _with_codec(paper: Mapping[str, Any], model: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -113,6 +127,8 @@ def measured(store: Path, root: Path) -> Iterator[Measured]:
 def as_run(found: Mapping[str, Any], spec: Mapping[str, Any]) -> dict[str, Any]:
     """The sections of a job with what its spec says of them, e.g. fewer steps than today."""
     found = dict(found)
+    if "learning" in found and isinstance(spec.get("model"), Mapping):
+        return found | {"learning": [spec["model"]], "case": {**found["case"], **spec["case"]}}
     if isinstance(spec.get("case"), Mapping):
         found["case"] = {**found["case"], **spec["case"]}
     for name in ("filter", "sampler", "forecaster"):

@@ -1,5 +1,6 @@
 rule train:
     input:
+        unpack(tuned_rates),
         training=learned_from("train"),
         held_out=learned_from("valid"),
     output:

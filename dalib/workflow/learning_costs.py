@@ -1,0 +1,58 @@
+"""How much work an experiment of filters that learn is: multiplications, from its configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from dalib.points import Group, groups_of
+
+OVERHEAD = 2e6  # multiplications in the time that one step takes whatever its size
+BACKWARD = 2.0  # a gradient costs twice what it is the gradient of
+NETWORK, POLYNOMIAL, SPECIES = 9387, 36, 12  # for one component of one state
+RK4 = 4
+SINGLE = ("var3d", "fixed_gain")  # filters of one state
+
+
+def work(
+    case: Mapping[str, Any], section: Mapping[str, Any], batch: int | None, split: str = "train"
+) -> float:
+    """Multiplications of one job that learns (`train`) or follows observations (`test`).
+
+    Args:
+        batch: number of the job; None for all of them.
+    """
+    groups = groups_of(section)
+    chosen = groups if batch is None else groups[batch :: section["jobs"]]
+    return sum(_of_group(case, section, group, split) for group in chosen)
+
+
+def _of_group(case: Mapping, section: Mapping, group: Group, split: str) -> float:
+    training = section["training"] | section.get("training_of", {}).get(group.filter, {})
+    times = group.shared.get("samples", case["truth"][split]["samples"])
+    name, passes = "test_trajectories", 1.0
+    if split == "train":
+        name, passes = "trajectories", training["epochs"] * (1 + BACKWARD)
+    states = len(group.points) * training["repeats"] * training[name]
+    return passes * times * (OVERHEAD + states * _step(case, section, group))
+
+
+def _step(case: Mapping, section: Mapping, group: Group) -> float:
+    """Of the forecast and the analysis of one trajectory."""
+    size = case["system"].get("size", 6)
+    single = section["filters"][group.filter]["kind"] in SINGLE
+    members = 1 if single else group.shared["members"]
+    seen = group.shared.get("observed", 1.0) * size
+    kind = section["map"]
+    each = {"ring": POLYNOMIAL * RK4, "species": SPECIES * RK4}.get(kind["kind"], size)
+    if kind.get("correction") == "network":
+        each += NETWORK * (RK4 if kind.get("reading") == "tendency" else 1)
+    analysis = seen**3 / 3 + seen**2 * members + size * seen * members
+    return members * size * each + analysis
+
+
+def runs(section: Mapping[str, Any], batch: int | None) -> int:
+    """Runs of one job, or of all of them, in all repeats."""
+    groups: Iterable[Group] = groups_of(section)
+    chosen = list(groups) if batch is None else list(groups)[batch :: section["jobs"]]
+    return sum(len(group.points) for group in chosen) * section["training"]["repeats"]
