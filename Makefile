@@ -33,6 +33,7 @@ bench: setup
 	$(bin)/python -m benchmarks.lorenz96_enkf
 	$(bin)/python -m benchmarks.particle
 	$(bin)/python -m benchmarks.gpt_speed
+	$(bin)/python -m benchmarks.learning
 
 chaos: setup
 	$(bin)/pytest -m chaos

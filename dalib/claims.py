@@ -239,6 +239,8 @@ def _along(scores: Mapping[str, xr.Dataset], address: Mapping) -> xr.DataArray:
     ]
     parts = sorted(parts, key=lambda part: float(part[along]))
     whole = xr.concat(parts, along, join="inner", coords="minimal", compat="override")
+    if not whole.size:
+        raise NotRunError(f"{written(address)}: the scores have no points in common")
     return _picked(whole.to_dataset(), whole.name, address | {"where": chosen})
 
 
@@ -293,12 +295,24 @@ def _within(values: xr.DataArray, bounds: Mapping, dataset: xr.Dataset) -> np.nd
 def _among(dataset: xr.Dataset, values: xr.DataArray, address: Mapping) -> xr.DataArray:
     """The values of those repeats that an address keeps."""
     among = address["among"]
-    limit = _picked(dataset, among["of"], address).quantile(among["quantile"], skipna=False)
-    kept = OPERATORS[among["operator"]](_picked(dataset, among["variable"], address), limit)
-    (dim,) = kept.dims
+    limit = _where_it_can(dataset, among["of"], address).quantile(among["quantile"], skipna=False)
+    judged = _where_it_can(dataset, among["variable"], address)
+    if judged.ndim != 1:
+        raise ClaimError(
+            f"{written(address)}: {among['variable']} there has the dimensions "
+            f"{', '.join(map(str, judged.dims))}; choose in `where` so that one is left"
+        )
+    kept = OPERATORS[among["operator"]](judged, limit).values
     if not kept.any():
-        raise NotRunError(f"{written(address)}: there is no such {dim}")
-    return values.isel({dim: kept.values.nonzero()[0]})
+        raise NotRunError(f"{written(address)}: there is no such {judged.dims[0]}")
+    return values.isel({judged.dims[0]: kept.nonzero()[0]})
+
+
+def _where_it_can(dataset: xr.Dataset, variable: str, address: Mapping) -> xr.DataArray:
+    """A second variable where the address says, in those dimensions that it has."""
+    dims = dataset[variable].dims
+    where = {dim: label for dim, label in address.get("where", {}).items() if dim in dims}
+    return _picked(dataset, variable, address | {"where": where})
 
 
 def written(address: Mapping) -> str:

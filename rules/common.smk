@@ -448,7 +448,7 @@ def timed(wildcards):
     if "experiments" in settings:
         return {
             f"observations_{name}": f"{paper}/{case}/observations_train.nc"
-            for name, case in settings["experiments"].items()
+            for name, case in cases_timed(wildcards).items()
         }
     return {
         "observations": f"{paper}/{wildcards.case}/observations_test.nc",
@@ -464,12 +464,12 @@ def timing_spec(wildcards):
     settings = config[wildcards.paper]["cases"][wildcards.case]["timing"]
     if "experiments" in settings:
         _, *keys = LEARNED_FROM
-        cases = {n: f"{{paper}}.cases.{case}" for n, case in settings["experiments"].items()}
+        cases = cases_timed(wildcards)
         section_of = spec(
             "time.py",
             settings="{paper}.cases.{case}.timing",
             calls=timed_by,
-            **{f"case_{name}": (case, *keys) for name, case in cases.items()},
+            **{f"case_{n}": (f"{{paper}}.cases.{case}", *keys) for n, case in cases.items()},
             **{f"experiment_{name}": f"{{paper}}.learning.{name}" for name in cases},
         )
         return section_of(wildcards)
@@ -481,6 +481,13 @@ def timing_spec(wildcards):
         calls=timed_by,
     )
     return section_of(wildcards)
+
+
+def cases_timed(wildcards):
+    """{experiment that is timed: the case that it runs on}."""
+    settings = config[wildcards.paper]["cases"][wildcards.case]["timing"]
+    others = settings.get("cases", {})
+    return {name: others.get(name, wildcards.case) for name in settings["experiments"]}
 
 
 def timed_by(wildcards):

@@ -96,6 +96,101 @@ def test_a_note_is_reported_and_decides_nothing():
     assert row["measured"]["strong form"] == 0.3
 
 
+def sizes(**where):
+    """Scores of two rings, the larger one without a sweep, addressed together by a pattern."""
+    small = xr.Dataset(
+        {
+            "rmse": (("members", "repeat"), [[4.0, 6.0], [2.0, 3.0]]),
+            "rmse_by_rank": ("rank", [1.0]),
+            "size": 10,
+        },
+        {"members": [5, 10], "repeat": [0, 1]},
+    )
+    large = small[["rmse"]].isel(repeat=[1]).assign(size=20, rmse=small.rmse + 10)
+    data = {"ring/learning": small, "ring_20/learning": large}
+    address = {"scores": "ring*/learning", "along": "size", "variable": "rmse", "where": where}
+    return data, {"inputs": {"values": address}}
+
+
+def test_a_pattern_takes_the_scores_of_all_sizes_in_their_common_repeats():
+    data, change = sizes(members=10)
+    assert claims.select(data, change["inputs"]["values"]).values.tolist() == [[3.0], [13.0]]
+    data, change = sizes(members=10, size={"at_least": 20})
+    row = judged(claim(**change), data=data)
+    assert row["measured"] == {"RMSE of the EKF": 13.0}
+    assert row["evidence"] == ["ring*/learning: rmse(members=10, size ≥ 20)"]
+
+
+def test_a_range_can_be_in_units_of_another_variable():
+    data, change = sizes(members={"at_least": 0.5, "below": 1.0, "times": "size"})
+    address = change["inputs"]["values"] | {"scores": "ring/learning"}
+    assert claims.select(data, address).values.tolist() == [[4.0, 6.0]]
+    data, change = sizes(members={"above": 0.3, "at_most": 0.5, "times": "size"})
+    with pytest.raises(claims.NotRunError, match="no points in common"):  # 5 of 10, 10 of 20
+        claims.select(data, change["inputs"]["values"])
+
+
+def test_a_range_without_points_was_not_run():
+    data, change = sizes(members={"above": 10})
+    row = judged(claim(**change), data=data)
+    assert row["verdict"] == "not decidable at this scale"
+    assert row["reason"] == "ring/learning: rmse(members > 10): no members > 10; there are: 5, 10"
+
+
+def test_a_sweep_that_is_left_out_was_not_run():
+    data, change = sizes()
+    change["inputs"]["values"] |= {"scores": "ring_20/learning", "variable": "rmse_by_rank"}
+    row = judged(claim(**change), data=data)
+    assert row["verdict"] == "not decidable at this scale"
+    assert "have no sweep 'rank': not run at this scale" in row["reason"]
+    change["inputs"]["values"] |= {"scores": "ring/learning", "variable": "rsme_by_rank"}
+    with pytest.raises(claims.ClaimError, match="no variable 'rsme_by_rank'"):
+        judged(claim(**change), data=data)
+
+
+def test_a_list_of_numbers_finds_the_nearest_coordinates():
+    inputs = {"values": {"scores": "base/analyses", "variable": "error"}}
+    inputs["values"]["where"] = {"lead": [0.25, 0.5]}
+    assert judged(claim(inputs=inputs))["measured"] == {"RMSE of the EKF": 1.5}
+
+
+def test_a_claim_can_be_about_some_repeats_alone():
+    """The 0.25-quantile of the errors at the start, 0.0, 0.4 and 0.8, is 0.2."""
+    data = scores()
+    data["base/analyses"]["start"] = ("seed", [0.0, 0.4, 0.8])
+    among = {"variable": "rmse", "operator": ">", "quantile": 0.25, "of": "start"}
+    inputs = claim()["checks"][0]["inputs"]
+    inputs["values"]["among"] = among
+    row = judged(claim(inputs=inputs, measure={"kind": "count"}), data=data)
+    assert row["measured"] == {"RMSE of the EKF": 2.0}
+    assert row["evidence"] == ["base/analyses: rmse(method=ekf, rmse > 0.25 quantile of start)"]
+    data["base/analyses"]["start"] += 1
+    row = judged(claim(inputs=inputs), data=data)
+    assert row["verdict"] == "not decidable at this scale"
+    assert row["reason"].endswith("rmse > 0.25 quantile of start): there is no such seed")
+
+
+def test_a_check_can_wait_for_a_larger_scale_than_its_claim():
+    one = claim()
+    one["checks"].append(claim(name="smaller", threshold=0.1, decided_from="desk")["checks"][0])
+    row = judged(one)
+    assert row["verdict"] == "reproduced"
+    assert row["criterion"] == {"RMSE of the EKF": "< 0.4"}
+    assert row["measured"]["smaller"] == 0.3
+    assert "smaller: 0.3 < 0.1 does not hold (decided from scale desk)" in row["reason"]
+    assert judged(one, "desk")["verdict"] == "not reproduced"
+
+
+def test_a_note_on_what_was_not_run_says_so_and_decides_nothing():
+    one = claim()
+    inputs = {"values": {"scores": "base/forecasts", "variable": "rmse"}}
+    one["notes"] = [claim(name="forecast", inputs=inputs)["checks"][0]]
+    row = judged(one)
+    assert row["verdict"] == "reproduced"
+    assert "forecast: no scores 'base/forecasts'" in row["reason"]
+    assert "forecast" not in row["measured"]
+
+
 def test_what_is_not_finite_is_not_reproduced():
     data = scores()
     data["base/analyses"]["rmse"][0, 1] = np.nan
@@ -118,6 +213,18 @@ def test_numbers_find_the_nearest_coordinate_and_nothing_further_off():
     [
         ({"operator": "=="}, "unknown operator '=='; known: <, <=, >, >=, within"),
         ({"threshold": {"smoke": 1.0}}, "no threshold for scale 'quick'"),
+        (
+            {
+                "inputs": {
+                    "values": {
+                        "scores": "base/analyses",
+                        "variable": "error",
+                        "where": {"lead": {"from": 1}},
+                    }
+                }
+            },
+            "unknown bound from of a range; known: at_least, at_most, above, below",
+        ),
         (
             {"inputs": {"values": {"scores": "base/analyses", "variable": "crps"}}},
             "have no variable 'crps'; there are: error, rmse",
@@ -160,8 +267,14 @@ def test_every_claim_of_a_paper_is_complete_and_its_measures_are_known(path):
         assert {"id", "statement", "published", "decided_from", "checks"} <= row.keys()
         assert row["decided_from"] in claims.SCALES
         for section in row["checks"] + row.get("notes", []):
-            assert section.keys() == {"name", "measure", "inputs", "operator", "threshold"}
+            needed = {"name", "measure", "inputs", "operator", "threshold"}
+            assert needed <= section.keys() <= needed | {"decided_from"}
+            assert section.get("decided_from", "paper") in claims.SCALES
             assert section["operator"] in claims.OPERATORS
             assert callable(make(section["measure"]))
             for address in section["inputs"].values():
-                assert {"scores", "variable"} <= address.keys() <= {"scores", "variable", "where"}
+                known = {"scores", "variable", "where", "among", "along"}
+                assert {"scores", "variable"} <= address.keys() <= known
+                assert ("*" in address["scores"]) == ("along" in address)
+        names = [section["name"] for section in row["checks"] + row.get("notes", [])]
+        assert len(set(names)) == len(names)

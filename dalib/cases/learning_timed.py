@@ -66,7 +66,7 @@ def measured(sections: Mapping, inputs: Mapping) -> xr.Dataset:
         {
             f"cpu_seconds_{what}": (
                 ("method", "repetition"),
-                [getattr(one, what) for one in found],
+                [one._asdict()[what] for one in found],
                 {"units": "s", "long_name": long_name},
             )
             for what, long_name in LONG_NAMES.items()
@@ -127,7 +127,8 @@ def _steps(one: Experiment, data: xr.Dataset, segments: int) -> tuple[float, flo
     belief = make(values).start(one.prior(trajectories, "first state"), generator)
     forecasts = analyses = 0.0
     for k, y in enumerate(ys.unbind(-2)):
-        filter = make(values) if k % length == 0 else filter
+        if k % length == 0:
+            filter = make(values)
         now, start = at(filter, k), time.process_time()
         forecast, _ = clamped(now.forecast(belief, generator), limit)
         middle = time.process_time()

@@ -14,7 +14,8 @@ import xarray as xr
 from torch import Tensor
 
 from dalib.cases.checkpoint import FORGOTTEN, Checkpoint
-from dalib.cases.learning import Experiment, Group, concatenated, groups_of, in_turn
+from dalib.cases.learning import Experiment, concatenated, in_turn
+from dalib.points import Group, groups_of
 
 
 def tuned(

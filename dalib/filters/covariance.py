@@ -26,11 +26,10 @@ class Seen(NamedTuple):
 class Parts(NamedTuple):
     """What does not change from cycle to cycle in [S; C Hᵀ] = fixed + share ∘ [Y X]ᵀ Y.
 
-    Y are the components seen, of the anomalies X: [Y X] is X at `index`.
+    Y are the components at `index`, those seen, of the anomalies X.
     """
 
     index: Tensor
-    obs: int
     fixed: Tensor
     share: Tensor | float
 
@@ -106,11 +105,12 @@ class CovarianceFilter(EnsembleFilter):
         if not hasattr(self.observe, "selected"):
             return self._seen_by_tangent(E, y)
         parts = self._parts(E)
-        mean, YX = anomalies(E.index_select(-1, parts.index))
-        Y = YX[..., : parts.obs]
-        SC = _sum(parts.fixed, parts.share, YX.mT @ Y)
-        S, CHt = SC.split((parts.obs, E.shape[-1]), -2)
-        return Seen(mean[..., : parts.obs], Y, S, CHt)
+        index, (mean, X) = parts.index, anomalies(E)
+        Y = X.index_select(-1, index)
+        CY = X.mT @ Y
+        both = torch.cat([CY.index_select(-2, index), CY], -2)
+        S, CHt = _sum(parts.fixed, parts.share, both).split((len(index), E.shape[-1]), -2)
+        return Seen(mean.index_select(-1, index), Y, S, CHt)
 
     def _seen_by_tangent(self, E: Tensor, y: Tensor) -> Seen:
         mean, X = anomalies(E)
@@ -137,7 +137,7 @@ class CovarianceFilter(EnsembleFilter):
             share = share * _at(self._taper(E), both, index)
         R = error_cov(self.obs_std, E[..., 0, :].index_select(-1, index))
         fixed = torch.nn.functional.pad(R, (0, 0, 0, size))
-        return Parts(both, len(index), fixed if A is None else fixed + _at(A, both, index), share)
+        return Parts(index, fixed if A is None else fixed + _at(A, both, index), share)
 
     def _taper(self, E: Tensor) -> Tensor:
         size = E.shape[-1]

@@ -130,7 +130,8 @@ class Series:
 
     def _lost(self, passed: list[_Time]) -> Tensor:
         """(time, run, trajectory) bool."""
-        states = torch.stack([one.analysis[0].detach() for one in passed])
+        sums = [one.analysis[0].detach().flatten(2).sum(-1, keepdim=True) for one in passed]
+        states = torch.stack(sums)  # finite where all are
         scores = torch.stack([one.score.detach() for one in passed])
         distances = torch.stack([one.distance.detach() for one in passed])
         return lost(states, scores, distances, self.furthest)

@@ -46,12 +46,14 @@ def _medians(values: xr.DataArray, over: Sequence[str]) -> xr.DataArray:
 
 def _quantile(values: xr.DataArray, share: float, over: Sequence[str]) -> xr.DataArray:
     """Over those of the dimensions that are there; what is missing counts as infinitely large."""
+    values = values.fillna(np.inf)
     dims = [dim for dim in over if dim in values.dims]
     if not dims:
         return values
-    with np.errstate(invalid="ignore"):  # between two infinite values
-        found = values.fillna(np.inf).quantile(share, dims).drop_vars("quantile")
-    return found.fillna(np.inf)
+    ends = [values.quantile(share, dims, method=end) for end in ("lower", "higher")]
+    with np.errstate(invalid="ignore"):  # of what is infinite, and not used
+        between = values.quantile(share, dims)
+    return xr.where(ends[0] == ends[1], ends[0], between).drop_vars("quantile")
 
 
 @dataclass(frozen=True)
@@ -158,7 +160,8 @@ class Count:
     """How many values there are."""
 
     def __call__(self, values: xr.DataArray) -> Measured:
-        return _measured(values.notnull().sum(), values)
+        count = float(values.notnull().sum())
+        return Measured(count, count, count)
 
 
 @dataclass(frozen=True)
@@ -266,11 +269,16 @@ class SpreadRatio:
 
 @dataclass(frozen=True)
 class LinearDeviation:
-    """Largest |value / line - 1| from the straight line that fits the values best along `dim`."""
+    """Largest |value / line - 1| from the straight line that fits the values best along `dim`.
+
+    NaN with fewer than three points, which are always on a line.
+    """
 
     dim: str
 
     def __call__(self, values: xr.DataArray) -> Measured:
+        if values.sizes[self.dim] < 3:
+            return Measured(np.nan, np.nan, np.nan)
         line = xr.polyval(values[self.dim], values.polyfit(self.dim, 1).polyfit_coefficients)
         deviation = abs(values / line - 1)
         return _measured(_largest(deviation), deviation)

@@ -326,7 +326,7 @@ def rank_data(scores: xr.Dataset, band: tuple[float, float] = BAND) -> xr.Datase
             repeats and start_error_by_rank without the methods.
     """
     names = ["error_by_rank", "start_error_by_rank", "mflop_by_rank"]
-    scores = scores[names].sel(method=LOW_RANK).rename(rank_observed="observed")
+    scores = scores[names].sel({"method": LOW_RANK}).rename(rank_observed="observed")
     error = scores.error_by_rank.transpose("observed", "rank", "repeat")
     start = scores.start_error_by_rank.isel(observed=0, drop=True).transpose("rank", "repeat")
     parts = {"": error, "start_": start}
