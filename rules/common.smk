@@ -256,6 +256,7 @@ def figure_files(paper, *numbers):
     return found
 
 
+FOLLOWED_WITH = ("grids", "reference")  # of an experiment what begins when all is learned
 LEARNED_FROM = ("{paper}.cases.{case}", "system", "integrator", "observations", "prior")
 
 
@@ -270,10 +271,11 @@ def train_spec(wildcards):
             calls=trained_by,
         )
         return section_of(wildcards)
+    learns = [n for n in learning_of(wildcards.paper, wildcards.model) if n not in FOLLOWED_WITH]
     section_of = spec(
         "train.py",
         case=LEARNED_FROM,
-        model="{paper}.learning.{model}",
+        model=("{paper}.learning.{model}", *learns),
         device=True,
         calls=trained_by,
     )

@@ -153,9 +153,11 @@ runpy.run_path(job["script"], {"snakemake": snakemake})
 
 
 def progress(state):
-    """How many steps, times, levels or tokens a state has behind it."""
+    """How many steps, times, levels, tokens or updates a state has behind it."""
     if "free run" in state:
         return progress(state["free run"])
+    if "current" in state:  # of one experiment after the other
+        return state["current"]["done"]
     known = ("time", "level")
     return next((state[name] for name in known if name in state), len(state.get("losses", ())))
 
@@ -217,12 +219,13 @@ class Job:
         return [path.read_bytes() for path in self.outputs]
 
 
-STEPS, TIMES, LEVELS, TOKENS = 60, 150, 401, 2000
+STEPS, TIMES, LEVELS, TOKENS, EPOCHS = 60, 150, 401, 2000, 10
+UPDATES = 3 * EPOCHS  # of 60 times in segments of 20
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """Configuration and the files that both stages read."""
+    """Configuration and the files that the stages read."""
     folder = tmp_path_factory.mktemp("data")
     config = settings.load(ROOT, {"scale": "smoke"})
     config["cache"]["dir"] = str(folder / "cache")
@@ -237,6 +240,7 @@ def data(tmp_path_factory):
     config["dkf"]["samplers"]["reverse_sde"]["steps"] = LEVELS - 1
     untrained(config["dkf"]["models"]["score"]["network"], folder / "score.nc")
     some_tokens(config["gpt"], folder)
+    some_species(config["adda"], folder)
     return SimpleNamespace(config=config, files={p.stem: str(p) for p in folder.glob("*.nc")})
 
 
@@ -261,6 +265,16 @@ def some_tokens(paper, folder):
     io.write(codec, folder / "codec.nc", title="codec")
     io.write(encoded["test"], folder / "tokens.nc", title="tokens")
     io.write(weights.assign_coords(vocabulary=vocabulary), folder / "gpt.nc", title="weights")
+
+
+def some_species(paper, folder):
+    """The files from which one filter learns, at rates to be chosen."""
+    section, case = paper["learning"]["glv"], paper["cases"]["glv"]
+    section["learned"] = {"enkf": section["learned"]["enkf"]}
+    section["tune"]["epochs"] = EPOCHS
+    for split in ("train", "valid"):
+        y = observed.observations(case, truth(case, split, "e"), split, "e")
+        io.write(y, folder / f"species_{split}.nc", title="observations")
 
 
 def training(data, folder):
@@ -289,6 +303,7 @@ def assimilation(data, folder):
         case=("{paper}.cases.{case}", "system", "integrator", "observations"),
         filter="{paper}.filters.{filter}",
         tuning="{paper}.cases.{case}.analyses.methods.{filter}",
+        calls=lambda wildcards: registry.ASSIMILATIONS["given"],
     )
     files = {"observations": data.files["test"], "prior": data.files["prior"], "model": ""}
     return Job(
@@ -327,6 +342,20 @@ def forecasting(data, folder):
     return Job(folder, "forecast", spec(wildcards), wildcards, files, {"0": "forecasts.nc"})
 
 
+def tuning(data, folder):
+    wildcards = {"scale": "smoke", "paper": "adda", "case": "glv", "model": "glv", "batch": "0"}
+    spec = Specs(data.config, ROOT).spec(
+        "tune.py",
+        device=True,
+        case="{paper}.cases.{case}",
+        model="{paper}.learning.{model}",
+        training="{paper}.learning.{model}.training",
+    )
+    files = {"training": data.files["species_train"], "held_out": data.files["species_valid"]}
+    spec = spec(wildcards) | {"batch": {"index": 0}}
+    return Job(folder, "tune", spec, wildcards, files, {"0": "rates.nc"})
+
+
 @pytest.mark.parametrize(
     ("make", "line", "total"),
     [
@@ -334,8 +363,9 @@ def forecasting(data, folder):
         (assimilation, r"continues from time (\d+) of 150", TIMES),
         (sampling, r"continues from level (\d+) of 401", LEVELS),
         (forecasting, r"continues from token (\d+) of 2000", TOKENS),
+        (tuning, r"continues from update (\d+) of 30", UPDATES),
     ],
-    ids=["train", "assimilate", "sample", "forecast"],
+    ids=["train", "assimilate", "sample", "forecast", "tune"],
 )
 def test_a_job_killed_at_forty_percent_and_resumed_gives_the_same_bytes(
     data, tmp_path, make, line, total

@@ -9,8 +9,10 @@ import xarray as xr
 import yaml
 
 from dalib import claims
+from dalib.cases import learning_scored
 from dalib.metrics import measures
 from dalib.registry import MEASURES
+from dalib.workflow import settings
 
 CONFIG = Path(__file__).parents[1] / "config" / "claims"
 
@@ -278,3 +280,75 @@ def test_every_claim_of_a_paper_is_complete_and_its_measures_are_known(path):
                 assert ("*" in address["scores"]) == ("along" in address)
         names = [section["name"] for section in row["checks"] + row.get("notes", [])]
         assert len(set(names)) == len(names)
+
+
+LEFT_OUT = {  # ADDA: what a scale cannot decide
+    "quick": {"ADDA-10", "ADDA-11", "ADDA-13", "ADDA-18", "ADDA-19", "ADDA-29"},
+    "desk": {"ADDA-29"},
+    "paper": set(),
+}
+EVERYWHERE = "error restarts late_rmse value_weight "
+MEASURED = {  # by the first letters of a case
+    "cw": EVERYWHERE + "rmse_velocity rmse_position bias_position distance_likelihood "
+    "distance_log_det distance_misfit",
+    "l96": EVERYWHERE + "unobserved_ratio mflop memory",
+    "glv": EVERYWHERE + "mae_interactions mae_growth",
+}
+
+
+def halves(prefix, points):
+    """An array of 0.5 at all combinations of points {dim: values}, with a prefix to each dim."""
+    points = {prefix + dim: list(values) for dim, values in points.items()}
+    return xr.DataArray(np.full([len(v) for v in points.values()], 0.5), points, list(points))
+
+
+def learned(paper, case):
+    """Scores as a case of filters that learn has them at its scale: first 1, then 0.5."""
+    found = xr.Dataset({"size": float(paper["cases"][case]["system"].get("size", 6))})
+    for position, name in enumerate(paper["cases"][case]["learning"]["methods"]):
+        section, prefix = paper["learning"][name], f"{name}_" if position else ""
+        repeats, methods = {"repeat": [0, 1]}, {"method": list(section["learned"])}
+        points = {"": {}}
+        for sweep, part in section["sweeps"].items():
+            vary = part["vary"].items()
+            points[f"_by_{sweep}"] = {a if a == sweep else f"{sweep}_{a}": v for a, v in vary}
+        one = {}
+        for metric in MEASURED[case.split("_")[0]].split():
+            counted = metric in ("mflop", "memory")
+            for by, own in points.items():
+                one[metric + by] = methods | own | ({} if counted else repeats)
+                one[f"start_{metric}{by}"] = own | repeats
+        one["error_by_update"] = methods | repeats
+        one["error_by_update"] |= {"update": range(section["training"]["epochs"] + 1)}
+        one["memory_by_segment"] = methods | {"segment": [5, 10]}
+        for grid, part in section["grids"].items():
+            vary = part["vary"].items()
+            own = {grid if len(vary) == 1 else f"{grid}_{a}": v for a, v in vary}
+            one |= {f"rmse_by_{grid}": own | repeats, f"rmse_at_{grid}": repeats}
+        for variable, own in one.items():
+            values = halves(prefix, own) * (2 if variable.startswith("start_") else 1)
+            found[prefix + variable] = values
+    return found.assign(fixed_gain_refused=1.0)
+
+
+@pytest.mark.parametrize("scale", LEFT_OUT)
+def test_every_claim_finds_what_its_scale_computes(scale):
+    paper = settings.load(CONFIG.parents[1], {"scale": scale})["adda"]
+    data = {f"{case}/learning": learned(paper, case) for case in paper["active"]}
+    timed = ["var3d_k", "var3d_c", "enkf", "ens3dvar", "taper_enkf", "taper_enkf_fixed_radius"]
+    data["timing"] = xr.Dataset(
+        {"cpu_seconds_epoch": (("method", "repetition"), np.ones((6, 2)))}, {"method": timed}
+    )
+    wanted = yaml.safe_load((CONFIG / "adda.yaml").read_text())
+    rows = claims.judge("adda", wanted, data, scale, make)
+    assert {row["id"] for row in rows if row["verdict"] == claims.UNDECIDED} == LEFT_OUT[scale]
+    found = {row["id"]: set(row["measured"]) for row in rows if row["id"] not in LEFT_OUT[scale]}
+    for claim in wanted:
+        names = {section["name"] for section in claim["checks"] + claim.get("notes", [])}
+        assert found.get(claim["id"], names) == names
+
+
+def test_a_fixed_gain_is_tried_where_what_is_observed_changes():
+    section = {"seen": {"default": "random"}, "base": {"observed": 0.5}}
+    assert learning_scored._changing(8, section) == {"fixed_gain_refused": 1.0}
+    assert learning_scored._changing(8, section | {"seen": {"default": "even"}}) == {}

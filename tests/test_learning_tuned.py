@@ -158,7 +158,9 @@ def test_a_candidate_that_diverges_loses_and_its_score_is_missing(other, data):
 @pytest.mark.usefixtures("diverging")
 @pytest.mark.parametrize("per", ["repeat", "experiment"])
 def test_a_filter_without_a_finite_candidate_is_named(other, data, per):
-    with pytest.raises(ValueError, match="'enkf'.*smallest are map 10, .*give smaller ones"):
+    with pytest.raises(
+        ValueError, match="'enkf'.*smallest candidates are map 10, .*give smaller ones"
+    ):
         job(tuned, other(candidates={"map": [10.0, 20.0]}, per=per), data)
 
 

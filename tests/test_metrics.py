@@ -260,8 +260,9 @@ def test_spread_ratio_is_of_medians_along_a_sweep_or_of_repeats():
 def test_points_on_a_line_do_not_deviate():
     line = xr.DataArray([5.0, 7.0, 11.0], dims="rank", coords={"rank": [1, 2, 4]})
     assert measures.LinearDeviation(dim="rank")(line).value == pytest.approx(0, abs=1e-12)
-    bent = xr.DataArray([1.0, 4.0, 1.0], dims="rank", coords={"rank": [1, 2, 3]})
-    assert measures.LinearDeviation(dim="rank")(bent).value == pytest.approx(1.0)  # 4 where 2 is
+    bent = xr.DataArray([0.0, 2.0, 1.0], dims="rank", coords={"rank": [1, 2, 3]})
+    deviation = measures.LinearDeviation(dim="rank")(bent)  # the line is 0.5, 1, 1.5
+    assert tuple(deviation) == pytest.approx((1.0, 0.5, 1.0))
     assert math.isnan(measures.LinearDeviation(dim="rank")(line[:2]).value)
 
 

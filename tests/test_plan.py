@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dalib import io
-from dalib.workflow import plan, settings
+from dalib.workflow import learning_costs, plan, settings
 from dalib.workflow.costs import START, Job, Measured, Size, estimate, longest_chain, size
 
 ROOT = Path(__file__).parents[1]
@@ -233,3 +233,14 @@ def test_work_of_learning_grows_with_the_points_of_a_sweep():
     members = {"members": {"vary": {"members": [25, 50]}, "filters": ["enkf"]}}
     both = learning_work(0, sweeps=members) + learning_work(1, sweeps=members)
     assert both == pytest.approx(3 * learning_work(0), rel=0.06)
+
+
+def test_tuning_runs_every_candidate_in_each_repeat():
+    candidates = {"map": [1e-3, 1e-2, 1e-1], "noise": [0.1], "filter": [0.01, 0.1]}
+    tune = {"candidates": candidates, "epochs": 10, "last": 5, "per": "repeat"}
+    tuned = learning_costs.as_tuned(EXPERIMENT | {"tune": tune})
+    assert tuned["training"]["repeats"] == 10 * 6 and tuned["training"]["epochs"] == 10
+    once = tune | {"per": "experiment", "repeats": 1}
+    sweeps = {"variance": {"vary": {"start_variance": [1.0, 2.0, 3.0]}}}
+    tuned = learning_costs.as_tuned(EXPERIMENT | {"tune": once, "sweeps": sweeps})
+    assert tuned["training"]["repeats"] == 6 and tuned["sweeps"] == {}

@@ -8,6 +8,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 from test_plots import check_redrawn
 
+from dalib.cases import learning_scored
 from dalib.plots import filtering, style, sweeps, tuned
 from dalib.tables import filters, text
 
@@ -193,6 +194,19 @@ def test_a_mark_follows_from_the_number_behind_it():
     assert [memory[label] for label in ("AD-3DVar-K", "AD-EnKF")] == ["✓ 1", "✗ 3"]
     assert [accuracy[label] for label in ("AD-3DVar-C", "AD-Ens3DVar")] == ["✗ 2", "✓ 1.1"]
     assert filters.guidelines(ring, changing, sizes()[:1])[2]["AD-EnKF"] == ""
+
+
+def test_the_interactions_that_are_shown_are_those_of_fewer_species_of_the_same_system():
+    case = {"system": {"kind": "lotka_volterra", "size": 32, "seed": 0}}
+    scores = xr.Dataset({"interactions": learning_scored.interactions(case, 16)})
+    shown, expected = tuned.interactions_data(scores), made_up.interactions()
+    xr.testing.assert_allclose(shown.interactions, expected.interactions)
+
+
+def test_costs_grow_up_to_the_top_of_their_axis():
+    figure = sweeps.rank_figure(sweeps.rank_data(made_up.ranks((5, 20), 2)))
+    right = figure.axes[1]
+    assert right.get_ylim()[1] > 12 * 20 * 0.8 and right.get_ylim()[0] == 0
 
 
 def test_costs_stand_beside_their_measured_times():

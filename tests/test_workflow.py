@@ -295,7 +295,7 @@ def test_no_paper_reruns_for_the_code_of_another(project):
         assert {outputs.split("/")[2] for outputs in found} == {paper}
 
 
-ON_A_GPU = {"train", "sample", "assimilate", "forecast"}
+ON_A_GPU = {"tune", "train", "sample", "assimilate", "forecast"}
 
 
 @pytest.mark.parametrize(

@@ -77,13 +77,15 @@ def _scores(
         shown = score_shown(analyses, inputs, section, product)
         methods = [*scores.method.values, *set(shown.method.values) - set(scores.method.values)]
         scores = scores.reindex(method=methods).merge(
-            shown.reindex(method=methods), compat="equals"
+            shown.reindex(method=methods), compat="equals", join="outer"
         )
     if "counted" in product:
-        scores = scores.merge(memory_of_segments(case, section, **product["counted"]))
+        memory = memory_of_segments(case, section, **product["counted"])
+        scores = scores.merge(memory, join="left")
     if "interactions" in product:
-        scores = scores.assign(interactions=_interactions(case, product["interactions"]))
-    scores = scores.merge(score_grids(analyses, inputs["truth"].x, product))
+        scores = scores.assign(interactions=interactions(case, product["interactions"]))
+    grids = score_grids(analyses, inputs["truth"].x, product)
+    scores = scores.merge(grids, join="outer")
     scores = scores.merge(at_grids(section, product, weights, analyses, inputs["truth"].x))
     size = build.system(case).size
     return scores.assign(size=size, **_changing(size, section))
@@ -107,7 +109,7 @@ def _changing(size: int, section: Mapping) -> dict[str, float]:
     return {"fixed_gain_refused": 0.0}
 
 
-def _interactions(case: Mapping, count: int) -> xr.DataArray:
+def interactions(case: Mapping, count: int) -> xr.DataArray:
     """(species, other), the true matrix A of the system of a case with `count` species."""
     system = build.make("system", case["system"] | {"size": count})
     attrs = {"units": "1", "long_name": "effect of the other species on the species"}

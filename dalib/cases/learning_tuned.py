@@ -130,7 +130,7 @@ class Tuning:
         """What was chosen, and why."""
         held_out = result["held_out"]
         shared = self.tune["per"] == "experiment"
-        self._check_some_learned(held_out.mean(1, keepdim=True) if shared else held_out)
+        self._check_some_learned(held_out.mean(1, keepdim=True) if shared else held_out, shared)
         rate = self.candidates[best(held_out, shared=shared)]
         rate[..., ~torch.tensor(self.owned)] = torch.nan
         held_out = torch.where(held_out.isfinite(), held_out, torch.nan)
@@ -142,17 +142,17 @@ class Tuning:
             }
         ).assign_coords(group=self.groups)
 
-    def _check_some_learned(self, scores: Tensor) -> None:
+    def _check_some_learned(self, scores: Tensor, shared: bool) -> None:
         lost = ~scores.isfinite().any(-1)
         if lost.any():
             point, repeat = lost.nonzero()[0].tolist()
-            least = ", ".join(
-                f"{name} {min(rates):g}" for name, rates in self.tune["candidates"].items()
-            )
+            who = "over all repeats" if shared else f"in repeat {repeat}"
+            candidates = self.tune["candidates"].items()
+            least = ", ".join(f"{name} {min(rates):g}" for name, rates in candidates)
             raise ValueError(
                 f"no candidate of learning rates gives {self.group.filter!r} a finite held-out "
-                f"loss at the point {dict(self.group.points[point])} in repeat {repeat} (lost in "
-                f"{int(lost.sum())} of {lost.numel()} choices); the smallest are {least}: give "
+                f"loss {who} at the point {dict(self.group.points[point])} ({int(lost.sum())} of "
+                f"{lost.numel()} choices fail so); the smallest candidates are {least}: give "
                 "smaller ones in tune.candidates"
             )
 

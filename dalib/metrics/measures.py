@@ -269,7 +269,7 @@ class SpreadRatio:
 
 @dataclass(frozen=True)
 class LinearDeviation:
-    """Largest |value / line - 1| from the straight line that fits the values best along `dim`.
+    """Largest distance from the straight line that fits best along `dim`, in units of its rise.
 
     NaN with fewer than three points, which are always on a line.
     """
@@ -280,5 +280,5 @@ class LinearDeviation:
         if values.sizes[self.dim] < 3:
             return Measured(np.nan, np.nan, np.nan)
         line = xr.polyval(values[self.dim], values.polyfit(self.dim, 1).polyfit_coefficients)
-        deviation = abs(values / line - 1)
+        deviation = abs(values - line) / (line.max(self.dim) - line.min(self.dim))
         return _measured(_largest(deviation), deviation)

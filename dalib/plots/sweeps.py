@@ -367,7 +367,7 @@ def rank_figure(data: xr.Dataset) -> Figure:
         right.plot(one.place, one.mflop, label=label, **LINE, **look)
     left.set_ylabel("forecast-RMSE")
     right.set_ylabel("MFLOP of one update")
-    right.set_ylim(bottom=0)
+    right.set_ylim(0, 1.1 * float(data.mflop.max()))
     right.ticklabel_format(axis="y", scilimits=(-2, 5), useMathText=True)
     for ax in (left, right):
         across(ax, data["rank"].values, "rank")

@@ -39,8 +39,10 @@ ON_CHOICES = (
 )
 ON_COSTS = (
     "Cost of a step of one trajectory, c_F that of one forecast of one state, and the CPU time "
-    "measured on one thread of the machine that made this page; update is the gradient of one "
-    "segment and the step of the optimiser."
+    "measured on one thread of the machine that made this page, of the base point for Lorenz-96 "
+    "with all trajectories of a repeat at once. An update is the gradient of one segment of all "
+    "these trajectories and the step of the optimiser, an epoch all updates of a pass through the "
+    "observations."
 )
 ON_GUIDELINES = (
     "Each mark is derived from the number behind it: medians over repeats, of Lorenz-96 where the "
@@ -60,7 +62,8 @@ def costs(timing: xr.Dataset) -> list[Row]:
 
     Args:
         timing: cpu_seconds_forecast and cpu_seconds_analysis (method) of a step of one trajectory,
-            cpu_seconds_update (method) of one gradient update.
+            cpu_seconds_update and cpu_seconds_epoch (method) of one gradient update and of all
+            those of an epoch; medians where there are repetitions.
     """
     return [
         {
@@ -70,6 +73,7 @@ def costs(timing: xr.Dataset) -> list[Row]:
             "forecast (ms)": _milliseconds(timing, "cpu_seconds_forecast", method),
             "analysis (ms)": _milliseconds(timing, "cpu_seconds_analysis", method),
             "update (ms)": _milliseconds(timing, "cpu_seconds_update", method),
+            "epoch (ms)": _milliseconds(timing, "cpu_seconds_epoch", method),
         }
         for method, (forecast, analysis) in COSTS.items()
     ]
@@ -77,7 +81,7 @@ def costs(timing: xr.Dataset) -> list[Row]:
 
 def _milliseconds(timing: xr.Dataset, name: str, method: str) -> float | None:
     found = _median(timing, name, method)
-    return None if found is None else 1e3 * found
+    return None if found is None else float(f"{1e3 * found:.3g}")
 
 
 def guidelines(

@@ -21,6 +21,8 @@ NAMES_IN_A_CASE = [  # keys of a case, and the collection whose entries stand th
     ("timing", "samplers", "samplers"),
     ("timing", "models", "models"),
     ("timing", "experiments", "learning"),
+    ("timing", "cases", "learning"),
+    ("timing", "fixed", "learning"),
 ]
 NAMES_IN_A_COLUMN = {
     "case": "cases",

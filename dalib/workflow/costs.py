@@ -153,7 +153,10 @@ def _learning(stage: str, sections: Mapping[str, Any]) -> Size:
     case, batch = sections["case"], sections.get("batch")
     splits = {"tune": "train", "train": "train", "assimilate": "test"}
     amount = volume = 1.0
-    for section in sections["learning"]:
+    experiments = sections["learning"]
+    if stage == "tune":
+        experiments = [learning_costs.as_tuned(section) for section in experiments]
+    for section in experiments:
         split = splits.get(stage, "test")
         amount += learning_costs.work(case, section, batch, split)
         volume += learning_costs.runs(section, batch) * _samples(case["truth"][split])

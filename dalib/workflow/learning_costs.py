@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -25,6 +26,17 @@ def work(
     groups = groups_of(section)
     chosen = groups if batch is None else groups[batch :: section["jobs"]]
     return sum(_of_group(case, section, group, split) for group in chosen)
+
+
+def as_tuned(section: Mapping[str, Any]) -> dict[str, Any]:
+    """An experiment as the stage tune runs it: every candidate of learning rates in each repeat."""
+    tune, shared = section["tune"], section["tune"]["per"] == "experiment"
+    repeats = tune.get("repeats", 1) if shared else section["training"]["repeats"]
+    candidates = math.prod(len(rates) for rates in tune["candidates"].values())
+    own = {"epochs": tune["epochs"], "repeats": candidates * repeats}
+    differing = {n: training | own for n, training in section.get("training_of", {}).items()}
+    tuned = {**section, "training": section["training"] | own, "training_of": differing}
+    return tuned | ({"sweeps": {}} if shared else {})
 
 
 def _of_group(case: Mapping, section: Mapping, group: Group, split: str) -> float:

@@ -128,7 +128,8 @@ def as_run(found: Mapping[str, Any], spec: Mapping[str, Any]) -> dict[str, Any]:
     """The sections of a job with what its spec says of them, e.g. fewer steps than today."""
     found = dict(found)
     if "learning" in found and isinstance(spec.get("model"), Mapping):
-        return found | {"learning": [spec["model"]], "case": {**found["case"], **spec["case"]}}
+        section = {**spec["model"], **{n: spec[n] for n in ("training",) if n in spec}}  # of tune
+        return found | {"learning": [section], "case": {**found["case"], **spec["case"]}}
     if isinstance(spec.get("case"), Mapping):
         found["case"] = {**found["case"], **spec["case"]}
     for name in ("filter", "sampler", "forecaster"):
