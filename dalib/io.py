@@ -100,7 +100,10 @@ def read_methods(paths: Sequence[str | Path]) -> dict[str, xr.Dataset]:
         if len(parts) == 1:
             return parts[0]
         if "run" in parts[0].dims:
-            return xr.concat(parts, "run", data_vars="all", compat="no_conflicts", join="outer")
+            runs = [part[[n for n in part if "run" in part[n].dims]] for part in parts]
+            other = [part.drop_dims("run") for part in parts]  # what belongs to all runs
+            alike = {"compat": "no_conflicts", "join": "outer"}
+            return xr.merge([xr.concat(runs, "run", data_vars="all", **alike), *other], **alike)
         dim = "repeat" if "repeat" in parts[0].dims else "seed"
         return xr.concat(parts, dim, join="exact")
 

@@ -257,3 +257,26 @@ def test_import_is_cheap():
     code = "import sys, dalib.io; print({'numpy', 'xarray', 'netCDF4', 'torch'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_batches_of_runs_keep_apart_what_belongs_to_all_runs(tmp_path):
+    def described(dims, values):
+        return (dims, np.asarray(values, float), {"units": "1", "long_name": "some"})
+
+    parts = [
+        xr.Dataset({"x": described(("run", "time"), [[1, 2], [3, 4]])}),
+        xr.Dataset(
+            {
+                "x": described(("run", "time"), [[5, 6]]),
+                "own": described("run", [7]),
+                "scan": described(("place", "time"), [[8, 9]]),
+            }
+        ),
+    ]
+    for number, part in enumerate(parts):
+        (tmp_path / "m").mkdir(exist_ok=True)
+        io.write(part, tmp_path / "m" / f"batch{number}.nc", title="part")
+    whole = io.read_methods([tmp_path / "m" / f"batch{number}.nc" for number in (0, 1)])["m"]
+    np.testing.assert_array_equal(whole.x, [[1, 2], [3, 4], [5, 6]])
+    np.testing.assert_array_equal(whole.own, [np.nan, np.nan, 7])
+    assert whole.scan.dims == ("place", "time") and float(whole.scan[0, 1]) == 9
