@@ -131,7 +131,9 @@ def products(wildcards):
     if wildcards.product == "learning":
         parts = {"weights": "", "histories": ".history"}
         learned = {
-            part: sum((learned_files(*where, "models", suffix) for where in learnings(wildcards)), [])
+            part: sum(
+                (learned_files(*where, "models", suffix) for where in learnings(wildcards)), []
+            )
             for part, suffix in parts.items()
         }
         found = {"truth": f"{case}/truth_test.nc", "analyses": sum(files.values(), [])} | learned
