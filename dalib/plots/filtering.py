@@ -168,7 +168,7 @@ def maps_figure(data: xr.Dataset) -> Figure:
         ax.set_title(f"{style.learned(method)}, RMSE {float(one.rmse):.2g}")
     for ax in others[len(methods) :]:
         ax.remove()
-    bar(fig, image, axes[:, 1:], "absolute error of the analysis", extend="max")
+    bar(fig, image, list(others[: len(methods)]), "absolute error of the analysis", extend="max")
     for ax in axes[1]:
         ax.set_xlabel(style.quantity(data.time, "time"))
     return fig
@@ -287,7 +287,9 @@ def likelihood_data(scores: xr.Dataset) -> xr.Dataset:
     Args:
         scores: log_det and misfit (method, time) of methods with a likelihood, and of `kalman`.
     """
+    without = ("var3d_k",)  # its gain comes from no covariance
     names = [m for m in ("kalman", *style.LEARNED) if m in scores.log_det.method]
+    names = [m for m in names if m not in without]
     both = scores[["log_det", "misfit"]].sel({"method": names})
     there = np.isfinite(both.log_det).any("time") & np.isfinite(both.misfit).any("time")
     both = both.isel(method=there.values)

@@ -68,11 +68,22 @@ def orbit_panels(scores: xr.Dataset) -> list[Panel]:
 
 def ring_panels(scores: xr.Dataset, sizes: Sequence[xr.Dataset]) -> list[Panel]:
     """Lorenz-96: error of a forecast. sizes: scores of rings of different size."""
-    by_size = sized(sizes, ["error"])
+    by_size, scores = sized(sizes, ["error"]), with_own(scores, "letkf", "observed")
     return [
         Panel(of, "error", sweep, "forecast-RMSE")
         for of, sweep in ((by_size, "size"), (scores, "start_variance"), (scores, "observed"))
     ]
+
+
+def with_own(scores: xr.Dataset, method: str, sweep: str) -> xr.Dataset:
+    """`error_by_<sweep>` with the places at which a method of a sweep of its own was run."""
+    if f"error_by_{method}" not in scores:
+        return scores
+    own = scores[f"error_by_{method}"].sel({"method": [method]})
+    own = own.rename({f"{method}_{sweep}": sweep}).reindex({sweep: scores[sweep]})
+    both = scores[f"error_by_{sweep}"].drop_sel({"method": method}, errors="ignore")
+    both = xr.concat([both, own], "method", join="outer", combine_attrs="override")
+    return scores.drop_vars(f"error_by_{sweep}").assign({f"error_by_{sweep}": both})
 
 
 def species_panels(scores: xr.Dataset, sizes: Sequence[xr.Dataset]) -> list[Panel]:
@@ -257,11 +268,11 @@ def panel(ax: Axes, data: xr.Dataset, limits: tuple[float, float]) -> None:
 
 def curve(ax: Axes, data: xr.Dataset, top: float, **look) -> None:
     """The line of medians over its band; a quantile that is a lost run lies at the top."""
-    x, low, middle, high = (data[n].values for n in ("place", "low", "median", "high"))
-    high = np.where(np.isfinite(low) & np.isnan(high), top, high)
-    middle = np.where(np.isfinite(low) & np.isnan(middle), top, middle)
+    there = np.isfinite(data.low.values)  # a method may have been run at some of the places
+    x, low, middle, high = (data[n].values[there] for n in ("place", "low", "median", "high"))
+    high, middle = (np.where(np.isnan(values), top, values) for values in (high, middle))
     ax.fill_between(x, low, high, color=look["color"], alpha=0.16, linewidth=0)
-    if np.isfinite(low).sum() == 1:  # a band needs two points
+    if len(x) == 1:  # a band needs two points
         ax.vlines(x, low, high, color=look["color"], alpha=0.4, linewidth=3)
     ax.plot(x, middle, **LINE, **look)
 

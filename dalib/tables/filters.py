@@ -24,6 +24,10 @@ CHOICES = {  # method: forecast, observations, members, gain, covariance, learne
         *(NOISY, "y + γ", "N", GAIN),
         *("C = (1 − φ₁) B Bᵀ + φ₁ (1 + φ₀) (ρ ∘ Ĉ)", "Q, φ₁, B"),
     ),
+    "letkf": (  # ours
+        *(NOISY, "y", "N", "at each site, from the N members"),
+        *("C = a² Ĉ, R / ρ", "Q, a"),
+    ),
 }
 STATIC_COST = "O(d_y³ + d_y² d_x + d_x² d_y)"
 COSTS = {  # method: forecast, analysis; c_F is the cost of one forecast of one state
@@ -31,11 +35,13 @@ COSTS = {  # method: forecast, analysis; c_F is the cost of one forecast of one 
     "var3d_c": ("c_F", STATIC_COST),
     "enkf": ("N c_F", "O(d_y³ + d_y² N + d_y N² + d_x N²)"),
     "ens3dvar": ("N c_F", STATIC_COST + ", N ≪ d_y"),
+    "letkf": ("N c_F", "O(d_x (N² d_local + N³))"),
 }
 ON_CHOICES = (
     "Of one step x ← (I − K H) M(x) + K Y. F is the forecast map, Q = diag softplus θ₂ the "
     "covariance of its noise, ξ ~ N(0, I), γ ~ N(0, R), H and R those of the observations y, Ĉ "
-    "the covariance of the N members, ρ the taper, φ₀ a fixed inflation."
+    "the covariance of the N members, ρ the taper, φ₀ a fixed inflation, a a factor on the "
+    "deviations of the members from their mean. AD-LETKF is ours, the others are the paper's."
 )
 ON_COSTS = (
     "Cost of a step of one trajectory, c_F that of one forecast of one state, and the CPU time "
