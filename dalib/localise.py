@@ -46,3 +46,36 @@ class Ring:
         """Sites (n,) and (m,) of a ring of `size` -> weights (n, m)."""
         distance = ring_distance(places[:, None].double(), seen.double(), size)
         return gaspari_cohn(distance / self.half_support)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Weights on a map of `shape` (x, y), not periodic, about exp(-1/2) at distance `radius`.
+
+    Distances are Euclidean, in points. Places are indices of a flat state (variable, x, y), of any
+    number of variables on the same points: all variables at a point are at distance 0. `radius` and
+    the half-support 1.82 radius are those of `Ring`.
+    """
+
+    shape: tuple[int, int]
+    radius: float
+
+    @property
+    def half_support(self) -> float:
+        """c, in points."""
+        return 1.82 * self.radius
+
+    def __call__(self, places: Tensor, seen: Tensor, size: int) -> Tensor:
+        """Places (n,) and (m,) of a flat state of `size` components -> weights (n, m)."""
+        points = self.shape[0] * self.shape[1]
+        if size % points:
+            raise ValueError(
+                f"a state on a map of {self.shape[0]} x {self.shape[1]} points has a multiple of "
+                f"{points} components, got {size}"
+            )
+        (x, y), (x_seen, y_seen) = (self._at(p % points) for p in (places, seen))
+        distance = torch.hypot(x[:, None] - x_seen, y[:, None] - y_seen)
+        return gaspari_cohn(distance / self.half_support)
+
+    def _at(self, point: Tensor) -> tuple[Tensor, Tensor]:
+        return (point // self.shape[1]).double(), (point % self.shape[1]).double()

@@ -2,13 +2,18 @@
 
 An operator is called on states (..., state) and gives (..., obs); `tangent(x)` is its derivative
 (..., obs, state). One that only selects components has `selected(size)`, the index of those it
-sees in a state of `size` components. A missing value is NaN.
+sees in a state of `size` components. One that sees each through a function h has `sites(size)`
+instead, `response(x)` with h and its derivative, and `steepest`, a bound on the latter. One that
+samples a map has `interpolated(y)`, what it saw on the whole map, and `everywhere`, the operator
+that would have seen that. A missing value is NaN.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from dalib.streams import Generator, normal_like, uniform
 
@@ -127,8 +132,150 @@ class Arctan:
         index = range(x.shape[-1]) if self.index is None else self.index
         return slope[..., None] * _selection(x, index)
 
+    @property
+    def steepest(self) -> float:
+        """The largest slope, at 0."""
+        return abs(self.scale)
+
+    def sites(self, size: int) -> Tensor:
+        """(obs,), the index of what is seen of a state with `size` components."""
+        return torch.arange(size) if self.index is None else Subset(self.index).selected(size)
+
+    def response(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """arctan(scale x) and scale / (1 + (scale x)^2) of each component, both like x."""
+        x = self.scale * x
+        return x.arctan(), x.square().add_(1).reciprocal_().mul_(self.scale)
+
     def _seen(self, x: Tensor) -> Tensor:
         return x if self.index is None else Subset(self.index)(x)
+
+
+@dataclass(frozen=True)
+class EveryKth:
+    """Every k-th point, in both directions, of the map of each variable: y = x[:, o::k, o::k].
+
+    The state is the flat map (variable, x, y) of `shape`, the observation likewise that of the
+    sensors. By default the offset o is k // 2, which keeps sensors off the edges.
+    """
+
+    shape: tuple[int, ...]
+    k: int
+    offset: int | None = None
+
+    def __post_init__(self):
+        object.__setattr__(self, "shape", tuple(self.shape))
+        if len(self.shape) != 3:
+            raise ValueError(f"the shape of a state is (variable, x, y), got {self.shape}")
+        if self.k < 1 or not 0 <= self.first < min(self.k, *self.shape[1:]):
+            raise ValueError(
+                f"every {self.k}th point from {self.first} on, of maps {self.shape[1:]}: give k of "
+                "at least 1 and an offset from 0 to k - 1 that lies on the map"
+            )
+
+    @property
+    def first(self) -> int:
+        """The offset o."""
+        return self.k // 2 if self.offset is None else self.offset
+
+    @property
+    def sensors(self) -> tuple[int, int, int]:
+        """(variable, x, y), the shape of the map of an observation."""
+        variables, *sides = self.shape
+        return (variables, *(len(range(self.first, side, self.k)) for side in sides))
+
+    @property
+    def everywhere(self) -> Identity:
+        """Sees all points."""
+        return Identity(math.prod(self.shape))
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(..., state) -> (..., obs)."""
+        self._check(x.shape[-1])
+        seen = x.unflatten(-1, self.shape)[..., self.first :: self.k, self.first :: self.k]
+        return seen.flatten(-3)
+
+    def seen(self, names: list[str]) -> list[str]:
+        """Names of the components that are observed."""
+        return [names[i] for i in self.selected(len(names)).tolist()]
+
+    def tangent(self, x: Tensor) -> Tensor:
+        """(..., state) -> (..., obs, state)."""
+        return _selection(x, self.selected(x.shape[-1]).tolist())
+
+    def selected(self, size: int) -> Tensor:
+        """(obs,), the index of what is seen of a state with `size` components."""
+        self._check(size)
+        return self(torch.arange(size))
+
+    def interpolated(self, y: Tensor) -> Tensor:
+        """(..., obs) -> (..., state), bicubic between sensors, constant from the last to the edge.
+
+        Where one of the sixteen sensors around is missing, so is the value.
+        """
+        maps = y.reshape(-1, *self.sensors)
+        last = [1 + self.k * (count - 1) for count in self.sensors[1:]]
+        inner = functional.interpolate(maps, last, mode="bicubic", align_corners=True)
+        after = [n - self.first - m for n, m in zip(self.shape[1:], last, strict=True)]
+        edges = (self.first, after[1], self.first, after[0])
+        return functional.pad(inner, edges, mode="replicate").reshape(*y.shape[:-1], -1)
+
+    def _check(self, size: int) -> None:
+        if size != math.prod(self.shape):
+            raise ValueError(
+                f"the operator sees maps {self.shape} of {math.prod(self.shape)} values, but the "
+                f"state has {size}"
+            )
+
+
+@dataclass(frozen=True)
+class ArctanEveryKth:
+    """The points of `EveryKth` through a saturating instrument: y = arctan(scale x[:, o::k, o::k]).
+
+    `interpolated` is what it saw, saturated as it is: `everywhere` saturates too.
+    """
+
+    shape: tuple[int, ...]
+    k: int
+    offset: int | None = None
+    scale: float = 1.0
+
+    def __post_init__(self):
+        object.__setattr__(self, "shape", self.points.shape)
+
+    @property
+    def points(self) -> EveryKth:
+        """The points alone."""
+        return EveryKth(self.shape, self.k, self.offset)
+
+    @property
+    def everywhere(self) -> Arctan:
+        """Sees all points."""
+        return Arctan(self.scale)
+
+    @property
+    def steepest(self) -> float:
+        """The largest slope, at 0."""
+        return self.everywhere.steepest
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(..., state) -> (..., obs)."""
+        return self.everywhere(self.points(x))
+
+    def tangent(self, x: Tensor) -> Tensor:
+        """(..., state) -> (..., obs, state)."""
+        return Arctan(self.scale, tuple(self.sites(x.shape[-1]).tolist())).tangent(x)
+
+    def sites(self, size: int) -> Tensor:
+        """(obs,), the index of what is seen of a state with `size` components."""
+        return self.points.selected(size)
+
+    def response(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """arctan(scale x) and its derivative, of each component, both like x."""
+        return self.everywhere.response(x)
+
+    def interpolated(self, y: Tensor) -> Tensor:
+        """(..., obs) -> (..., state), as `EveryKth.interpolated`."""
+        return self.points.interpolated(y)
 
 
 def evenly(size: int, share: float) -> Subset:

@@ -14,6 +14,7 @@ SYSTEMS = {
     "clohessy_wiltshire": "dalib.systems.clohessy_wiltshire:ClohessyWiltshire",
     "lotka_volterra": "dalib.systems.lotka_volterra:LotkaVolterra",
     "polynomial_ring": "dalib.systems.polynomial_ring:PolynomialRing",
+    "shallow_water": "dalib.systems.shallow_water:ShallowWater",
 }
 
 INTEGRATORS = {
@@ -29,6 +30,8 @@ OPERATORS = {
     "subset": "dalib.observe:Subset",
     "moving_subset": "dalib.observe:MovingSubset",
     "arctan": "dalib.observe:Arctan",
+    "every_kth": "dalib.observe:EveryKth",
+    "arctan_every_kth": "dalib.observe:ArctanEveryKth",
 }
 
 FILTERS = {
@@ -45,22 +48,29 @@ FILTERS = {
     "ens3dvar": "dalib.filters.hybrid:Ens3DVar",
     "localised_enkf": "dalib.filters.covariance:LocalisedEnKF",
     "particle": "dalib.filters.particle:BootstrapParticle",
+    "ensf": "dalib.filters.ensf:EnSF",
     "deep_kalman": "dalib.filters.deep_kalman:DeepKalmanFilter",
     "deep_kalman_smoother": "dalib.filters.deep_kalman:DeepKalmanSmoother",
+    "latent": "dalib.filters.latent:LatentFilter",
+    "direct_decode": "dalib.filters.latent:DirectDecode",
 }
 
 CODECS = {
     "bins": "dalib.codecs.bins:Bins",
+    "pca": "dalib.codecs.pca:PCA",
 }
 
 LOCALISATIONS = {
     "ring": "dalib.localise:Ring",
+    "grid": "dalib.localise:Grid",
 }
 
 NETWORKS = {
     "deep_kalman": "dalib.nets.dkf:DeepKalman",
     "score": "dalib.nets.score:Score",
     "gpt": "dalib.nets.gpt:GPT",
+    "coupled_vae": "dalib.nets.vae:CoupledVAE",
+    "afno": "dalib.nets.afno:AFNO",
 }
 
 SAMPLERS = {

@@ -28,6 +28,7 @@ SETTINGS = {
     "ens3dvar": {"members": 6, "weight": 0.5},
     "localised_enkf": {"members": 6, "scale": 1.1, "model_error_std": 0.1, "centred": False},
     "var3d": {"background_scale": 0.1},
+    "ensf": {"members": 10, "mean": 2.3, "std": 3.6, "steps": 30, "inflation": 1.05},
     "particle": {"members": 50, "jitter_std": 0.3, "regularisation": 1.0},
 }
 

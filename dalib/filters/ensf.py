@@ -1,0 +1,270 @@
+"""The ensemble score filter: each member is drawn anew by a diffusion towards the observation.
+
+No covariance is formed. With the paired prior a component is updated alone, its forecast error
+taken as ε_β in diffusion units whatever the ensemble says; what is not observed, directly or
+through a state-dependent operator, comes back as the forecast with noise. `ensf_sampler.moments`
+says exactly what comes out where the operator is linear.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from dalib.filters.base import Ensemble
+from dalib.filters.ensemble import EnsembleFilter
+from dalib.filters.ensf_sampler import Diffusion, descend, mixture, paired, start, unstable
+from dalib.filters.linalg import like
+from dalib.streams import Generator
+
+logger = logging.getLogger(__name__)
+
+PRIORS = ("paired", "mixture")
+
+
+class Units(NamedTuple):
+    """Of diffusion: x = origin + size ζ, each a number or (state,)."""
+
+    origin: Tensor
+    size: Tensor
+
+    def diffused(self, x: Tensor) -> Tensor:
+        """x -> ζ."""
+        return (x - self.origin) / self.size
+
+    def restored(self, z: Tensor) -> Tensor:
+        """ζ -> x."""
+        return torch.addcmul(self.origin, self.size, z)
+
+    def part(self, components: slice) -> "Units":
+        """Those of some components."""
+        return Units(*(value[..., components] if value.ndim else value for value in self))
+
+
+class Pointwise(NamedTuple):
+    """∇ log p(y | x) where y_j = h(x_i) + σ_j ξ looks at a single component, i = i(j).
+
+        h'(x_i) (Σ_j y_j / σ_j² - h(x_i) Σ_j 1 / σ_j²)        j: all that look at i
+
+    weighted, precision: (..., 1, state), the two sums; zero where nothing looks.
+    response: x -> h(x), h'(x); None where h(x) = x.
+    """
+
+    weighted: Tensor
+    precision: Tensor
+    response: Callable[[Tensor], tuple[Tensor, Tensor]] | None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(..., member, state) -> (..., member, state)."""
+        if self.response is None:
+            return torch.addcmul(self.weighted, self.precision, x, value=-1)
+        seen, slope = self.response(x)
+        return torch.addcmul(self.weighted, self.precision, seen, value=-1).mul_(slope)
+
+    def part(self, components: slice) -> "Pointwise":
+        """That of some components."""
+        weighted, precision = self.weighted[..., components], self.precision[..., components]
+        return Pointwise(weighted, precision, self.response)
+
+    def diffused(self, units: Units) -> "Pointwise":
+        """The same as a function of ζ, of a part as of the whole."""
+        origin, size = units
+        if self.response is None:
+            weighted = size * (self.weighted - self.precision * origin)
+            return Pointwise(weighted, size**2 * self.precision, None)
+
+        def response(z: Tensor) -> tuple[Tensor, Tensor]:
+            seen, slope = self.response(units.restored(z))
+            return seen, size * slope
+
+        return Pointwise(self.weighted, self.precision, response)
+
+
+class Joint(NamedTuple):
+    """∇ log p(y | x) = J(x)ᵀ (y - h(x)) / σ² of any differentiable h; missing y count for nothing.
+
+    y: (..., obs); precision: (..., obs), 1 / σ².
+    """
+
+    observe: Callable[[Tensor], Tensor]
+    y: Tensor
+    precision: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(..., member, state) -> (..., member, state)."""
+        seen, pulled_back = torch.func.vjp(self.observe, x)
+        error = (self.y.nan_to_num()[..., None, :] - seen) * self.precision[..., None, :]
+        return pulled_back(error)[0]
+
+    def diffused(self, units: Units) -> "Joint":
+        """The same as a function of ζ."""
+        return Joint(lambda z: self.observe(units.restored(z)), self.y, self.precision)
+
+
+def likelihood_score(observe: Any, y: Tensor, obs_std: Tensor | float, size: int):
+    """∇ log p(y | x), a `Pointwise` where `observe` looks at single components, else a `Joint`.
+
+    Args:
+        observe: h; it looks at single components where it has `selected(size)`, their index, or
+            `sites(size)`, likewise, and `response(x)`, the values and slopes of h.
+        y: (..., obs), NaN where missing.
+        obs_std: a number or (obs,), in the units of y.
+        size: of the state.
+    """
+    precision = torch.where(y.isnan(), 0.0, like(obs_std, y) ** -2)
+    response = getattr(observe, "response", None)
+    index_of = getattr(observe, "selected" if response is None else "sites", None)
+    if index_of is None:
+        return Joint(observe, y, precision)
+    index = index_of(size).to(y.device)
+    sums = (
+        y.new_zeros(*y.shape[:-1], size).index_add(-1, index, values)[..., None, :]
+        for values in (precision * y.nan_to_num(), precision)
+    )
+    return Pointwise(*sums, response)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnSF(EnsembleFilter):
+    """Ensemble score filter (Bao, Zhang and Zhang 2024).
+
+    Diffusion runs on ζ = scale (x - mean) / std, where what the analysis adds of noise, about √ε_β,
+    is to be small against a standard deviation of the state.
+
+    With the paired prior and an operator that looks at single components, `block` of them at a
+    time take all steps, so that arrays stay in cache; its size changes which random numbers meet
+    which components, hence the members drawn, but not their distribution. A time without any
+    observation leaves the members as they are.
+
+    Attributes:
+        mean, std: of the state, numbers or (state,), in state units.
+        scale: of the normalised state in the diffusion.
+        prior: "paired", each sample with its own member, or "mixture", all of them weighted.
+        minibatch: J, of how many members drawn at each step the mixture consists; None of all.
+        solver: "sde_euler", or without noise "ode_euler" and "exponential".
+        steps: K, of pseudo-time.
+        eps_alpha, eps_beta: of the diffusion; see `Diffusion`.
+        clip: bound on the score of a component, in diffusion units; None leaves it free.
+        standardised: whether the noise at the start has mean 0 and std 1 over the members.
+        interpolated: whether y, on the sensors of a grid, is interpolated to all points and used as
+            if all had been observed, with the errors of the sensors.
+        block: how many components take the steps together.
+    """
+
+    members: int = 20
+    mean: Tensor | float = 0.0
+    std: Tensor | float = 1.0
+    scale: float = 10.0
+    prior: str = "paired"
+    minibatch: int | None = None
+    solver: str = "sde_euler"
+    steps: int = 100
+    eps_alpha: float = 0.5
+    eps_beta: float = 0.025
+    clip: float | None = 1000.0
+    standardised: bool = False
+    interpolated: bool = False
+    block: int = 4096
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.prior not in PRIORS:
+            raise ValueError(f"unknown prior {self.prior!r}; known: {', '.join(PRIORS)}")
+        if self.minibatch is not None and not (
+            self.prior == "mixture" and 1 <= self.minibatch <= self.members
+        ):
+            raise ValueError(
+                f"a minibatch of {self.minibatch} with the {self.prior} prior of {self.members} "
+                f"members; a mixture takes 1 to {self.members}, the paired prior none"
+            )
+        for name in ("std", "scale", "block", "clip"):
+            value = getattr(self, name)
+            if value is not None and not (torch.as_tensor(value) > 0).all():
+                raise ValueError(f"{name} is {value}; it has to be positive")
+        _ = self.diffusion  # refuses what it cannot run
+
+    @property
+    def diffusion(self) -> Diffusion:
+        """The way from noise to members."""
+        return Diffusion(self.eps_alpha, self.eps_beta, self.steps, self.solver)
+
+    def analyse(self, belief: Ensemble, y: Tensor, generator: Generator) -> Ensemble:
+        """Members given y (..., obs); steps too long for its errors are refused.
+
+        With a clip they are only warned of, once.
+        """
+        E, y = belief.members, y.to(belief.members)
+        units, pull = self._units(E), self._pull(y, E.shape[-1])
+        self._check_stable(pull, units)
+        drawn = self._drawn(E, pull, units, generator)
+        empty = y.isnan().all(-1)
+        E = torch.where(empty[..., None, None], E, drawn) if empty.any() else drawn
+        return Ensemble(self.inflated(E, y))
+
+    def likelihood_score(self, x: Tensor, y: Tensor) -> Tensor:
+        """∇ log p(y | x) at states x (..., member, state), y (..., obs): per state unit."""
+        return self._pull(y.to(x), x.shape[-1])(x)
+
+    def _units(self, E: Tensor) -> Units:
+        return Units(like(self.mean, E), like(self.std, E) / self.scale)
+
+    def _pull(self, y: Tensor, size: int) -> Pointwise | Joint:
+        if not self.interpolated:
+            return likelihood_score(self.observe, y, self.obs_std, size)
+        if not hasattr(self.observe, "interpolated"):
+            raise ValueError(
+                f"{type(self.observe).__name__} sees no grid that could be interpolated; use "
+                "every_kth or arctan_every_kth, or interpolated: false"
+            )
+        full = self.observe.interpolated
+        obs_std = full(like(self.obs_std, y).expand(y.shape[-1:]))
+        return likelihood_score(self.observe.everywhere, full(y), obs_std, size)
+
+    def _drawn(
+        self, E: Tensor, pull: Pointwise | Joint, units: Units, generator: Generator
+    ) -> Tensor:
+        """(..., member, state), new members, some components after the others where that can be."""
+        apart = self.prior == "paired" and isinstance(pull, Pointwise)
+        if not apart or E.shape[-1] <= self.block:
+            return self._down(E, pull, units, generator)
+        drawn = torch.empty_like(E)
+        for part in _parts(E.shape[-1], self.block):
+            some = E[..., part], pull.part(part), units.part(part)
+            drawn[..., part] = self._down(*some, generator)
+        return drawn
+
+    def _down(
+        self, E: Tensor, pull: Pointwise | Joint, units: Units, generator: Generator
+    ) -> Tensor:
+        """(..., member, state), through all steps."""
+        forecast = units.diffused(E)
+        if self.prior == "paired":
+            prior = paired(forecast)
+        else:
+            prior = mixture(forecast, self.minibatch, generator)
+        z = start(tuple(E.shape), self.standardised, generator, forecast)
+        z = descend(z, prior, pull.diffused(units), self.diffusion, self.clip, generator)
+        return units.restored(z)
+
+    def _check_stable(self, pull: Pointwise | Joint, units: Units) -> None:
+        if isinstance(pull, Joint):
+            return  # its slopes are not known beforehand
+        observed = self.observe.everywhere if self.interpolated else self.observe
+        slope = 1.0 if pull.response is None else observed.steepest
+        steepest = slope * (units.size * pull.precision.sqrt()).detach().amax().item()
+        if not steepest or self.diffusion.steepness(1 / steepest) < 2:
+            return
+        message = unstable(self.diffusion, 1 / steepest)
+        if self.clip is None:
+            raise ValueError(message)
+        if not self.__dict__.setdefault("_told", []):  # left behind by dataclasses.replace
+            self._told.append(message)
+            logger.warning("%s; the clip at %g keeps samples finite", message, self.clip)
+
+
+def _parts(size: int, block: int) -> Iterator[slice]:
+    for first in range(0, size, block):
+        yield slice(first, min(first + block, size))
