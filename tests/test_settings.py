@@ -6,7 +6,16 @@ from pathlib import Path
 import pytest
 
 from dalib.workflow import kinds
-from dalib.workflow.settings import SCALES, ConfigError, check_targets, load, read_yaml, scales
+from dalib.workflow.settings import (
+    SCALES,
+    ConfigError,
+    Layer,
+    check_targets,
+    load,
+    merged,
+    read_yaml,
+    scales,
+)
 
 ROOT = Path(__file__).parents[1]
 
@@ -430,3 +439,14 @@ def test_every_job_asks_for_enough_memory_to_be_started_on_a_cluster(scale):
     """Snakemake itself needs some 500 MB in each job."""
     config = load(Path(__file__).parents[1], {"scale": scale})
     assert all(asked["mem_mb"] >= 1000 for asked in config["resources"].values())
+
+
+def test_a_section_of_another_kind_replaces_what_is_below():
+    below = {"schedule": {"kind": "decay", "after": [4], "factor": 0.3}, "epochs": 6}
+    other = {"schedule": {"kind": "plateau"}}
+    same = {"schedule": {"kind": "decay", "factor": 0.1}}
+    assert merged([Layer("a", below), Layer("b", other)])["schedule"] == {"kind": "plateau"}
+    assert merged([Layer("a", below), Layer("b", same)]) == {
+        "schedule": {"kind": "decay", "after": [4], "factor": 0.1},
+        "epochs": 6,
+    }
