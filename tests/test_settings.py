@@ -333,8 +333,7 @@ def test_missing_setting_of_a_system_is_an_error(real):
     )
     given = dkf(cases={"clean": {"system": {"kind": "my_lab.models:Pendulum"}}})
     found = messages(real, given)
-    assert 'config.yaml: dkf.cases.clean.system: "length" is missing' in found
-    assert "config.yaml: dkf.cases.clean.system.rho: unknown key; there are: length, size" in found
+    assert found == ['config.yaml: dkf.cases.clean.system: "length" is missing']
 
 
 def test_class_of_the_users_own_is_checked_without_importing_it(real):
