@@ -52,3 +52,14 @@ def groups_of(section: Mapping[str, Any]) -> list[Group]:
         shape = tuple(sorted((k, v) for k, v in run.point.items() if k not in SAME_SHAPE))
         together.setdefault((run.filter, shape), []).append(run)
     return [Group(name, tuple(run.point for run in runs)) for (name, _), runs in together.items()]
+
+
+def base_point(section: Mapping[str, Any], filter: str) -> Mapping[str, float]:
+    """The base point of a filter."""
+    return section["base"] | section["base_of"].get(filter, {})
+
+
+def one_repeat(section: Mapping[str, Any], filter: str, **training) -> dict[str, Any]:
+    """An experiment with a single repeat, and with other settings of the training of a filter."""
+    own = section["training_of"].get(filter, {}) | training | {"repeats": 1}
+    return section | {"training_of": section["training_of"] | {filter: own}}

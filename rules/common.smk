@@ -243,7 +243,7 @@ def learned_scores(paper, role):
 
 
 def figure_files(paper, *numbers):
-    """Outputs of a rule that draws several figures: pdf, png (in the report) and data of each."""
+    """Files of several figures that one job draws: pdf, png (in the report) and data of each."""
     found = {}
     for number in numbers:
         stem = f"results/{{scale}}/{paper}/figures/fig{number}"

@@ -61,7 +61,8 @@ def encoded(states):
 
 def trained(series, model=MODEL, **more):
     both = {"batch": {"index": 0, "size": 8}, "experiment": "t", "device": "cpu"}
-    return tokens.trained(model, series["train"], series["valid"], **both, **more)
+    sections = {"model": model}
+    return tokens.trained(sections, series["train"], series["valid"], **both, **more)
 
 
 @pytest.fixture(scope="module")

@@ -219,7 +219,7 @@ class Job:
         return [path.read_bytes() for path in self.outputs]
 
 
-STEPS, TIMES, LEVELS, TOKENS, EPOCHS = 60, 150, 401, 2000, 10
+STEPS, TIMES, LEVELS, TOKENS, EPOCHS = 60, 150, 1601, 2000, 10
 UPDATES = 3 * EPOCHS  # of 60 times in segments of 20
 
 
@@ -361,7 +361,7 @@ def tuning(data, folder):
     [
         (training, r"continues from step (\d+) of 60", STEPS),
         (assimilation, r"continues from time (\d+) of 150", TIMES),
-        (sampling, r"continues from level (\d+) of 401", LEVELS),
+        (sampling, r"continues from level (\d+) of 1601", LEVELS),
         (forecasting, r"continues from token (\d+) of 2000", TOKENS),
         (tuning, r"continues from update (\d+) of 30", UPDATES),
     ],

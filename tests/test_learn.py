@@ -7,6 +7,7 @@ import torch
 
 from dalib.filters import Ensemble, Gaussian
 from dalib.filters.covariance import LocalisedEnKF
+from dalib.filters.ekf import EKF
 from dalib.filters.enkf import EnKF
 from dalib.filters.etkf import ETKF
 from dalib.filters.hybrid import Ens3DVar
@@ -77,6 +78,16 @@ def var3d(values):
     )
 
 
+def ekf(values):
+    return EKF(
+        step=lorenz(values["forcing"], axes=2),
+        observe=HALF,
+        obs_std=1.0,
+        model_error_std=0.3,
+        inflation=1 + values["inflation"][:, None],
+    )
+
+
 def ensemble(kind, **more):
     """A filter with learned forcing, noise and (by `more`) one number of the filter's own."""
 
@@ -120,6 +131,7 @@ MAKERS = {
     ),
     "var3d": (var3d, 2),
     "fixed_gain": (fixed_gain, 3),
+    "ekf": (ekf, 2),
 }
 
 

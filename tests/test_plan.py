@@ -220,7 +220,7 @@ def learning_work(batch, **changed):
 
 def test_work_of_learning_is_that_of_the_network_for_every_member_trajectory_and_repeat():
     states = 10 * 8 * 25 * 200
-    ensemble = 40 * 3 * 1200 * states * 4 * 9387
+    ensemble = 40 * 3 * 1200 * states * 4 * (4 * 9387)
     assert learning_work(0) == pytest.approx(ensemble, rel=0.05)
     assert learning_work(1) < 0.06 * learning_work(0)  # one state in place of 25
     resolvent = EXPERIMENT["map"] | {"reading": "resolvent"}

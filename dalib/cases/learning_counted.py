@@ -18,7 +18,7 @@ from dalib.filters import at
 from dalib.learn.checks import expanded
 from dalib.learn.guards import clamped
 from dalib.learn.segment import LOSSES
-from dalib.points import COORDINATES, Group
+from dalib.points import COORDINATES, Group, base_point, one_repeat
 
 
 class Cost(NamedTuple):
@@ -68,17 +68,6 @@ def memory_of_segments(case: Mapping, section: Mapping, segments: Sequence[int])
         {"memory_by_segment": (("method", "segment"), memory, KEPT)},
         {"method": names, "segment": lengths},
     )
-
-
-def base_point(section: Mapping, filter: str) -> Mapping[str, float]:
-    """The base point of a filter."""
-    return section["base"] | section["base_of"].get(filter, {})
-
-
-def one_repeat(section: Mapping, filter: str, **training) -> Mapping:
-    """An experiment with a single repeat, and with other settings of the training of a filter."""
-    own = section["training_of"].get(filter, {}) | training | {"repeats": 1}
-    return section | {"training_of": section["training_of"] | {filter: own}}
 
 
 def update_costs(

@@ -14,10 +14,9 @@ from tqdm import tqdm
 
 from dalib import build
 from dalib.cases.learning import Experiment
-from dalib.cases.learning_counted import base_point, one_repeat
 from dalib.filters import at
 from dalib.learn.guards import clamped
-from dalib.points import Group
+from dalib.points import Group, base_point, one_repeat
 
 
 class Timed(NamedTuple):

@@ -90,9 +90,15 @@ def solution(S: Tensor, D: Tensor, d: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def jacobian(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """(..., state) -> (..., out, state), the derivative of `function` at x by torch.func."""
-    rows = torch.func.vmap(torch.func.jacfwd(function))(x.reshape(-1, x.shape[-1]))
-    return rows.reshape(*x.shape[:-1], *rows.shape[-2:])
+    """(..., state) -> (..., out, state), the derivative of `function` at x by torch.func.
+
+    The function sees all leading axes, and treats them independently.
+    """
+    n = x.shape[-1]
+    directions = torch.eye(n, dtype=x.dtype, device=x.device)
+    directions = directions.reshape(n, *[1] * (x.ndim - 1), n).expand(n, *x.shape)
+    columns = torch.func.vmap(lambda v: torch.func.jvp(function, (x,), (v,))[1])(directions)
+    return columns.movedim(0, -1)
 
 
 def matrix_function(A: Tensor, f: Callable, slope: Callable) -> Tensor:

@@ -158,8 +158,9 @@ def _learning(stage: str, sections: Mapping[str, Any]) -> Size:
         experiments = [learning_costs.as_tuned(section) for section in experiments]
     for section in experiments:
         split = splits.get(stage, "test")
-        amount += learning_costs.work(case, section, batch, split)
         volume += learning_costs.runs(section, batch) * _samples(case["truth"][split])
+        amount += learning_costs.work(case, section, batch, split)
+    amount = volume if stage == "evaluate" else amount
     maps = [section["map"] for section in sections["learning"]]
     kind = json.dumps([stage, *[[m["kind"], m.get("correction")] for m in maps]])
     return Size(amount, volume, (kind, f"{stage} of filters that learn"))

@@ -92,7 +92,10 @@ def scales(root: Path) -> list[str]:
 
 
 def merged(layers: Iterable[Layer]) -> dict[str, Any]:
-    """All layers, later ones on top; the result shares nothing with them."""
+    """All layers, later ones on top; the result shares nothing with them.
+
+    A section with another `kind` replaces the one below: settings belong to their kind.
+    """
     tree: dict[str, Any] = {}
     for layer in layers:
         tree = _merge(tree, layer.tree)
@@ -101,12 +104,16 @@ def merged(layers: Iterable[Layer]) -> dict[str, Any]:
 
 def _merge(below: Any, above: Any) -> Any:
     if isinstance(above, Mapping):
-        below = below if isinstance(below, Mapping) else {}
+        below = below if isinstance(below, Mapping) and _one_kind(below, above) else {}
         keys = [*below, *(key for key in above if key not in below)]
         return {
             key: _merge(below.get(key), above[key] if key in above else below[key]) for key in keys
         }
     return [_merge(None, value) for value in above] if isinstance(above, list) else above
+
+
+def _one_kind(below: Mapping[str, Any], above: Mapping[str, Any]) -> bool:
+    return "kind" not in above or "kind" not in below or above["kind"] == below["kind"]
 
 
 def _with_seeds(config: dict[str, Any]) -> dict[str, Any]:
