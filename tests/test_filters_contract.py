@@ -17,7 +17,10 @@ from dalib.systems.lorenz import Lorenz96
 
 SIZE, SEEDS, TIMES = 8, 3, 6
 SITES = torch.arange(SIZE)
-LEARNED = {"deep_kalman", "deep_kalman_smoother"}  # their contract stands in test_deep_kalman
+LEARNED = {  # their contracts stand in tests of their own
+    *("deep_kalman", "deep_kalman_smoother"),
+    *("latent", "direct_decode"),
+}
 KINDS = sorted(set(FILTERS) - LEARNED)
 SETTINGS = {
     "ekf": {"model_error_std": 0.1, "inflation": 1.1},
