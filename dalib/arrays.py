@@ -34,7 +34,7 @@ def truth_dataset(
 ) -> xr.Dataset:
     """True states x (seed, time, state), sampled every `interval` from time `start` on."""
     coords = _seeds(seeds) | _times(x.shape[1], interval, start) | _states(names)
-    x = _variable(("seed", "time", "state"), x, units, "true state")
+    x = labelled(("seed", "time", "state"), x, units, "true state")
     return xr.Dataset({"x": x}, coords)
 
 
@@ -54,14 +54,12 @@ def observations_dataset(
     """
     names = [f"y{i}" for i in range(y.shape[-1])] if names is None else list(names)
     errors = ("error",) * (obs_std.ndim - 1)
-    y = _variable((*errors, "seed", "time", "obs"), y, units, "observation")
+    y = labelled((*errors, "seed", "time", "obs"), y, units, "observation")
     coords = _seeds(seeds) | _times(y.sizes["time"], interval, interval)
     if errors:
         attrs = {"units": units, "long_name": "standard deviation of the errors"}
         coords["error"] = xr.Variable("error", obs_std[:, 0].numpy(), attrs)
-    obs_std = _variable(
-        (*errors, "obs"), obs_std, units, "standard deviation of observation errors"
-    )
+    obs_std = labelled((*errors, "obs"), obs_std, units, "standard deviation of observation errors")
     coords["obs"] = xr.Variable("obs", names, {"units": "1", "long_name": "observed quantity"})
     return xr.Dataset({"y": y, "obs_std": obs_std}, coords)
 
@@ -76,8 +74,8 @@ def prior_dataset(
 ) -> xr.Dataset:
     """What a filter knows at time 0: mean (seed, state) and cov (state, state)."""
     squared = "1" if units == "1" else f"({units})2"
-    mean = _variable(("seed", "state"), mean, units, "prior mean")
-    cov = _variable(("state", "state_"), cov, squared, "prior covariance")
+    mean = labelled(("seed", "state"), mean, units, "prior mean")
+    cov = labelled(("state", "state_"), cov, squared, "prior covariance")
     return xr.Dataset({"mean": mean, "cov": cov}, _seeds(seeds) | _states(names))
 
 
@@ -97,17 +95,15 @@ def analyses_dataset(
     time = time.copy()
     time.attrs = time.attrs if time.dtype.kind == "M" else {**TIME, **time.attrs}
     dims = ("repeat", "seed", "time", "state")[-analyses.mean.ndim :]
-    lost = _variable(
+    lost = labelled(
         dims[:-2], analyses.diverged_at, "1", "index of the time from which it diverged, -1: never"
     )
     variables = {
         "diverged_at": lost,
-        "mean": _variable(dims, analyses.mean, units, "analysis mean"),
-        "std": _variable(dims, analyses.std, units, "analysis standard deviation"),
-        "forecast_mean": _variable(dims, analyses.forecast_mean, units, "forecast mean"),
-        "forecast_std": _variable(
-            dims, analyses.forecast_std, units, "forecast standard deviation"
-        ),
+        "mean": labelled(dims, analyses.mean, units, "analysis mean"),
+        "std": labelled(dims, analyses.std, units, "analysis standard deviation"),
+        "forecast_mean": labelled(dims, analyses.forecast_mean, units, "forecast mean"),
+        "forecast_std": labelled(dims, analyses.forecast_std, units, "forecast standard deviation"),
     }
     seeds = {} if seed is None else {"seed": seed}
     return xr.Dataset(variables, {"time": time, **seeds} | _states(names))
@@ -129,7 +125,7 @@ def forecasts_dataset(
     """
     dims = {4: (), 5: ("repeat",), 6: ("repeat", "member")}[forecast.ndim]
     variables = {
-        "forecast": _variable(
+        "forecast": labelled(
             (*dims, "seed", "start", "lead", "state"), forecast, units, "forecast state"
         )
     }
@@ -141,7 +137,7 @@ def forecasts_dataset(
     }
     for name, run in free_runs.items():
         dims = ("repeat", "chain", "time", "state")[-run.ndim :]
-        variables[name] = _variable(dims, run, units, f"state of a {name.replace('_', ' ')}")
+        variables[name] = labelled(dims, run, units, f"state of a {name.replace('_', ' ')}")
         coords |= _times(run.shape[-2], interval, 0.0)
     return xr.Dataset(variables, coords | _states(names))
 
@@ -156,7 +152,7 @@ def weights_dataset(weights: Mapping[str, Tensor], axes: Mapping[str, Sequence])
 
     def variable(name: str, values: Tensor) -> xr.Variable:
         own = tuple(f"{name}_{axis}" for axis in range(values.ndim - 1))
-        return _variable(
+        return labelled(
             (*lengths, *own), values.unflatten(0, tuple(lengths.values())), "1", f"weights {name}"
         )
 
@@ -181,7 +177,7 @@ def history_dataset(history, axes: Mapping[str, Sequence]) -> xr.Dataset:
 
     def variable(values: Tensor, own: tuple[str, ...], long_name: str) -> xr.Variable:
         shape = tuple(lengths.values())
-        return _variable((*lengths, *own), values.unflatten(0, shape), "1", long_name)
+        return labelled((*lengths, *own), values.unflatten(0, shape), "1", long_name)
 
     reports = {
         name: variable(values, ("check", "obs")[: values.ndim - 1], name.replace("_", " "))
@@ -202,13 +198,13 @@ def samples_dataset(drawn, runs: xr.Dataset, names: Sequence[str]) -> xr.Dataset
     dims = _run_dims(runs)
     shape = tuple(runs.sizes[dim] for dim in dims)
     coords = {name: runs[name].variable for name in ("noise_std", "repeat") if name in runs.coords}
-    level = _variable(("level",), drawn.levels, "1", "noise level")
+    level = labelled(("level",), drawn.levels, "1", "noise level")
     return xr.Dataset(
         {
-            "samples": _variable(
+            "samples": labelled(
                 (*dims, "sample", "state"), drawn.states.unflatten(0, shape), "1", "sampled state"
             ),
-            "snapshots": _variable(
+            "snapshots": labelled(
                 (*dims, "level", "sample", "state"),
                 drawn.snapshots.unflatten(0, shape),
                 "1",
@@ -234,10 +230,7 @@ def codec_dataset(codebook, names: Sequence[str], **notes: int) -> xr.Dataset:
         meaning = {"clipped": "outside the box", "unseen": "in cells without token"}[kind]
         variables[name] = ((), torch.tensor(count), f"{split} states {meaning}")
     return xr.Dataset(
-        {
-            name: _variable(dims, value, "1", text)
-            for name, (dims, value, text) in variables.items()
-        },
+        {name: labelled(dims, value, "1", text) for name, (dims, value, text) in variables.items()},
         _states(names),
     )
 
@@ -257,7 +250,7 @@ def tokens_dataset(
     tokens: Tensor, *, seed: xr.DataArray, time: xr.DataArray, vocabulary: int
 ) -> xr.Dataset:
     """token (seed, time), in the smallest integers that hold the vocabulary."""
-    token = _variable(("seed", "time"), tokens, "1", "token of the true state")
+    token = labelled(("seed", "time"), tokens, "1", "token of the true state")
     token.values = token.values.astype(smallest_integer(vocabulary))
     return xr.Dataset({"token": token}, {"seed": seed.variable, "time": time.variable})
 
@@ -287,13 +280,13 @@ def token_forecasts_dataset(
         "free_run": (("temperature", *runs, "chain", "time"), free_run, "token of a free run"),
     }
     made = {
-        name: _variable(dims, value, "1", text) for name, (dims, value, text) in variables.items()
+        name: labelled(dims, value, "1", text) for name, (dims, value, text) in variables.items()
     }
     for variable in made.values():
         variable.values = variable.values.astype(kind)
     if log_loss is not None:
         dims = (*runs, "window", "position")
-        made["log_loss"] = _variable(dims, log_loss, "1", "-log p of the next token, in nats")
+        made["log_loss"] = labelled(dims, log_loss, "1", "-log p of the next token, in nats")
     leads = interval * torch.arange(1, forecast.shape[-1] + 1, dtype=torch.float64)
     coords = {
         "temperature": xr.Variable(
@@ -336,7 +329,8 @@ def windows(x: Tensor, length: int, every: int = 1) -> Tensor:
     return x.unfold(-2, length, every).movedim(-1, -2).reshape(-1, length, x.shape[-1])
 
 
-def _variable(dims: tuple[str, ...], values: Tensor, units: str, long_name: str) -> xr.Variable:
+def labelled(dims: tuple[str, ...], values: Tensor, units: str, long_name: str) -> xr.Variable:
+    """A tensor with names for its axes."""
     if values.ndim != len(dims):
         raise ValueError(f"{long_name}: axes ({', '.join(dims)}), got shape {tuple(values.shape)}")
     attrs = {"units": units, "long_name": long_name}

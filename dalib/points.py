@@ -59,6 +59,11 @@ def base_point(section: Mapping[str, Any], filter: str) -> Mapping[str, float]:
     return section["base"] | section["base_of"].get(filter, {})
 
 
+def training_of(section: Mapping[str, Any], filter: str) -> dict[str, Any]:
+    """The settings of the training of a filter."""
+    return section["training"] | section.get("training_of", {}).get(filter, {})
+
+
 def one_repeat(section: Mapping[str, Any], filter: str, **training) -> dict[str, Any]:
     """An experiment with a single repeat, and with other settings of the training of a filter."""
     own = section["training_of"].get(filter, {}) | training | {"repeats": 1}

@@ -359,11 +359,11 @@ def assimilated_by(wildcards):
 def assimilated_from(wildcards):
     """What a filter is given: observations, the prior, and what was learned."""
     case = f"results/{wildcards.scale}/{wildcards.paper}/{wildcards.case}"
-    given = {"observations": f"{case}/observations_test.nc", "prior": f"{case}/prior.nc"}
+    given = {"observations": f"{case}/observations_test.nc"}
     if learning_of(wildcards.paper, wildcards.filter):
         return given | {"model": f"{case}/models/{wildcards.filter}/batch{wildcards.batch}.nc"}
     weights = model_of("filters", "filter")(wildcards)
-    return given | ({"model": weights} if weights else {})
+    return given | {"prior": f"{case}/prior.nc"} | ({"model": weights} if weights else {})
 
 
 def trained_by(wildcards):

@@ -15,11 +15,11 @@ from torch import Tensor
 from dalib import arrays, build
 from dalib.cases.checkpoint import FORGOTTEN, Checkpoint
 from dalib.filters.base import Gaussian
-from dalib.learn import Learning, learn
+from dalib.learn import Learnable, Learning, learn
 from dalib.learn.fields import FIELDS
 from dalib.learn.follow import follow
-from dalib.observe import Identity, MovingSubset, Subset, evenly, randomly
-from dalib.points import COORDINATES, Group, groups_of, runs_of
+from dalib.observe import Identity, MovingSubset, evenly, randomly
+from dalib.points import COORDINATES, Group, base_point, groups_of, runs_of, training_of
 from dalib.streams import Streams, normal, stream
 
 LONG_NAMES = {
@@ -78,8 +78,7 @@ def chosen_rates(
     """Rates (run,) of each group of parameters, from what the tuning of the experiment chose."""
     (found,) = tuned.values()
     shared = section["tune"]["per"] == "experiment"
-    base = section["base"] | section["base_of"].get(group.filter, {})
-    training = section["training"] | section["training_of"].get(group.filter, {})
+    base, training = base_point(section, group.filter), training_of(section, group.filter)
     rows = []
     for point in [base] * len(group.points) if shared else group.points:
         which = _of(found, group.filter, point).values.nonzero()[0]
@@ -111,10 +110,9 @@ def filtered(
     of the base point, with one learned number replaced by each of `grids`.
     """
     observations, weights = inputs["observations"], inputs["model"]
-    section, names = sections["model"], set(weights["filter"].values.tolist())
-    parts = []
+    section, parts = sections["model"], []
     for group in groups_of(section):
-        if group.filter in names and _has(weights, group):
+        if _of(weights, group.filter, group.points[0]).any():
             one = Experiment(sections, group, experiment, device)
             parts.append(one.followed(observations, _values(weights, group)))
     found = concatenated(parts)
@@ -139,7 +137,7 @@ class Experiment:
         rates: Mapping[str, Tensor] | None = None,
     ) -> None:
         self.case, self.section, self.group = sections["case"], sections["model"], group
-        self.training = self.section["training"] | self.section["training_of"].get(group.filter, {})
+        self.training = training_of(self.section, group.filter)
         self.experiment, self.device, self.rates = experiment, device, rates
         self.repeats = self.training["repeats"]
         self.labels = [(p, r) for p in range(len(group.points)) for r in range(self.repeats)]
@@ -189,8 +187,6 @@ class Experiment:
 
     def learnables(self, observed: int) -> dict:
         """First values of the map's parameters and of those of the filter, by name."""
-        from dalib.learn import Learnable
-
         found = {
             f"map.{name}": Learnable(value.to(self.dtype), transform, "map")
             for name, (value, transform) in self.first.items()
@@ -319,8 +315,7 @@ class Experiment:
         names = build.system(self.case).names
 
         def variable(dims: tuple[str, ...], value: Tensor, text: str) -> xr.Variable:
-            value = value.unflatten(0, shape).cpu()
-            return xr.Variable(dims, value.numpy(), {"units": "1", "long_name": text})
+            return arrays.labelled(dims, value.unflatten(0, shape), "1", text)
 
         return self.labelled(
             {
@@ -360,10 +355,10 @@ class Experiment:
         seen = torch.zeros(times, self.size, dtype=torch.int8)
         for k in range(times):
             now = operator.at(k) if isinstance(operator, MovingSubset) else operator
-            seen[k, list(now.index) if isinstance(now, Subset) else slice(None)] = 1
-        seen = seen.expand(len(self.group.points), -1, -1).numpy()
-        attrs = {"units": "1", "long_name": "1 where the component is observed"}
-        return xr.Variable(("run", "time", "state"), seen, attrs)
+            seen[k, now.selected(self.size)] = 1
+        seen = seen.expand(len(self.group.points), -1, -1)
+        text = "1 where the component is observed"
+        return arrays.labelled(("run", "time", "state"), seen, "1", text)
 
     def labelled(self, variables: Mapping[str, xr.Variable]) -> xr.Dataset:
         """Variables (run, ...) with what says which run is which."""
@@ -411,8 +406,7 @@ def _own_dims(name: str, values: Tensor, first: str | None = None) -> xr.Variabl
     own = [f"{name}_{axis}" for axis in range(values.ndim - 2)]
     if first is not None:
         own[0] = first
-    attrs = {"units": "1", "long_name": name}
-    return xr.Variable(("run", "repeat", *own), values.detach().cpu().numpy(), attrs)
+    return arrays.labelled(("run", "repeat", *own), values, "1", name)
 
 
 def _padded(name: str, values: Tensor, one: Experiment) -> xr.Variable:
@@ -421,7 +415,7 @@ def _padded(name: str, values: Tensor, one: Experiment) -> xr.Variable:
         missing = one.size - values.shape[-1]
         values = torch.nn.functional.pad(values, (0, missing))
     if name == "gain":
-        index = list(one.operator(1).index)
+        index = one.operator(1).selected(one.size)
         whole = values.new_full((*values.shape[:-1], one.size), float("nan"))
         whole[..., index] = values
         values = whole
@@ -433,10 +427,6 @@ def concatenated(parts: Sequence[xr.Dataset]) -> xr.Dataset:
     return xr.concat(
         parts, "run", data_vars="all", coords="different", compat="equals", join="outer"
     )
-
-
-def _has(weights: xr.Dataset, group: Group) -> bool:
-    return bool(_of(weights, group.filter, group.points[0]).any())
 
 
 def _of(weights: xr.Dataset, name: str, point: Mapping[str, float]):
@@ -494,8 +484,7 @@ def _grids(
     """x_by_<grid> (one axis for each number that is varied, repeat, trajectory, time, state)."""
     section, found = sections["model"], {}
     for name, grid in section.get("grids", {}).items():
-        base = runs_of(section)[0].point | section["base_of"].get(grid["filter"], {})
-        point = base | grid.get("base", {})
+        point = base_point(section, grid["filter"]) | grid.get("base", {})
         if not _of(weights, grid["filter"], point).any():
             continue
         axes = {n: torch.tensor(v, dtype=torch.float64) for n, v in grid["vary"].items()}

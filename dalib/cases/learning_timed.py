@@ -16,7 +16,7 @@ from dalib import build
 from dalib.cases.learning import Experiment
 from dalib.filters import at
 from dalib.learn.guards import clamped
-from dalib.points import Group, base_point, one_repeat
+from dalib.points import Group, base_point, one_repeat, training_of
 
 
 class Timed(NamedTuple):
@@ -94,8 +94,10 @@ def _timed(
     case: Mapping, section: Mapping, filter: str, data: xr.Dataset, settings: Mapping
 ) -> Timed:
     repetitions, point = settings["repetitions"], base_point(section, filter)
-    training = section["training"] | section["training_of"].get(filter, {})
-    length, times = training["segment"], int(point.get("samples", data.sizes["time"]))
+    length, times = (
+        training_of(section, filter)["segment"],
+        int(point.get("samples", data.sizes["time"])),
+    )
     updates = min(settings["updates"], -(-times // length))
     sections = {"case": case, "model": one_repeat(section, filter, epochs=1 + repetitions)}
     one = Experiment(sections, Group(filter, (point,)), "timing/once", "cpu")

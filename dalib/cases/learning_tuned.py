@@ -13,6 +13,7 @@ import torch
 import xarray as xr
 from torch import Tensor
 
+from dalib import arrays
 from dalib.cases.checkpoint import FORGOTTEN, Checkpoint
 from dalib.cases.learning import Experiment, concatenated, in_turn
 from dalib.points import Group, groups_of
@@ -48,8 +49,8 @@ def tuned(
     done = in_turn([one.learn for one in tunings], training, checkpoint)
     parts = [one.dataset(result) for one, result in zip(tunings, done, strict=True)]
     return concatenated(parts).assign(
-        candidate_rate=_described(
-            ("candidate", "group"), candidates_of(section["tune"]), "learning rate"
+        candidate_rate=arrays.labelled(
+            ("candidate", "group"), candidates_of(section["tune"]), "1", "learning rate"
         )
     )
 
@@ -137,8 +138,8 @@ class Tuning:
         axes = ("run", "repeat")
         return self.alone.labelled(
             {
-                "rate": _described((*axes, "group"), rate, "learning rate"),
-                "held_out": _described((*axes, "candidate"), held_out, "held-out loss"),
+                "rate": arrays.labelled((*axes, "group"), rate, "1", "learning rate"),
+                "held_out": arrays.labelled((*axes, "candidate"), held_out, "1", "held-out loss"),
             }
         ).assign_coords(group=self.groups)
 
@@ -155,7 +156,3 @@ class Tuning:
                 f"{lost.numel()} choices fail so); the smallest candidates are {least}: give "
                 "smaller ones in tune.candidates"
             )
-
-
-def _described(dims: tuple[str, ...], values: Tensor, text: str) -> xr.Variable:
-    return xr.Variable(dims, values.numpy(), {"units": "1", "long_name": text})

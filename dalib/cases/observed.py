@@ -7,7 +7,7 @@ import xarray as xr
 
 from dalib import arrays, build
 from dalib.observe import noisy
-from dalib.streams import streams
+from dalib.streams import normal_like, streams
 
 
 def observations(case: Mapping, truth: xr.Dataset, split: str, experiment: str) -> xr.Dataset:
@@ -21,8 +21,7 @@ def observations(case: Mapping, truth: xr.Dataset, split: str, experiment: str) 
     generator = streams(experiment, seeds, f"observations {split}")
     std = torch.as_tensor(settings["error_std"], dtype=torch.float64)
     exact = operator(arrays.to_tensor(x))
-    unit = noisy(lambda y: torch.zeros_like(y), exact, 1.0, generator)
-    y = exact + std[..., None, None, None] * unit if std.ndim else exact + std * unit
+    y = exact + std[..., None, None, None] * normal_like(exact, generator)
     if split == "test" and settings["until"] is not None:
         y[..., x.time.values > settings["until"] + 1e-9, :] = torch.nan
     obs_std = std[..., None].expand(*std.shape, y.shape[-1])

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from dalib.points import Group, groups_of
+from dalib.points import Group, groups_of, training_of
 
 OVERHEAD = 3e7  # multiplications of large products in the time that a step takes at least
 BACKWARD = 2.0  # a gradient costs twice what it is the gradient of
@@ -41,7 +41,7 @@ def as_tuned(section: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _of_group(case: Mapping, section: Mapping, group: Group, split: str) -> float:
-    training = section["training"] | section.get("training_of", {}).get(group.filter, {})
+    training = training_of(section, group.filter)
     times = group.shared.get("samples", case["truth"][split]["samples"])
     name, passes = "test_trajectories", 1.0
     if split == "train":
