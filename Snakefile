@@ -23,6 +23,7 @@ include: "rules/stages/judge.smk"
 include: "rules/papers/dkf.smk"
 include: "rules/papers/gpt.smk"
 include: "rules/papers/adda.smk"
+include: "rules/papers/lensf.smk"
 
 
 rule all:

@@ -40,11 +40,14 @@ def environment(name: str) -> Path:
 
 
 class Peer:
-    """`peer_<name>.py`, which answers each line of JSON (keyword arguments) with a `Turn`."""
+    """`peer_<script>.py`, which answers each line of JSON (keyword arguments) with a `Turn`.
 
-    def __init__(self, name: str):
+    It runs in the environment `name`, and is called like that where no script is given.
+    """
+
+    def __init__(self, name: str, script: str | None = None):
         self.process = subprocess.Popen(
-            [environment(name), "-W", "ignore", HERE / f"peer_{name}.py"],
+            [environment(name), "-W", "ignore", HERE / f"peer_{script or name}.py"],
             env=os.environ | ONE_THREAD,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -16,6 +16,8 @@ TIME = {"units": "1", "long_name": "model time"}
 REPEAT = {"units": "1", "long_name": "repeat of the training"}
 NOISE_STD = {"units": "1", "long_name": "noise of the training data"}
 STATE = {"units": "1", "long_name": "component of the state"}
+GRID = ("grid_x", "grid_y")  # points of a field; x is the state
+MANY = 1000  # components from which on they are numbered, not named
 
 
 def to_tensor(array: xr.DataArray, dtype: torch.dtype | None = torch.float64) -> Tensor:
@@ -36,6 +38,41 @@ def truth_dataset(
     coords = _seeds(seeds) | _times(x.shape[1], interval, start) | _states(names)
     x = labelled(("seed", "time", "state"), x, units, "true state")
     return xr.Dataset({"x": x}, coords)
+
+
+def names_of(system) -> Sequence[str] | range:
+    """Names of the components of a system's state; numbers where there are many."""
+    return range(system.size) if system.size > MANY else system.names
+
+
+def layout(system) -> dict[str, xr.Variable]:
+    """Coordinates of a state on a grid: `variable`, `unit` of each, `grid_x` and `grid_y`.
+
+    A system has them where it has `shape` (variable, x, y), `variables` {name: unit} and
+    `coordinates`, those of the points along either side.
+    """
+    if not hasattr(system, "shape"):
+        return {}
+    attrs = {"units": "m", "long_name": "distance from the middle of the basin"}
+    along = system.coordinates.numpy()
+    return {
+        "variable": xr.Variable("variable", list(system.variables)),
+        "unit": xr.Variable("variable", list(system.variables.values())),
+        "grid_x": xr.Variable("grid_x", along, attrs),
+        "grid_y": xr.Variable("grid_y", along, attrs),
+    }
+
+
+def shape_of(dataset: xr.Dataset, size: int) -> tuple[int, int, int]:
+    """(variable, x, y) of flat states of `size` components; without a layout one long column."""
+    if "variable" not in dataset.dims:
+        return 1, size, 1
+    return tuple(dataset.sizes[name] for name in ("variable", *GRID))
+
+
+def layout_of(dataset: xr.Dataset) -> dict[str, xr.Variable]:
+    """The layout that stands beside states, to hand it on."""
+    return {n: dataset[n].variable for n in ("variable", "unit", *GRID) if n in dataset.coords}
 
 
 def observations_dataset(
@@ -77,6 +114,16 @@ def prior_dataset(
     mean = labelled(("seed", "state"), mean, units, "prior mean")
     cov = labelled(("state", "state_"), cov, squared, "prior covariance")
     return xr.Dataset({"mean": mean, "cov": cov}, _seeds(seeds) | _states(names))
+
+
+def ensembles_dataset(
+    members: Tensor, *, starts: Sequence[str], seeds: Sequence[int], names: Sequence, units="1"
+) -> xr.Dataset:
+    """Ensembles at time 0: members (start, seed, member, state), for each way to start."""
+    values = labelled(("start", "seed", "member", "state"), members, units, "prior member")
+    return xr.Dataset(
+        {"members": values}, {"start": ("start", list(starts))} | _seeds(seeds) | _states(names)
+    )
 
 
 def analyses_dataset(

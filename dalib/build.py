@@ -132,6 +132,35 @@ def network(section: Mapping, weights) -> Any:
     return shell
 
 
+def codec(section: Mapping, weights, shape: tuple[int, int, int]) -> Any:
+    """The codec of a model, of its first repeat.
+
+    Args:
+        section: of the model, `network` or `codec` with `kind` and settings.
+        weights: dataset as `arrays.weights_dataset` makes it; its `latent_noise` and `mismatch`
+            are the codec's `errors`.
+        shape: (variable, x, y) of a state.
+    """
+    from dalib import arrays
+    from dalib.nets.scaling import Scaling
+
+    values = {name: value[:1] for name, value in arrays.weights(weights).items()}
+    errors = {
+        name: float(weights[name]) for name in ("latent_noise", "mismatch") if name in weights
+    }
+    if "codec" in section:
+        linear = resolve("codec", section["codec"]["kind"]).restored
+        return linear(**{name: value[0] for name, value in values.items()}, errors=errors)
+    supplies = {
+        "scaling": lambda: Scaling(values["scaling.mean"], values["scaling.std"]),
+        "shape": lambda: shape,
+    }
+    shell = make("network", section["network"], supplies)
+    shell.load_state_dict(values)
+    shell.errors = errors
+    return shell
+
+
 def measure(section: Mapping) -> Any:
     """A measure by which a claim is judged."""
     return make("measure", section)

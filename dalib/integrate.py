@@ -149,7 +149,12 @@ class Iterate:
         return float(self.steps)
 
     def flow(self, system) -> Callable[[Tensor], Tensor]:
-        """The map (..., state) -> (..., state) over one interval."""
+        """The map (..., state) -> (..., state) over one interval.
+
+        A system that takes many steps cheaper than one after the other has `advance(x, steps)`.
+        """
+        if hasattr(system, "advance"):
+            return lambda x: system.advance(x, self.steps)
 
         def flow(x: Tensor) -> Tensor:
             for _ in range(self.steps):

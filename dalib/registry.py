@@ -17,6 +17,10 @@ SYSTEMS = {
     "shallow_water": "dalib.systems.shallow_water:ShallowWater",
 }
 
+STARTS = {
+    "bump": "dalib.systems.shallow_water:Bump",
+}
+
 INTEGRATORS = {
     "rk4": "dalib.integrate:RK4",
     "euler_maruyama": "dalib.integrate:EulerMaruyama",
@@ -48,6 +52,9 @@ FILTERS = {
     "ens3dvar": "dalib.filters.hybrid:Ens3DVar",
     "localised_enkf": "dalib.filters.covariance:LocalisedEnKF",
     "particle": "dalib.filters.particle:BootstrapParticle",
+    "free_run": "dalib.filters.free:FreeRun",
+    "local_letkf": "dalib.filters.local:LocalLETKF",
+    "local_enkf": "dalib.filters.local:LocalEnKF",
     "ensf": "dalib.filters.ensf:EnSF",
     "deep_kalman": "dalib.filters.deep_kalman:DeepKalmanFilter",
     "deep_kalman_smoother": "dalib.filters.deep_kalman:DeepKalmanSmoother",
@@ -124,11 +131,13 @@ TRAININGS = {
     "observations": "dalib.cases.training:on_series",
     "truth": "dalib.cases.training:on_series",
     "tokens": "dalib.cases.tokens:trained",
+    "fields": "dalib.cases.fields:trained",
 }
 
 ASSIMILATIONS = {
     "given": "dalib.cases.assimilation:analyses",
     "learned": "dalib.cases.learning:filtered",
+    "fields": "dalib.cases.fields:analyses",
 }
 
 FORECASTS = {
@@ -141,6 +150,7 @@ SCORES = {
     "forecasts": "dalib.cases.scored:forecasts",
     "samples": "dalib.cases.scored:samples",
     "learning": "dalib.cases.learning_scored:learning",
+    "fields": "dalib.cases.fields_scored:fields",
     "codecs": "dalib.cases.tokens_scored:codecs",
     "forecasts of tokens": "dalib.cases.tokens_scored:forecasts",
 }
@@ -160,6 +170,7 @@ TASKS = {
 
 REGISTRIES = {
     "system": SYSTEMS,
+    "start": STARTS,
     "integrator": INTEGRATORS,
     "operator": OPERATORS,
     "filter": FILTERS,

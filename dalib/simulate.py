@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from dalib.integrate import trajectory
-from dalib.streams import Streams, normal, uniform
+from dalib.streams import Streams, normal, normal_like, uniform
 
 ESCAPED = 1e8  # in state units; no system here comes near it
+LARGE = 10_000  # components
 
 
 @dataclass(frozen=True)
@@ -36,27 +38,90 @@ class Start:
                 "exactly one of the two"
             )
 
-    def draw(self, seeds: int, generator: Streams) -> Tensor:
-        """(seed, state), one initial state from each stream."""
-        x = self._drawn(seeds, generator)
+    def draw(
+        self, shape: int | tuple[int, ...], generator: Streams, dtype: torch.dtype = torch.float64
+    ) -> Tensor:
+        """(*shape, state), initial states; the first axis of the shape is the seed."""
+        shape = (shape,) if isinstance(shape, int) else shape
+        x = self._drawn(shape, generator, dtype)
         return x.abs() if self.positive else x
 
-    def _drawn(self, seeds: int, generator: Streams) -> Tensor:
-        mean = torch.as_tensor(self.mean, dtype=torch.float64)
-        shape = (seeds, *mean.shape)
+    def _drawn(self, shape: tuple[int, ...], generator: Streams, dtype: torch.dtype) -> Tensor:
+        mean = torch.as_tensor(self.mean, dtype=dtype)
+        shape = (*shape, *mean.shape)
         if self.std is not None:
-            return mean + torch.as_tensor(self.std) * normal(shape, generator)
-        return mean + torch.as_tensor(self.half_width) * (2 * uniform(shape, generator) - 1)
+            return mean + torch.as_tensor(self.std, dtype=dtype) * normal(shape, generator, dtype)
+        width = torch.as_tensor(self.half_width, dtype=dtype)
+        return mean + width * (2 * uniform(shape, generator, dtype) - 1)
+
+
+@dataclass(frozen=True)
+class Formed:
+    """Starts that a system forms of random numbers, e.g. a bump at a random place.
+
+    Args:
+        former: with `states(uniform, normal)`, and how many of each a state takes: `uniforms` and
+            `normals`.
+    """
+
+    former: Any
+
+    def draw(
+        self, shape: int | tuple[int, ...], generator: Streams, dtype: torch.dtype = torch.float64
+    ) -> Tensor:
+        """(*shape, state), initial states; the first axis of the shape is the seed."""
+        shape = (shape,) if isinstance(shape, int) else shape
+        uniforms = uniform((*shape, self.former.uniforms), generator)
+        return self.former.states(uniforms, normal((*shape, self.former.normals), generator, dtype))
+
+
+@dataclass(frozen=True)
+class Shocked:
+    """A step that shakes the state after each of several short ones (Bao et al. 2024, shocks).
+
+        x <- step(x)    x_i <- x_i + s_i |x_i| N(0, 1)    s_i = sum of the sizes that strike i
+
+    Args:
+        step: (..., state) -> (..., state), a short step.
+        count: short steps in one.
+        sizes, probabilities: of the kinds of shocks; each strikes a component independently.
+    """
+
+    step: Callable[[Tensor], Tensor]
+    count: int
+    sizes: Sequence[float]
+    probabilities: Sequence[float]
+    random: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if len(self.sizes) != len(self.probabilities) or not all(
+            0 <= p <= 1 for p in self.probabilities
+        ):
+            raise ValueError(
+                "shocks have as many sizes as probabilities, each from 0 to 1; got "
+                f"{list(self.sizes)} and {list(self.probabilities)}"
+            )
+
+    def __call__(self, x: Tensor, generator: Streams) -> Tensor:
+        """(seed, ..., state) -> (seed, ..., state)."""
+        for _ in range(self.count):
+            x = self.step(x)
+            size = torch.zeros_like(x)
+            for s, p in zip(self.sizes, self.probabilities, strict=True):
+                size += s * (uniform(tuple(x.shape), generator, x.dtype) < p)
+            x = torch.addcmul(x, size * x.abs(), normal_like(x, generator))
+        return x
 
 
 def simulate(
-    step: Callable[[Tensor], Tensor],
-    start: Start,
+    step: Callable[..., Tensor],
+    start: Any,
     samples: int,
     *,
     seeds: Sequence[int],
     spinup: int = 0,
     noise_std: float = 0.0,
+    dtype: torch.dtype = torch.float64,
     generator: Streams,
 ) -> Tensor:
     """(seed, samples + 1, state): trajectories after the spin-up, sampled every interval.
@@ -65,20 +130,25 @@ def simulate(
 
     Args:
         step: the map (..., state) -> (..., state) over one sampling interval.
-        start: distribution of the initial states.
+        start: distribution of the initial states, with `draw(seeds, generator, dtype)`.
         samples: intervals kept after the spin-up.
         seeds: names of the streams, for messages.
         spinup: intervals run before the first sample, with the same noise.
         noise_std: model noise per interval, in state units.
+        dtype: in which all is computed.
         generator: one stream per seed.
 
     Raises:
         ValueError: some trajectory is not finite or escapes; its seeds and the time are named.
     """
-    x0 = start.draw(len(seeds), generator)
+    x0 = start.draw(len(seeds), generator, dtype)
+    if spinup and x0.shape[-1] > LARGE:  # of a large state, no spin-up is kept
+        for _ in range(spinup):
+            x0 = trajectory(step, x0, 1, noise_std, generator)[:, -1]
+        spinup = 0
     states = trajectory(step, x0, spinup + samples, noise_std, generator)
     refuse_escapes(states, seeds)
-    return states[:, spinup:].clone()
+    return states[:, spinup:].clone() if spinup else states
 
 
 def refuse_escapes(states: Tensor, seeds: Sequence[int]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
+from dalib import field_runs
 from dalib.registry import TASKS
 from dalib.workflow import audit, cluster, index, kinds, prune, runs, settings
 from dalib.workflow.specs import Specs
@@ -37,7 +38,7 @@ wildcard_constraints:
     sampler=r"\w+",
     forecaster=r"\w+",
     codec=r"\w+",
-    product="analyses|forecasts|samples|codecs|learning",
+    product="analyses|forecasts|samples|codecs|learning|fields",
     batch=r"\d+",
 
 
@@ -101,6 +102,8 @@ def results_of(paper, case, product):
             name: learned_files(paper, case, name, "analyses")
             for name in methods_of(paper, case, product)
         }
+    if product == "fields":
+        return {name: field_files(paper, case, name) for name in methods_of(paper, case, product)}
     collection = {"analyses": "filters", "forecasts": "forecasters", "samples": "samplers"}[product]
     return {
         method: expand(
@@ -120,9 +123,46 @@ def methods_of(paper, case, product):
     return list(config[paper]["cases"][case].get(product, {}).get("methods", []))
 
 
+def fields_of(paper, case):
+    """What filters run on the fields of a case; None where it has none."""
+    return config[paper]["cases"][case].get("fields")
+
+
+def field_files(paper, case, name):
+    """Analyses of a filter on fields, one file for each batch of its points."""
+    return expand(
+        "results/{scale}/{paper}/{case}/analyses/{name}/batch{batch}.nc",
+        scale=config["scale"],
+        paper=paper,
+        case=case,
+        name=name,
+        batch=batches("points", len(fields_of(paper, case)["methods"][name])),
+    )
+
+
+def codecs_in(paper, case, names=None):
+    """Models of the codecs that filters on fields use, of all filters or of some."""
+    product = fields_of(paper, case)
+    filters = config[paper]["filters"]
+    used = [field_runs.models_of(product, n, filters[n]) for n in names or product["methods"]]
+    return list(dict.fromkeys([*sum(used, []), *([] if names else product.get("codecs", []))]))
+
+
 def products(wildcards):
     """What the stage evaluate reads for one product of one case."""
     case = f"results/{wildcards.scale}/{wildcards.paper}/{wildcards.case}"
+    if wildcards.product == "fields":
+        codecs = codecs_in(wildcards.paper, wildcards.case)
+        files = results_of(wildcards.paper, wildcards.case, "fields")
+        found = {
+            "truth": f"{case}/truth_test.nc",
+            "observations": f"{case}/observations_test.nc",
+            "methods": sum(files.values(), []),
+        }
+        if codecs:
+            found["models"] = [f"{case}/models/{name}/batch0.nc" for name in codecs]
+            found["histories"] = [f"{case}/models/{name}/batch0.history.nc" for name in codecs]
+        return found
     if wildcards.product == "codecs":
         names = methods_of(wildcards.paper, wildcards.case, "codecs")
         codecs = [f"{case}/codecs/{name}.nc" for name in names]
@@ -182,6 +222,17 @@ def codecs_of(wildcards):
 
 def score_spec(wildcards):
     """The spec of the stage evaluate: which codec a method has is part of it."""
+    if wildcards.product == "fields":
+        paper, case = wildcards.paper, wildcards.case
+        section_of = spec(
+            "evaluate.py",
+            case=FIELDS_OF,
+            product="{paper}.cases.{case}.fields",
+            calls=scored_by,
+            **{f"filter_{n}": f"{paper}.filters.{n}" for n in methods_of(paper, case, "fields")},
+            **{f"model_{name}": f"{paper}.models.{name}" for name in codecs_in(paper, case)},
+        )
+        return section_of(wildcards) | {"codecs": {}}
     experiments = {
         f"experiment_{name}": f"{paper}.learning.{name}" for paper, _, name in learnings(wildcards)
     }
@@ -262,6 +313,17 @@ FOLLOWED_WITH = ("grids", "reference")  # of an experiment what begins when all 
 LEARNED_FROM = ("{paper}.cases.{case}", "system", "integrator", "observations", "prior")
 
 
+def observe_spec(wildcards):
+    """The spec of the stage observe; ensembles to start with are drawn as the system says."""
+    case = config[wildcards.paper]["cases"][wildcards.case]
+    more = ("system", "integrator") if "starts" in case["prior"] else ()
+    keys = ("observations", "prior", "dtype", *more)
+    return spec("observe.py", case=("{paper}.cases.{case}", *keys))(wildcards)
+
+
+FIELDS_OF = ("{paper}.cases.{case}", "system", "integrator", "dtype", "observations")
+
+
 def train_spec(wildcards):
     """The spec of the stage train, of a network or of filters that learn."""
     if not learning_of(wildcards.paper, wildcards.model):
@@ -328,7 +390,19 @@ def tuned_rates(wildcards):
 
 
 def assimilate_spec(wildcards):
-    """The spec of the stage assimilate, with given filters or with those that learned."""
+    """The spec of the stage assimilate, with given filters, on fields, or with those that learned."""
+    if fields_of(wildcards.paper, wildcards.case):
+        section_of = spec(
+            "assimilate.py",
+            case=FIELDS_OF,
+            filter="{paper}.filters.{filter}",
+            fields=("{paper}.cases.{case}.fields", "base", "sampled"),
+            points="{paper}.cases.{case}.fields.methods.{filter}",
+            batch="points",
+            device=True,
+            calls=assimilated_by,
+        )
+        return section_of(wildcards)
     if not learning_of(wildcards.paper, wildcards.filter):
         section_of = spec(
             "assimilate.py",
@@ -351,7 +425,9 @@ def assimilate_spec(wildcards):
 
 
 def assimilated_by(wildcards):
-    """The function that runs a filter, by whether it learned."""
+    """The function that runs a filter, on fields or not, by whether it learned."""
+    if fields_of(wildcards.paper, wildcards.case):
+        return TASKS["assimilate"]["fields"]
     learned = learning_of(wildcards.paper, wildcards.filter)
     return TASKS["assimilate"]["learned" if learned else "given"]
 
@@ -362,6 +438,10 @@ def assimilated_from(wildcards):
     given = {"observations": f"{case}/observations_test.nc"}
     if learning_of(wildcards.paper, wildcards.filter):
         return given | {"model": f"{case}/models/{wildcards.filter}/batch{wildcards.batch}.nc"}
+    if fields_of(wildcards.paper, wildcards.case):
+        names = codecs_in(wildcards.paper, wildcards.case, [wildcards.filter])
+        models = {"models": [f"{case}/models/{name}/batch0.nc" for name in names]}
+        return given | {"prior": f"{case}/prior.nc"} | (models if names else {})
     weights = model_of("filters", "filter")(wildcards)
     return given | {"prior": f"{case}/prior.nc"} | ({"model": weights} if weights else {})
 
@@ -410,7 +490,7 @@ def scores(paper):
     return [
         f"results/{config['scale']}/{paper}/{case}/scores/{product}.nc"
         for case in config[paper]["active"]
-        for product in ("analyses", "forecasts", "samples", "codecs", "learning")
+        for product in ("analyses", "forecasts", "samples", "codecs", "learning", "fields")
         if methods_of(paper, case, product)
     ]
 
@@ -510,6 +590,8 @@ def learned_from(split):
         if kind == "tokens":
             codec = codec_of(wildcards.paper, "models", wildcards.model)
             return f"results/{{scale}}/{{paper}}/{{case}}/codecs/{codec}.tokens_{split}.nc"
+        if kind == "fields":
+            return f"results/{{scale}}/{{paper}}/{{case}}/truth_{split}.nc"
         return f"results/{{scale}}/{{paper}}/{{case}}/{kind}_{split}.nc"
 
     return data

@@ -22,12 +22,16 @@ LEARNED = {  # their contracts stand in tests of their own
     *("latent", "direct_decode"),
 }
 KINDS = sorted(set(FILTERS) - LEARNED)
+UNSEEING = ("climatology", "free_run")  # they never look at observations
 SETTINGS = {
     "ekf": {"model_error_std": 0.1, "inflation": 1.1},
     "enkf": {"members": 10, "inflation": 1.05, "model_error_std": 0.1},
     "denkf": {"members": 10, "inflation": 1.05},
     "etkf": {"members": 10, "inflation": 1.05, "rotate": True},
     "letkf": {"members": 5, "inflation": 1.05, "rotate": True},
+    "local_letkf": {"members": 5, "inflation": 1.05, "radius": 1.0, "period": SIZE},
+    "local_enkf": {"members": 6, "inflation": 1.05, "radius": 1.0, "period": SIZE},
+    "free_run": {"members": 6},
     "ens3dvar": {"members": 6, "weight": 0.5},
     "localised_enkf": {"members": 6, "scale": 1.1, "model_error_std": 0.1, "centred": False},
     "var3d": {"background_scale": 0.1},
@@ -48,6 +52,7 @@ def supplied(step, tangent) -> dict:
         ),
         "gain": lambda: 0.4 * torch.eye(SIZE, dtype=torch.float64)[:, ::2],
         "taper": lambda: Ring(1.0)(SITES, SITES, SIZE),
+        "places": lambda: SITES[:, None],
         "matrix": lambda: shift,
         "noise_cov": lambda: 0.1 * torch.eye(SIZE, dtype=torch.float64),
     }
@@ -124,8 +129,8 @@ def test_a_time_without_observations_leaves_mean_and_spread(kind):
     prior, y = inputs()
     filter = dataclasses.replace(make(kind))
     analyses = assimilate(filter, prior, y, generators())
-    if kind == "climatology":
-        return  # it never looks at observations
+    if kind in UNSEEING:
+        return
     assert torch.allclose(analyses.mean[1, 3], analyses.forecast_mean[1, 3], atol=1e-9)
     assert torch.allclose(analyses.std[1, 3], analyses.forecast_std[1, 3], atol=1e-9)
     assert not torch.allclose(analyses.mean[0, 3], analyses.forecast_mean[0, 3], atol=1e-3)
@@ -157,7 +162,7 @@ def test_an_operator_that_moves_is_followed(kind):
     moving = dataclasses.replace(still, observe=MovingSubset(tuple(rows)))
     analyses = assimilate(moving, prior, y, generators())
     assert analyses.mean.isfinite().all()
-    if kind != "climatology":
+    if kind not in UNSEEING:
         fixed = assimilate(still, prior, y, generators())
         assert torch.allclose(analyses.mean[:, 0], fixed.mean[:, 0])
         assert not torch.allclose(analyses.mean[:, 1], fixed.mean[:, 1])

@@ -9,5 +9,8 @@ with Stage(snakemake) as stage:
     sections = stage.config | {"codecs": stage.spec["codecs"]}
     scores = build.task(stage.spec["calls"])(sections, io.read_inputs(snakemake.input))
     io.write(
-        scores, snakemake.output[0], title=f"scores of {product} of {case}", missing=list(scores)
+        scores,
+        snakemake.output[0],
+        title=f"scores of {product} of {case}",
+        missing=list(scores.variables),
     )

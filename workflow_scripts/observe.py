@@ -7,11 +7,12 @@ with Stage(snakemake) as stage:
     from dalib.cases import observed
 
     case, name = stage.config["case"], stage.wildcards["case"]
-    test_truth = io.read(snakemake.input.test)
-    train = observed.observations(case, io.read(snakemake.input.train), "train", stage.experiment)
-    valid = observed.observations(case, io.read(snakemake.input.valid), "valid", stage.experiment)
-    test = observed.observations(case, test_truth, "test", stage.experiment)
-    prior = observed.prior(case, test_truth, stage.experiment)
+    truth = io.read_inputs(snakemake.input)
+    train, valid, test = (
+        observed.observations(case, truth[split], split, stage.experiment, truth["train"])
+        for split in ("train", "valid", "test")
+    )
+    prior = observed.prior(case, truth["test"], stage.experiment)
     io.write(train, snakemake.output.train, title=f"training observations of {name}")
     io.write(valid, snakemake.output.valid, title=f"validation observations of {name}")
     io.write(test, snakemake.output.test, title=f"test observations of {name}", missing=["y"])

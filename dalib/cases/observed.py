@@ -4,37 +4,87 @@ from collections.abc import Mapping
 
 import torch
 import xarray as xr
+from torch import Tensor
 
 from dalib import arrays, build
+from dalib.cases.truth import dtype, start
+from dalib.nets.vae import per_variable
 from dalib.observe import noisy
 from dalib.streams import normal_like, streams
 
 
-def observations(case: Mapping, truth: xr.Dataset, split: str, experiment: str) -> xr.Dataset:
+def observations(
+    case: Mapping,
+    truth: xr.Dataset,
+    split: str,
+    experiment: str,
+    training: xr.Dataset | None = None,
+) -> xr.Dataset:
     """y (seed, time, obs) from the second time of the truth on; of `test`, NaN after `until`.
 
-    With a list for `error_std`, y (error, seed, time, obs): the same errors, scaled.
+    With a list for `error_std`, y (error, seed, time, obs): the same errors, scaled. Errors given
+    relative to what is observed of `training` states have `state_std` (variable) beside them, the
+    standard deviations of those states.
     """
-    settings, x = case["observations"], truth.x.isel(time=slice(1, None))
+    settings = case["observations"]
+    truth = truth.isel(seed=slice(settings.get("trajectories", {}).get(split)))
+    x = truth.x.isel(time=slice(1, None))
     seeds = truth.seed.values.tolist()
     operator = build.operator(case, truth.sizes["state"])
+    exact = operator(arrays.to_tensor(x, dtype(case)))
+    std = _error_std(settings, operator, training, exact.shape[-1]).to(exact)
     generator = streams(experiment, seeds, f"observations {split}")
-    std = torch.as_tensor(settings["error_std"], dtype=torch.float64)
-    exact = operator(arrays.to_tensor(x))
-    y = exact + std[..., None, None, None] * normal_like(exact, generator)
+    unit = normal_like(exact, generator)
+    y = exact + std[:, None, None] * unit if std.ndim > 1 else exact + std * unit
     if split == "test" and settings["until"] is not None:
         y[..., x.time.values > settings["until"] + 1e-9, :] = torch.nan
-    obs_std = std[..., None].expand(*std.shape, y.shape[-1])
     names = getattr(operator, "seen", lambda names: None)(x.state.values.tolist())
-    return arrays.observations_dataset(
-        y, obs_std, seeds=seeds, interval=float(truth.time[1]), names=names
+    if names is None and y.shape[-1] > arrays.MANY:
+        names = range(y.shape[-1])
+    made = arrays.observations_dataset(
+        y, std, seeds=seeds, interval=float(truth.time[1]), names=names
+    )
+    if training is None:
+        return made
+    made = made.assign_coords(arrays.layout_of(truth))
+    if "relative_error" not in settings:
+        return made
+    sizes = _sizes(settings, training)
+    return made.assign_coords(error=sizes["error"].variable).merge(sizes)
+
+
+def _error_std(settings: Mapping, operator, training: xr.Dataset | None, count: int) -> Tensor:
+    """([error,] obs) in the units of y, from numbers, or shares of the std of each variable."""
+    if "relative_error" not in settings:
+        std = torch.as_tensor(settings["error_std"], dtype=torch.float64)
+        return std[..., None].expand(*std.shape, count)
+    if training is None:
+        raise ValueError("relative errors are shares of the std of training states; give these")
+    seen = operator(arrays.to_tensor(training.x, None).flatten(0, 1))
+    variables = arrays.shape_of(training, training.sizes["state"])[0]
+    std = per_variable(seen, variables).std[0].repeat_interleave(count // variables)
+    return torch.tensor(settings["relative_error"], dtype=torch.float64)[:, None] * std
+
+
+def _sizes(settings: Mapping, training: xr.Dataset) -> xr.Dataset:
+    """The std of each variable of the states, and errors as shares of what is observed."""
+    variables = arrays.shape_of(training, training.sizes["state"])[0]
+    std = per_variable(arrays.to_tensor(training.x, None).flatten(0, 1), variables).std[0]
+    attrs = {"units": "1", "long_name": "observation error as a share of the std of its variable"}
+    return xr.Dataset(
+        {"state_std": arrays.labelled(("variable",), std, "1", "std of the training states")},
+        {"error": ("error", settings["relative_error"], attrs)},
     )
 
 
 def prior(case: Mapping, truth: xr.Dataset, experiment: str) -> xr.Dataset:
-    """What a filter knows at time 0: the truth with an error of known covariance, or a mean."""
-    seeds = truth.seed.values.tolist()
-    x, settings = arrays.to_tensor(truth.x.isel(time=0)), case["prior"]
+    """What a filter knows at time 0: the truth with an error of known covariance, a mean, or
+    ensembles drawn without any knowledge of the truth.
+    """
+    seeds, settings = truth.seed.values.tolist(), case["prior"]
+    if "starts" in settings:
+        return _ensembles(case, seeds, truth, experiment)
+    x = arrays.to_tensor(truth.x.isel(time=0))
     if "mean" in settings:
         std = settings["std"]
         mean = torch.as_tensor(settings["mean"], dtype=x.dtype).expand_as(x)
@@ -43,3 +93,19 @@ def prior(case: Mapping, truth: xr.Dataset, experiment: str) -> xr.Dataset:
         mean = noisy(lambda state: state, x, std, streams(experiment, seeds, "prior"))
     cov = std**2 * torch.eye(x.shape[-1], dtype=x.dtype)
     return arrays.prior_dataset(mean, cov, seeds=seeds, names=truth.state.values)
+
+
+def _ensembles(case: Mapping, seeds: list, truth: xr.Dataset, experiment: str) -> xr.Dataset:
+    """members (start, seed, member, state), of every way to start."""
+    settings = case["prior"]
+    members = [
+        start(case, how).draw(
+            (len(seeds), settings["members"]),
+            streams(experiment, seeds, f"prior {name}"),
+            dtype(case),
+        )
+        for name, how in settings["starts"].items()
+    ]
+    return arrays.ensembles_dataset(
+        torch.stack(members), starts=settings["starts"], seeds=seeds, names=truth.state.values
+    )

@@ -1,39 +1,73 @@
 """The true trajectories of a case."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
+import torch
 import xarray as xr
+from torch import Tensor
 
 from dalib import arrays, build
-from dalib.simulate import Start, simulate
+from dalib.simulate import Formed, Shocked, Start, simulate
 from dalib.streams import streams
 
 
 def truth(case: Mapping, split: str, experiment: str) -> xr.Dataset:
-    """x (seed, time, state): the trajectories of one split ("train", "valid" or "test")."""
-    settings, names = case["truth"], build.system(case).names
-    seeds = range(settings[split]["seeds"])
-    interval = build.interval(case)
+    """x (seed, time, state): the trajectories of one split ("train", "valid" or "test").
+
+    Of a system on a grid, the layout of its states stands beside it.
+    """
+    settings, system = case["truth"], build.system(case)
+    part = settings[split]
+    seeds, interval = range(part["seeds"]), build.interval(case)
     x = simulate(
-        build.step(case),
-        start(case),
-        settings[split]["samples"],
+        step(case),
+        start(case, part.get("start", settings["start"])),
+        part["samples"],
         seeds=seeds,
         spinup=round(settings["spinup"] / interval),
         noise_std=settings["model_noise_std"],
+        dtype=dtype(case),
         generator=streams(experiment, seeds, f"truth {split}"),
     )
-    return arrays.truth_dataset(x, seeds=seeds, interval=interval, names=names)
+    names = arrays.names_of(system)
+    made = arrays.truth_dataset(x, seeds=seeds, interval=interval, names=names)
+    return made.assign_coords(arrays.layout(system))
 
 
-def start(case: Mapping) -> Start:
-    """Where trajectories of a case start; one number as the mean stands for all components."""
-    settings, names = case["truth"]["start"], build.system(case).names
+def step(case: Mapping) -> Callable[..., Tensor]:
+    """The map of the truth over one sampling interval: that of the case, with its shocks."""
+    shocks = case["truth"].get("shocks")
+    if not shocks:
+        return build.step(case)
+    one = build.make("integrator", {**case["integrator"], "steps": 1}).flow(build.system(case))
+    sizes, probabilities = ([shock[key] for shock in shocks] for key in ("size", "probability"))
+    return Shocked(one, case["integrator"]["steps"], sizes, probabilities)
+
+
+def start(case: Mapping, settings: Mapping | None = None) -> Any:
+    """Where trajectories of a case start; one number as the mean stands for all components.
+
+    settings: of another start than that of its truth.
+    """
+    settings = case["truth"]["start"] if settings is None else settings
+    system = build.system(case)
+    if "kind" in settings:
+        return Formed(build.make("start", settings, {"system": lambda: system}))
     mean = settings["mean"]
-    mean = mean if isinstance(mean, Sequence) else [mean] * len(names)
-    if len(mean) != len(names):
+    mean = (
+        mean
+        if isinstance(mean, Sequence)
+        else torch.full((system.size,), mean, dtype=torch.float64)
+    )
+    if len(mean) != system.size:
         raise ValueError(
-            f"truth.start.mean has {len(mean)} values, but the state of "
-            f"{case['system']['kind']} has {len(names)} components: {', '.join(names)}"
+            f"the start's mean has {len(mean)} values, but the state of {case['system']['kind']} "
+            f"has {system.size} components: {', '.join(system.names)}"
         )
     return Start(**{**settings, "mean": mean})
+
+
+def dtype(case: Mapping) -> torch.dtype:
+    """The precision of a case: float64 where it does not say otherwise."""
+    return getattr(torch, case.get("dtype", "float64"))

@@ -1,7 +1,7 @@
 """Linear codec: principal components of states, and ridge regression of codes on observations."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -35,11 +35,17 @@ class LinearCodec:
     obs_std: Tensor
     regression: Tensor
     obs_log_var: Tensor
+    errors: Mapping[str, float] = field(default_factory=dict)  # of codes, estimated elsewhere
 
     @property
     def latent(self) -> int:
         """Number of components of a code."""
         return len(self.basis)
+
+    def to(self, device: str) -> "LinearCodec":
+        """The same on a device."""
+        moved = {k: v.to(device) for k, v in vars(self).items() if isinstance(v, Tensor)}
+        return replace(self, **moved)
 
     def encode(self, x: Tensor) -> Code:
         """(..., state) -> (..., latent); without doubt, log variance -inf."""
@@ -79,6 +85,8 @@ class PCA:
     components: int
     variables: int = 3
     ridge: float = 1e-3
+
+    restored = LinearCodec  # of its stored tensors
 
     def fit(
         self,

@@ -75,15 +75,30 @@ def datasets(
         for year in years
     ]
     starts = np.cumsum([0, *map(len, times)])
-    generator = np.random.default_rng(seed)
-    phases = generator.uniform(0, 2 * np.pi, (len(ORDERS), len(DEGREES)))
-    amplitudes = ornstein_uhlenbeck(starts[-1] + lag, hours / 24, generator)
-    days = (np.arange(starts[-1] + lag) - lag) * hours / 24
-    m, n = ORDERS[:, None], DEGREES
-    speeds = m * (EASTWARD - BETA / (m**2 + n**2))
-    waves = amplitudes * np.exp(1j * (phases - speeds * days[:, None, None]))
+    waves = _waves(starts[-1], hours, seed)
     for time, start, stop in zip(times, starts[:-1], starts[1:], strict=True):
         yield _year(time, waves[start : stop + lag], lag, grid)
+
+
+def t2m(times: np.ndarray, lat: np.ndarray, lon: np.ndarray, seed: int = 0) -> xr.DataArray:
+    """(time, lat, lon) in K of a region, in degrees; times a divisor of a day apart."""
+    hours = int((times[1] - times[0]) / np.timedelta64(1, "h"))
+    day = (times - times[0].astype("datetime64[Y]")) / np.timedelta64(1, "D")
+    values = _fields(day, _waves(len(times), hours, seed), 24 // hours, lat, lon)["t2m", None]
+    coords = {"time": times, "lat": lat, "lon": lon}
+    return xr.DataArray(values, coords, ("time", "lat", "lon"), attrs={"units": "K"})
+
+
+def _waves(count: int, hours: int, seed: int) -> np.ndarray:
+    """(time, m, n) complex, A exp(i (θ - c t)), from a day before the first of `count` times."""
+    lag = 24 // hours
+    generator = np.random.default_rng(seed)
+    phases = generator.uniform(0, 2 * np.pi, (len(ORDERS), len(DEGREES)))
+    amplitudes = ornstein_uhlenbeck(count + lag, hours / 24, generator)
+    days = (np.arange(count + lag) - lag) * hours / 24
+    m, n = ORDERS[:, None], DEGREES
+    speeds = m * (EASTWARD - BETA / (m**2 + n**2))
+    return amplitudes * np.exp(1j * (phases - speeds * days[:, None, None]))
 
 
 def ornstein_uhlenbeck(count: int, step: float, generator: np.random.Generator) -> np.ndarray:
@@ -122,24 +137,33 @@ def stream_function(waves: np.ndarray, lat: np.ndarray, lon: np.ndarray) -> tupl
     return total(shape), total(over_cos, 1j * ORDERS) / RADIUS, total(northward) / RADIUS
 
 
-def _year(time: np.ndarray, waves: np.ndarray, lag: int, grid: tuple[int, int]) -> xr.Dataset:
-    """waves: from `lag` steps before the first time to the last."""
-    rows, columns = grid
-    lat = 90 - (np.arange(rows) + 0.5) * 180 / rows
-    lon = np.arange(columns) * 360 / columns
+def _fields(
+    day: np.ndarray, waves: np.ndarray, lag: int, lat: np.ndarray, lon: np.ndarray
+) -> dict[tuple[str, int | None], np.ndarray]:
+    """{(name, level): (time, lat, lon)}; day of the year of each time, lat and lon in degrees.
+
+    waves: from `lag` steps before the first time to the last.
+    """
     psi, dx, dy = stream_function(waves, np.radians(lat), np.radians(lon))
     sin, cos = np.sin(np.radians(lat))[:, None], np.cos(np.radians(lat))[:, None]
     f = 2 * ROTATION * sin
-    day = (time - time[0]) / np.timedelta64(1, "D")
     season = np.cos(2 * np.pi * (day - 20) / 365.25)[:, None, None]
     t850 = 285 - 45 * sin**2 + 0.004 * f * psi[:-lag]
-    fields = {
+    return {
         ("z", 500): GRAVITY * (5500 - 400 * sin**2) + f * psi[lag:],
         ("u", 500): -dy[lag:] + 20 * cos,
         ("v", 500): dx[lag:],
         ("t", 850): t850,
         ("t2m", None): t850 + 10 - 12 * sin * season,
     }
+
+
+def _year(time: np.ndarray, waves: np.ndarray, lag: int, grid: tuple[int, int]) -> xr.Dataset:
+    """waves: from `lag` steps before the first time to the last."""
+    rows, columns = grid
+    lat = 90 - (np.arange(rows) + 0.5) * 180 / rows
+    lon = np.arange(columns) * 360 / columns
+    fields = _fields((time - time[0]) / np.timedelta64(1, "D"), waves, lag, lat, lon)
     units = {"z": "m**2 s**-2", "u": "m s**-1", "v": "m s**-1", "t": "K", "t2m": "K"}
     names = {"z": "Geopotential", "u": "U component of wind", "v": "V component of wind"}
     names |= {"t": "Temperature", "t2m": "2 metre temperature"}

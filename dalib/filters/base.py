@@ -126,7 +126,8 @@ class Analyses(NamedTuple):
     """Beliefs over a series: all (..., time, state), and which seeds were lost.
 
     `diverged_at` (...,) is the first time index whose belief diverged, -1 where none did; from
-    there on the seed's values are NaN.
+    there on the seed's values are NaN. `members` (..., time, member, component) are those of the
+    analyses, of the components that were asked for; None without.
     """
 
     mean: Tensor
@@ -134,6 +135,7 @@ class Analyses(NamedTuple):
     forecast_mean: Tensor
     forecast_std: Tensor
     diverged_at: Tensor
+    members: Tensor | None = None
 
     @property
     def diverged(self) -> Tensor:
@@ -233,6 +235,7 @@ def assimilate(
     *,
     progress: bool = False,
     bound: float = BOUND,
+    kept: Tensor | None = None,
     save: Callable[[Callable[[], dict]], None] | None = None,
     resume: dict | None = None,
 ) -> Analyses:
@@ -245,6 +248,7 @@ def assimilate(
         generator: one for all, or one per seed (`Streams`).
         progress: show a progress bar.
         bound: see `cycle`.
+        kept: index of components whose members are kept too, of a filter with an ensemble.
         save: called after every time with a function that gives all that is needed to continue,
             so that whoever saves decides how often.
         resume: what that function gave: goes on as if it had never stopped. What is of another
@@ -253,20 +257,23 @@ def assimilate(
     _check_given(filter, prior, observations, generator)
     run = _Run(filter, prior, observations, generator, bound)
     name, rows = type(filter).__name__, []
+    index = kept if hasattr(run.belief, "members") else None
     if resume is not None and run.accepts(resume):
         run.restore(resume)
-        saved = (values.to(run.lost.device) for values in resume["rows"])
-        rows = list(zip(*(values.unbind(-2) for values in saved), strict=True))
+        saved = [values.to(run.lost.device) for values in resume["rows"]]
+        times = (values.unbind(run.lost.ndim) for values in saved)
+        rows = list(zip(*times, strict=True))
         logger.info("continues from time %d of %d", run.time, run.times)
     with tqdm(None, name, run.times, initial=run.time, disable=not progress) as bar:
         while run.time < run.times:
             forecast, analysis = run.advance()
-            rows.append((analysis.mean, analysis.std, forecast.mean, forecast.std))
+            row = (analysis.mean, analysis.std, forecast.mean, forecast.std)
+            rows.append(row if index is None else (*row, analysis.members[..., index]))
             if save is not None:
-                save(lambda: run.state() | {"rows": _stacked(rows)})
+                save(lambda: run.state() | {"rows": _stacked(rows, run.lost.ndim)})
             bar.update()
-    series = _stacked(rows)
-    analyses = Analyses(*series, diverged_at=first_nan(series[0]))
+    mean, std, forecast_mean, forecast_std, *members = _stacked(rows, run.lost.ndim)
+    analyses = Analyses(mean, std, forecast_mean, forecast_std, first_nan(mean), *members)
     if count := int(analyses.diverged.sum()):
         cycles = sorted(set(analyses.diverged_at[analyses.diverged].tolist()))
         of = analyses.diverged.numel()
@@ -425,9 +432,9 @@ def _shapes(leaves) -> list:
     return [getattr(value, "shape", None) for value in leaves]
 
 
-def _stacked(rows: list[tuple[Tensor, ...]]) -> list[Tensor]:
-    """Rows of (..., state), one for each time, as series (..., time, state)."""
-    return [torch.stack(values, dim=-2) for values in zip(*rows, strict=True)]
+def _stacked(rows: list[tuple[Tensor, ...]], axis: int) -> list[Tensor]:
+    """Rows of (..., state), one for each time, as series (..., time, state); `axis` is that."""
+    return [torch.stack(values, dim=axis) for values in zip(*rows, strict=True)]
 
 
 def _replaced(belief, lost: Tensor, by):

@@ -40,6 +40,15 @@ METHODS = {
     "ens3dvar": ("Ens3DVar", VERMILION),
     "letkf": ("LETKF", PURPLE),
     "start": ("initial models", GREY),
+    "free": ("free run", GREY),
+    "ensf": ("EnSF", BLUE),
+    "ensf_interpolated": ("EnSF, interpolated", SKY),
+    "direct": ("direct decode", BLACK),
+    "latent_ensf": ("Latent-EnSF", VERMILION),
+    "latent_enkf": ("Latent-EnKF", GREEN),
+    "latent_letkf": ("Latent-LETKF", ORANGE),
+    "pca_direct": ("direct decode, PCA", "#b8a078"),
+    "pca_latent_ensf": ("Latent-EnSF, PCA", "#8a5a2b"),
 }
 LEARNED = ("var3d_k", "var3d_c", "enkf", "ens3dvar", "letkf")  # by automatic differentiation
 

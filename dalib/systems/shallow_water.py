@@ -1,7 +1,7 @@
 """Shallow water in a closed, rotating basin, and water at rest under a bump of its surface."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -74,10 +74,15 @@ class ShallowWater:
     def size(self) -> int:
         return 3 * self.points**2
 
+    @property
+    def variables(self) -> dict[str, str]:
+        """Names of the variables and their units."""
+        return {"u": "m/s", "v": "m/s", "eta": "m"}
+
     @cached_property
     def names(self) -> tuple[str, ...]:
         n = range(self.points)
-        return tuple(f"{name}[{i},{j}]" for name in ("u", "v", "eta") for i in n for j in n)
+        return tuple(f"{name}[{i},{j}]" for name in self.variables for i in n for j in n)
 
     @property
     def dx(self) -> float:
@@ -221,14 +226,13 @@ class Bump:
 
     Args:
         system: whose basin it is.
-        centre: (2,) or (..., 2), x_c and y_c, m from the middle of the basin; without it, uniform
-            on the basin.
+        centre: x_c and y_c, m from the middle of the basin; without it, uniform on the basin.
         height, noise_std: m.
         width: standard deviation, m.
     """
 
     system: ShallowWater
-    centre: Sequence[float] | Tensor | None = None
+    centre: tuple[float, float] | None = None
     height: float = 1.0
     width: float = 5e4
     noise_std: float = 0.0

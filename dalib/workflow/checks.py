@@ -15,6 +15,8 @@ SETTINGS_ONLY = {"system", "integrator"}  # roles whose objects are built of not
 NAMES_IN_A_CASE = [  # keys of a case, and the collection whose entries stand there
     ("analyses", "methods", "filters"),
     ("codecs", "methods", "codecs"),
+    ("fields", "codecs", "models"),
+    ("fields", "methods", "filters"),
     ("forecasts", "methods", "forecasters"),
     ("samples", "methods", "samplers"),
     ("timing", "filters", "filters"),
@@ -153,7 +155,9 @@ def _start_problems(paper: Mapping, path: kinds.Path) -> Iterator[Problem]:
     """First states are normal (`std`) or uniform (`half_width`), one of the two."""
     for case in paper["cases"] if isinstance(paper["cases"], Mapping) else ():
         start = kinds.get(paper, "cases", case, "truth", "start")
-        if isinstance(start, Mapping) and len(start.keys() & {"std", "half_width"}) != 1:
+        if not isinstance(start, Mapping) or "kind" in start:
+            continue
+        if len(start.keys() & {"std", "half_width"}) != 1:
             where = (*path, "cases", case, "truth", "start")
             yield Problem(where, "one of std (normal) and half_width (uniform) is needed")
 
@@ -252,6 +256,9 @@ def _references(paper: Mapping) -> Iterator[tuple[kinds.Path, str, str]]:
         for *keys, collection in NAMES_IN_A_CASE:
             where = ("cases", case, *keys)
             yield from _listed(kinds.get(paper, *where), where, collection)
+        for where, _, point in kinds.field_points(paper, case):
+            if "model" in point:
+                yield (*where, "model"), "models", point["model"]
     for collection in ("filters", "forecasters", "samplers", "models"):
         for entry, section in (paper.get(collection) or {}).items():
             for key in kinds.REFERENCES.keys() & (

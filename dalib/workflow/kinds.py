@@ -96,3 +96,28 @@ def tunings(paper: Mapping, root: Folder, path: Path) -> Iterator[tuple]:
                 found = settings(Choice((), "filter", section), root)
                 if found is not None:
                     yield (*path, "cases", case, "analyses", "methods", name), found, tuning
+        yield from _field_tunings(paper, case, root, path)
+
+
+def field_points(paper: Mapping, case: str) -> Iterator[tuple[Path, str, Mapping]]:
+    """(path in the paper, filter, point) of everything that runs on the fields of a case."""
+    methods = get(paper, "cases", case, "fields", "methods")
+    for name, points in methods.items() if isinstance(methods, Mapping) else ():
+        for i, point in enumerate(points if isinstance(points, list) else ()):
+            if isinstance(point, Mapping):
+                yield ("cases", case, "fields", "methods", name, i), name, point
+
+
+def _field_tunings(paper: Mapping, case: str, root: Folder, path: Path) -> Iterator[tuple]:
+    """What points say to a filter, and to the one within it."""
+    for where, name, point in field_points(paper, case):
+        tuning, keys = point.get("settings"), ("filters", name)
+        where = (*path, *where, "settings")
+        while isinstance(tuning, Mapping):
+            section = get(paper, *keys)
+            if not isinstance(section, Mapping) or "kind" not in section:
+                break
+            found = settings(Choice((), "filter", section), root)
+            if found is not None:
+                yield where, found, tuning
+            tuning, keys, where = tuning.get("filter"), (*keys, "filter"), (*where, "filter")

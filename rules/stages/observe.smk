@@ -17,9 +17,6 @@ rule observe:
         mem_mb=mem("observe"),
         runtime=runtime("observe"),
     params:
-        spec=spec(
-            "observe.py",
-            case=("{paper}.cases.{case}", "observations", "prior"),
-        ),
+        spec=observe_spec,
     script:
         "../../workflow_scripts/observe.py"

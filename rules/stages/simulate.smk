@@ -14,7 +14,7 @@ rule simulate:
     params:
         spec=spec(
             "simulate.py",
-            case=("{paper}.cases.{case}", "system", "integrator", "truth"),
+            case=("{paper}.cases.{case}", "system", "integrator", "dtype", "truth"),
         ),
     script:
         "../../workflow_scripts/simulate.py"

@@ -1,0 +1,369 @@
+"""Filters on fields: the codecs they use, and their analyses at several points."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+
+from dalib import arrays, build, train
+from dalib.cases.checkpoint import FORGOTTEN, Checkpoint, Parts
+from dalib.cases.training import fitted, repeats_of
+from dalib.cases.truth import dtype
+from dalib.field_runs import FieldRun, runs_of
+from dalib.filters.base import Analyses, Ensemble, assimilate
+from dalib.filters.latent import latent_noise
+from dalib.nets.vae import per_variable
+from dalib.observe import Arctan, ArctanEveryKth, EveryKth, Identity
+from dalib.streams import normal_like, stream, streams
+
+WATCHED = 64  # states held fixed, on which a training reports
+FLOOR = 0.05  # smallest observation error of a filter, as a share of the std of what is observed
+NOISE_STATES = 50  # training states whose codes say how large the errors of codes are
+
+
+# --- codecs ------------------------------------------------------------------------------------
+
+
+def trained(
+    sections: Mapping,
+    training: xr.Dataset,
+    held_out: xr.Dataset,
+    *,
+    batch: Mapping,
+    experiment: str,
+    device: str,
+    checkpoint: Checkpoint = FORGOTTEN,
+) -> tuple[xr.Dataset, xr.Dataset]:
+    """Weights and history of a codec of states and of sparse, noisy observations of them.
+
+    Beside the weights stand `latent_noise`, the part of codes that comes from the errors of
+    observations, and `mismatch`, the standard deviation of μ_obs - μ over held-out states.
+    """
+    section = sections["model"]
+    states, others = (arrays.to_tensor(d.x, None).flatten(0, 1) for d in (training, held_out))
+    shape = arrays.shape_of(training, states.shape[-1])
+    operator = _operator(section, Identity(states.shape[-1]), shape)
+    std = section["noise"] * spread(operator(states), shape[0])
+    repeats = repeats_of(section["training"], batch)
+    if "codec" in section:
+        generator = stream(experiment, 0, "training")
+        codec = build.make("codec", section["codec"]).fit(states.double(), operator, std, generator)
+        weights = {n: value[None] for n, value in vars(codec).items() if isinstance(value, Tensor)}
+        history = _linear_history(codec, operator, std, others.double(), generator)
+    else:
+        batches = section["training"]["batch"]
+        draws = [
+            train.Draws(part.to(device), batches, torch.zeros(len(repeats)))
+            for part in (states, others)
+        ]
+        codec, history = fitted(
+            section,
+            {
+                "scaling": lambda: per_variable(states, shape[0], len(repeats)),
+                "shape": lambda: shape,
+                "observe": lambda: operator,
+                "obs_std": lambda: std.float(),
+            },
+            draws,
+            watched=WATCHED,
+            runs=[(repeat,) for repeat in repeats],
+            experiment=experiment,
+            device=device,
+            checkpoint=checkpoint,
+        )
+        weights = codec.state_dict()
+    axes = {"repeat": list(repeats)}
+    made = arrays.weights_dataset(weights, axes)
+    alone = build.codec(section, made, shape).to(device)
+    noise = _errors_of_codes(alone, operator, std, states, others, experiment)
+    return made.assign_coords(noise), arrays.history_dataset(history, axes)
+
+
+def spread(values: Tensor, variables: int) -> Tensor:
+    """(sample, size) -> (size,), of each component the std of its variable."""
+    std = per_variable(values, variables).std[0]
+    return std.repeat_interleave(values.shape[-1] // variables)
+
+
+def _operator(section: Mapping, whole: Any, shape: tuple[int, int, int]):
+    every = section.get("network", section)["every"]
+    return sensors(whole, shape, every)
+
+
+def _errors_of_codes(
+    codec, operator, std: Tensor, states: Tensor, others: Tensor, experiment: str
+) -> dict[str, xr.Variable]:
+    """`latent_noise` and `mismatch`, in the units of codes."""
+    generator = stream(experiment, "errors of codes")
+    some = states[:: max(1, len(states) // NOISE_STATES)][:NOISE_STATES]
+    noise = latent_noise(codec, some, operator, std, generator)
+    held = others[:: max(1, len(others) // WATCHED)][:WATCHED]
+    y = operator(held)
+    y = y + std.to(y) * normal_like(y, generator)
+    with torch.no_grad():
+        apart = codec.encode_observations(y)[0] - codec.encode(held)[0]
+    return {
+        "latent_noise": _number(noise, "std of codes from the errors of observations"),
+        "mismatch": _number(apart.double().square().mean().sqrt(), "std of the mismatch of codes"),
+    }
+
+
+def _number(value: Tensor, long_name: str) -> xr.Variable:
+    return xr.Variable((), float(value), {"units": "1", "long_name": long_name})
+
+
+def _linear_history(codec, operator, std: Tensor, states: Tensor, generator) -> train.History:
+    """What a codec says of held-out states that was not trained step by step."""
+    y = operator(states)
+    y = y + std * normal_like(y, generator)
+    z, z_obs = codec.encode(states)[0], codec.encode_observations(y)[0]
+    size = (states / codec.std).norm()
+    reports = {
+        "held_out_state_error": ((codec.decode(z) - states) / codec.std).norm() / size,
+        "held_out_observation_error": ((codec.decode(z_obs) - states) / codec.std).norm() / size,
+        "held_out_mismatch": (z - z_obs).norm() / z.norm(),
+    }
+    reports = {name: value.reshape(1, 1) for name, value in reports.items()}
+    return train.History(torch.zeros(1, 1), torch.tensor([0]), reports)
+
+
+# --- analyses ----------------------------------------------------------------------------------
+
+
+class Seen(NamedTuple):
+    """What a run is given: y (seed, time, obs), how it was seen, and the sizes of things.
+
+    noise_std, obs_spread: (obs,), of the errors of y and of y itself; state_std: (state,).
+    """
+
+    y: Tensor
+    operator: Any
+    noise_std: Tensor
+    obs_spread: Tensor
+    state_std: Tensor
+    shape: tuple[int, int, int]
+
+
+def analyses(
+    sections: Mapping,
+    inputs: Mapping[str, Any],
+    *,
+    batch: Mapping,
+    experiment: str,
+    device: str,
+    checkpoint: Checkpoint = FORGOTTEN,
+) -> xr.Dataset:
+    """One filter at the points of a batch, over the test observations.
+
+    mean, forecast_mean (run, seed, time, state); spread, forecast_spread (run, seed, time,
+    variable), root mean variances in units of the std of the training states; members (run, seed,
+    time, member, sampled), of the components whose index is `sampled`; diverged_at (run, seed).
+
+    Args:
+        sections: `case`, `filter`, `points` and `fields` (`base`, `sampled`).
+        inputs: `observations`, `prior`, and `models`: weights of codecs by their name.
+        batch: `index` and `size` of the batch of points.
+        experiment: first name of the streams, with the filter's name at its end.
+    """
+    name = experiment.rsplit("/", 1)[-1]
+    product = {**sections["fields"], "methods": {name: sections["points"]}}
+    first = batch["index"] * batch["size"]
+    runs = runs_of(product, name, sections["filter"])[first : first + batch["size"]]
+    parts = Parts(checkpoint)
+    made = [
+        _analysed(sections, inputs, run, experiment, device, parts.of(run.label)) for run in runs
+    ]
+    members = max(part.sizes.get("member", 1) for part in made)
+    made = [part.reindex(member=range(members)) if "member" in part.dims else part for part in made]
+    return xr.concat(made, "run", data_vars="all", coords="different", join="outer")
+
+
+def _analysed(
+    sections: Mapping, inputs: Mapping, run: FieldRun, experiment: str, device: str, saved: Mapping
+) -> xr.Dataset:
+    case, observations = sections["case"], inputs["observations"]
+    found = seen(case, observations, run, device)
+    codec = None
+    if run.model is not None:
+        codec = build.codec(run.model, inputs["models"][run.model["name"]], found.shape).to(device)
+    filter = field_filter(build.step(case), run.settings, found, codec, run.conditions["errors"])
+    members = inputs["prior"].members.sel(start=run.conditions["start"])
+    count = getattr(filter, "inner", filter)
+    count = getattr(count, "members", members.sizes["member"])
+    seeds = observations.seed.values.tolist()
+    size = members.sizes["state"]
+    kept = torch.linspace(0, size - 1, min(sections["fields"]["sampled"], size)).round().long()
+    beliefs = assimilate(
+        filter,
+        Ensemble(arrays.to_tensor(members.isel(member=slice(count)), dtype(case)).to(device)),
+        found.y,
+        streams(experiment, seeds, run.label),
+        progress=True,
+        kept=kept,
+        **saved,
+    )
+    return _described(run, beliefs, kept, found, observations)
+
+
+def seen(case: Mapping, observations: xr.Dataset, run: FieldRun, device: str) -> Seen:
+    """What the run is given of the observations."""
+    whole = build.operator(case, observations.sizes["obs"])
+    shape = arrays.shape_of(observations, observations.sizes["obs"])
+    conditions, relative = run.conditions, "error" in observations.dims
+    if relative:
+        observed = observations.sel(error=conditions["noise"], method="nearest")
+        largest = observations.isel(error=int(observations["error"].values.argmax()))
+        if abs(float(observed["error"]) - conditions["noise"]) > 1e-6:
+            raise ValueError(
+                f"{run.label}: noise {conditions['noise']} is none of the relative errors "
+                f"{observations['error'].values.tolist()} of the case's observations"
+            )
+        if not float(largest["error"]) > 0:
+            raise ValueError("relative_error has to have one that is not 0: filters scale with it")
+        obs_spread = arrays.to_tensor(largest.obs_std / largest["error"])
+        points = len(obs_spread) // shape[0]
+        state_std = arrays.to_tensor(observations.state_std).repeat_interleave(points)
+    else:
+        observed, obs_spread = observations, torch.ones(observations.sizes["obs"])
+        state_std = torch.ones(observations.sizes["obs"])
+    operator = sensors(whole, shape, conditions["every"])
+    index = EveryKth(shape, conditions["every"]).selected(len(state_std))
+    y = arrays.to_tensor(observed.y, dtype(case))[..., index]
+    times = torch.arange(1, y.shape[-2] + 1)
+    y[..., times % conditions["interval"] != 0, :] = torch.nan
+    noise_std = arrays.to_tensor(observed.obs_std)[index]
+    moved = (v.to(device) for v in (noise_std, obs_spread[index], state_std))
+    return Seen(y.to(device), operator, *moved, shape)
+
+
+def sensors(whole: Any, shape: tuple[int, int, int], every: int):
+    """The operator that sees every k-th point as `whole` sees all of them."""
+    if isinstance(whole, Identity):
+        return EveryKth(shape, every)
+    if isinstance(whole, Arctan) and whole.index is None:
+        return ArctanEveryKth(shape, every, scale=whole.scale)
+    raise ValueError(
+        f"fields are observed by identity or arctan of all components, not {type(whole).__name__}"
+    )
+
+
+def field_filter(step, settings: Mapping, seen: Seen, codec=None, errors: str = "given"):
+    """A filter of fields, in full space or in the latent space of a codec.
+
+    A filter's own `obs_std` is a share of the std of what is observed, and in latent space in the
+    units of codes; without it, errors are those of the observations, at least FLOOR of that std.
+    `errors` names what the codec says of its codes instead: "latent_noise" or "mismatch".
+    """
+    if "filter" in settings:
+        inner = latent_filter(step, settings["filter"], codec, errors)
+        given = {"codec": codec, "observe": seen.operator, "inner": inner}
+        return _made(build.without(settings, "filter"), given)
+    if "obs_std" in settings:
+        obs_std = settings["obs_std"] * seen.obs_spread
+    else:
+        obs_std = torch.maximum(seen.noise_std, FLOOR * seen.obs_spread)
+    _, *grid = seen.shape
+    given = {
+        "step": step,
+        "observe": seen.operator,
+        "obs_std": obs_std,
+        "std": seen.state_std,
+        "codec": codec,
+        "places": places(*seen.shape),
+        "period": float(grid[0]) if grid[1] == 1 else None,
+    }
+    return _made(build.without(settings, "obs_std"), given)
+
+
+def latent_filter(step, settings: Mapping, codec, errors: str):
+    """The filter of codes: the model is that of the full space, what is observed is the code."""
+    size = codec.latent
+    rows, columns = getattr(codec, "latent_map", (size, 1))
+    given = {
+        "step": step,
+        "observe": Identity(size),
+        "obs_std": settings["obs_std"] if errors == "given" else codec.errors[errors],
+        "places": places(size // (rows * columns), rows, columns),
+        "period": None,
+    }
+    return _made(build.without(settings, "obs_std"), given)
+
+
+def _made(settings: Mapping, given: Mapping):
+    return build.make("filter", settings, {k: (lambda v=v: v) for k, v in given.items()})
+
+
+def places(variables: int, rows: int, columns: int) -> Tensor:
+    """(variable · x · y, 2), coordinates of the components of a flat state, in points."""
+    x, y = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
+    return torch.stack([x.flatten(), y.flatten()], -1).double().repeat(variables, 1)
+
+
+def _described(
+    run: FieldRun, beliefs: Analyses, kept: Tensor, found: Seen, observations: xr.Dataset
+) -> xr.Dataset:
+    """A dataset of one run, its conditions and numbers as coordinates."""
+    variables = found.shape[0]
+
+    def spread_of(std: Tensor) -> Tensor:
+        parts = (std / found.state_std.to(std)).unflatten(-1, (variables, -1))
+        return parts.double().square().mean(-1).sqrt().float()
+
+    axes = ("seed", "time", "state")
+    values = {
+        "mean": (axes, beliefs.mean, "analysis mean"),
+        "forecast_mean": (axes, beliefs.forecast_mean, "forecast mean"),
+        "spread": ((*axes[:2], "variable"), spread_of(beliefs.std), "analysis spread"),
+        "forecast_spread": (
+            (*axes[:2], "variable"),
+            spread_of(beliefs.forecast_std),
+            "forecast spread",
+        ),
+        "diverged_at": (("seed",), beliefs.diverged_at, "index of the time of divergence, or -1"),
+    }
+    if beliefs.members is not None:
+        dims = ("seed", "time", "member", "sampled")
+        values["kept_members"] = (dims, beliefs.members, "members of the analysis")
+    made = xr.Dataset(
+        {name: arrays.labelled(dims, v, "1", text) for name, (dims, v, text) in values.items()},
+        {
+            "seed": observations.seed.variable,
+            "time": observations.time.variable,
+            "sampled": kept.numpy(),
+        },
+    )
+    if "kept_members" in made:
+        made = made.assign_coords(member=range(made.sizes["member"]))
+    return made.expand_dims("run").assign_coords(
+        {name: ("run", [value], _attrs(name, value)) for name, value in coordinates(run).items()}
+    )
+
+
+NUMBERS = ("scale", "eps_beta", "obs_std", "inflation", "weight", "radius")
+
+
+def _attrs(name: str, value: Any) -> dict[str, str]:
+    return {"units": "1", "long_name": name.replace("_", " ")} if isinstance(value, float) else {}
+
+
+def coordinates(run: FieldRun) -> dict[str, Any]:
+    """Of a run: label, method, conditions, the codec's name and size, and the filter's numbers."""
+    merged = {**run.settings, **run.settings.get("filter", {})}
+    model = run.model or {}
+    parts = model.get("network", model.get("codec", {}))
+    numbers = {
+        name: value if isinstance(value := merged.get(name), (int, float)) else np.nan
+        for name in NUMBERS
+    }
+    return {
+        "run": run.label,
+        "method": run.method,
+        **run.conditions,
+        "model": model.get("name", ""),
+        "latent": parts.get("latent", parts.get("components", 0)),
+        "members": merged.get("members", 0),
+        **{name: float(value) for name, value in numbers.items()},
+    }

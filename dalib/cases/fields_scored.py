@@ -1,0 +1,246 @@
+"""Scores of filters on fields, the maps that figures show, and what codecs make of the truth."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+
+from dalib import arrays, build
+from dalib.cases.fields import seen, sensors
+from dalib.field_runs import FieldRun, runs_of
+from dalib.filters.ensf import likelihood_score
+from dalib.observe import EveryKth, Identity
+from dalib.scores.common import at_times
+from dalib.scores.fields import score_run, score_runs
+from dalib.streams import normal_like, stream
+
+CODES = 8  # components of codes that are shown
+
+
+def fields(sections: Mapping, inputs: Mapping[str, Any]) -> xr.Dataset:
+    """Scores of all runs of a case, maps of the first seed, and its codecs.
+
+    sections: `case`, `product`, `filter_<name>` of each method and `model_<name>` of each codec.
+    inputs: truth and observations of the test part, `methods`, and `models` and `histories` where
+    the case has codecs.
+    """
+    case, product = sections["case"], sections["product"]
+    observations, truth = inputs["observations"], inputs["truth"]
+    shape = arrays.shape_of(observations, truth.sizes["state"])
+    std = observations.state_std.values if "state_std" in observations else np.ones(shape[0])
+    scored, members, coords, runs = {}, {}, [], {}
+    for name, made in inputs["methods"].items():
+        known = {r.label: r for r in runs_of(product, name, sections[f"filter_{name}"])}
+        for label in map(str, made["run"].values):
+            labelled = made.sel({"run": label})
+            one = labelled.reset_coords(drop=True)
+            x = at_times(truth.x, one.time)
+            scored[label] = score_run(one, x, shape, std)
+            scored[label]["diverged"] = (one.diverged_at >= 0).astype(float)
+            if "kept_members" in one:
+                kept = one.kept_members.notnull().any(("seed", "time", "sampled"))
+                members[label] = int(kept.sum())
+            own = [n for n, c in made.coords.items() if c.dims == ("run",)]
+            coords.append({n: labelled[n].values.item() for n in own})
+            runs[label] = (known[label], one)
+    found = score_runs(scored, product["discard"], members)
+    found = found.assign_coords(
+        {n: ("run", [row[n] for row in coords], made[n].attrs) for n in coords[0]}
+    )
+    found = found.assign_coords(_layout(observations))
+    if "shown" in product:
+        found = found.merge(_shown(case, product["shown"], runs, inputs, shape))
+    models = inputs.get("models", {})
+    for part in (_trainings(inputs), _codecs(sections, models, inputs, shape, std)):
+        found = found.merge(part, join="outer")
+    return found
+
+
+def _layout(observations: xr.Dataset) -> dict[str, xr.Variable]:
+    """That of the states, with x and y for the points."""
+    names = dict(zip(arrays.GRID, ("x", "y"), strict=True))
+    return {
+        names.get(name, name): xr.Variable([names.get(d, d) for d in v.dims], v.values, v.attrs)
+        for name, v in arrays.layout_of(observations).items()
+    }
+
+
+# --- maps --------------------------------------------------------------------------------------
+
+
+def _shown(
+    case: Mapping, settings: Mapping, runs: Mapping, inputs: Mapping, shape: tuple
+) -> xr.Dataset:
+    """Maps of the first seed at some analyses, and all of one variable for a film."""
+    truth, observations = inputs["truth"].isel(seed=0), inputs["observations"]
+    labels = [label for label in settings["runs"] if label in runs]
+    time = observations.time.isel(time=[n - 1 for n in settings["times"]])
+    x = at_times(truth.x, time).values.reshape(-1, *shape)
+
+    def maps(label: str) -> np.ndarray:
+        one = runs[label][1]["mean"].isel(seed=0)
+        return at_times(one, time).values.reshape(-1, *shape)
+
+    axes = ("shown_time", "variable", "x", "y")
+    variables = {
+        "truth_shown": (axes, x, "true field"),
+        "mean_shown": (("shown_run", *axes), np.stack([maps(n) for n in labels]), "analysis mean"),
+        "observed_shown": (
+            ("shown_run", *axes),
+            np.stack(
+                [_observed(case, runs[n][0], observations, settings["times"]) for n in labels]
+            ),
+            "observation, at the sensors",
+        ),
+    }
+    if settings.get("film") in runs:
+        film = runs[settings["film"]][1]["mean"].isel(seed=0)
+        true = at_times(truth.x, film.time).values.reshape(-1, *shape)[:, -1]
+        variables["film_truth"] = (("time", "x", "y"), true, "true field, last variable")
+        made = film.values.reshape(-1, *shape)[:, -1]
+        variables["film"] = (("time", "x", "y"), made, "analysis mean, last variable")
+    if settings.get("score") in runs:
+        run, one = runs[settings["score"]]
+        variables["likelihood_score"] = (
+            axes[1:],
+            _score(case, run, one, observations).reshape(shape),
+            "gradient of the log likelihood",
+        )
+    found = {
+        n: xr.Variable(dims, v, {"units": "1", "long_name": text})
+        for n, (dims, v, text) in variables.items()
+    }
+    coords = {
+        "shown_time": ("shown_time", time.values, time.attrs),
+        "shown_run": ("shown_run", labels),
+    }
+    return xr.Dataset(found, coords)
+
+
+def _observed(
+    case: Mapping, run: FieldRun, observations: xr.Dataset, times: list[int]
+) -> np.ndarray:
+    """(time, variable, x, y), NaN where nothing is seen."""
+    given = seen(case, observations.isel(seed=slice(1)), run, "cpu")
+    index = EveryKth(given.shape, run.conditions["every"]).selected(len(given.state_std))
+    whole = given.y.new_full((len(times), len(given.state_std)), torch.nan)
+    whole[:, index] = given.y[0, [n - 1 for n in times]]
+    return whole.unflatten(-1, given.shape).numpy()
+
+
+def _score(case: Mapping, run: FieldRun, one: xr.Dataset, observations: xr.Dataset) -> np.ndarray:
+    """(state,), ∇ log p(y | x) of the first observation at the mean of the first forecast."""
+    given = seen(case, observations.isel(seed=slice(1)), run, "cpu")
+    x = arrays.to_tensor(one["forecast_mean"].isel(seed=0, time=0), given.y.dtype)
+    score = likelihood_score(given.operator, given.y[0, 0], given.noise_std.to(x), len(x))
+    return score(x[None])[0].numpy()
+
+
+# --- codecs ------------------------------------------------------------------------------------
+
+
+def _trainings(inputs: Mapping) -> xr.Dataset:
+    """Held-out errors of the codecs during their training, (codec, check)."""
+    rows = []
+    for name, history in inputs.get("histories", {}).items():
+        one = history.isel(repeat=0, drop=True)
+        row = xr.Dataset({n: one[f"held_out_{n}"].drop_vars("check") for n in REPORTS})
+        row["updates"] = ("check", one["check"].values.astype(float))
+        row = row.assign_coords(check=range(row.sizes["check"]))
+        rows.append(row.expand_dims(codec=[name]))
+    if not rows:
+        return xr.Dataset()
+    found = xr.concat(rows, "codec", join="outer")
+    for name, text in {**REPORTS, "updates": "updates done"}.items():
+        found[name].attrs = {"units": "1", "long_name": text}
+    return found
+
+
+REPORTS = {
+    "state_error": "relative error of decoded states, held out",
+    "observation_error": "relative error of decoded observations, held out",
+    "mismatch": "relative mismatch of the codes, held out",
+}
+
+
+def _codecs(
+    sections: Mapping, models: Mapping, inputs: Mapping, shape: tuple, std: np.ndarray
+) -> xr.Dataset:
+    """What each codec makes of the truth and of the case's kind of observations of it."""
+    rows = [
+        _codec(name, sections[f"model_{name}"], weights, sections["case"], inputs, shape, std)
+        for name, weights in models.items()
+    ]
+    if not rows:
+        return xr.Dataset()
+    found = xr.concat(rows, "codec", coords="minimal", join="outer")
+    texts = {
+        "reconstruction": "relative error of decoded true states",
+        "observation_decode": "relative error of decoded observations",
+        "code_state": "code of the true state",
+        "code_obs": "code of the observation",
+        "latent_noise": "std of codes from the errors of observations",
+        "mismatch_std": "std of the mismatch of codes, held out",
+    }
+    for name, text in texts.items():
+        found[name].attrs = {"units": "1", "long_name": text}
+    return found
+
+
+def _codec(
+    name: str,
+    section: Mapping,
+    weights: xr.Dataset,
+    case: Mapping,
+    inputs: Mapping,
+    shape: tuple,
+    std: np.ndarray,
+) -> xr.Dataset:
+    codec = build.codec(section, weights, shape)
+    parts = section.get("network", section)
+    truth = at_times(inputs["truth"].x, inputs["observations"].time)
+    x = arrays.to_tensor(truth, torch.float32)
+    whole = build.operator(case, x.shape[-1])
+    operator = sensors(whole, shape, parts["every"])
+    y = operator(x)
+    points = shape[1] * shape[2]
+    size = torch.as_tensor(std).repeat_interleave(points)
+    spread = size if isinstance(whole, Identity) else torch.ones_like(size)
+    index = EveryKth(shape, parts["every"]).selected(x.shape[-1])
+    noise = (section["noise"] * spread[index]).to(y)
+    y = y + noise * normal_like(y, stream("codecs shown", name))
+    with torch.no_grad():
+        z, z_obs = codec.encode(x)[0], codec.encode_observations(y)[0]
+
+        def error(code: Tensor) -> np.ndarray:
+            apart = (codec.decode(code) - x) / size
+            return (apart.norm(dim=-1) / (x / size).norm(dim=-1)).numpy()
+
+        axes = ("seed", "time")
+        network = section.get("network", {})
+        found = xr.Dataset(
+            {
+                "reconstruction": (axes, error(z)),
+                "observation_decode": (axes, error(z_obs)),
+                "code_state": ((*axes, "code"), z[..., :CODES].numpy()),
+                "code_obs": ((*axes, "code"), z_obs[..., :CODES].numpy()),
+                "latent_noise": float(weights.latent_noise),
+                "mismatch_std": float(weights.mismatch),
+            },
+            {
+                "seed": truth.seed,
+                "time": truth.time,
+            },
+        )
+        known = {
+            "codec_every": parts["every"],
+            "codec_latent": codec.latent,
+            "codec_matched": int(network.get("matching", 0.1) > 0),
+            "codec_linear": int("codec" in section),
+        }
+    return found.expand_dims(codec=[name]).assign_coords(
+        {key: ("codec", [value]) for key, value in known.items()}
+    )

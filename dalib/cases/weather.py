@@ -1,0 +1,347 @@
+"""Weather: fields of a reanalysis, or of a stand-in, as truths, and a network that forecasts them.
+
+A state is the flat map (variable, x, y) = (channel, latitude, longitude) in the units of its
+channels; beside it stand `variable`, `unit`, `grid_x` in degrees north and `grid_y` in degrees east.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+
+from dalib import arrays, build, train
+from dalib.cases.checkpoint import FORGOTTEN, Checkpoint, Parts
+from dalib.cases.training import fitted, repeats_of
+from dalib.era5 import synthetic
+from dalib.era5.names import channel
+from dalib.era5.prepare import prepare
+from dalib.era5.read import labelled, named, read, variable
+from dalib.era5.sources import files
+from dalib.nets.scaling import Scaling
+from dalib.streams import Streams, stream
+
+WATCHED = 64  # windows held fixed, on which a training reports
+SPLITS = ("train", "valid", "test")
+DAY = 24  # hours
+
+
+# --- truths ------------------------------------------------------------------------------------
+
+
+def truths(section: Mapping) -> dict[str, xr.Dataset]:
+    """x (seed, time, state) float32 of every split, as the stage `simulate` gives it.
+
+    `train` and `valid` are one series each, every `step_hours`; `test` holds `seeds` windows of
+    `days` days, every `analysis_hours`, that start on days spread evenly over its span. Times are
+    in days from the start, whose `date` (seed) stands beside them. Nothing is standardised.
+
+    Args:
+        section: `path` of a reanalysis (a file, a folder of era5_YYYY.nc, a glob, a Zarr store) or
+            None for the stand-in, whose `grid` and `seed` are in `stand_in`; `channels`;
+            `step_hours`, `analysis_hours`; spans (first, last) `train`, `valid` and `test`, in
+            years or dates; `seeds`, `days`; `crop` {"lat": (south, north), "lon": (west, east)} or
+            None; `multiple`, which both sides of the grid have to be of; and optionally `units`.
+
+    Raises:
+        io.DataError: the source lacks something, see `era5.read`.
+        ValueError: the test span is too short, or the settings contradict each other.
+    """
+    splits = {name: section[name] for name in SPLITS}
+    parts = prepare(_cropped(_fields(section), section), splits, multiple=section["multiple"])
+    hours = {"train": section["step_hours"], "valid": section["step_hours"]}
+    made = {
+        name: _dataset(parts[name]["fields"].values[None], parts[name], hours[name])
+        for name in ("train", "valid")
+    }
+    return made | {"test": _windows(parts["test"], section)}
+
+
+def maps(states: xr.DataArray, layout: xr.Dataset) -> xr.DataArray:
+    """(..., state) -> (..., variable, lat, lon), for maps and for `metrics.sphere`.
+
+    layout: any dataset with the coordinates that stand beside truths.
+    """
+    shape = tuple(layout.sizes[name] for name in ("variable", *arrays.GRID))
+    dims = states.dims[:-1]
+    coords = {name: c for name, c in states.coords.items() if "state" not in c.dims}
+    coords |= {"variable": layout["variable"].values}
+    coords |= {"lat": ("lat", layout["grid_x"].values), "lon": ("lon", layout["grid_y"].values)}
+    values = states.values.reshape(*states.shape[:-1], *shape)
+    return xr.DataArray(values, coords, (*dims, "variable", "lat", "lon"), attrs=states.attrs)
+
+
+def steps_of(section: Mapping) -> int:
+    """Steps of the forecast model from one analysis to the next."""
+    step, interval = section["step_hours"], section["analysis_hours"]
+    if interval % step or DAY % interval:
+        raise ValueError(
+            f"analysis_hours is {interval} and step_hours {step}; an analysis comes after whole "
+            "steps and at the same hours every day"
+        )
+    return interval // step
+
+
+def _fields(section: Mapping) -> xr.DataArray:
+    """(time, channel, lat, lon) of all years that a split touches."""
+    path, hours = section["path"], section["step_hours"]
+    years = _years(section[name] for name in SPLITS)
+    if path is None:
+        return _stand_in(section, years)
+    found = files(path)
+    options = {"hours": hours, "units": section.get("units")}
+    if not found or Path(path).is_dir():  # of a store or folder only what is needed
+        return read(path, section["channels"], years=years, **options)
+    parts = [read(file, section["channels"], **options) for file in _of_years(found, years)]
+    alike = {"coords": "minimal", "compat": "override", "join": "exact"}
+    return xr.concat(sorted(parts, key=lambda part: part["time"].values[0]), "time", **alike)
+
+
+def _years(spans: Sequence) -> list[int]:
+    """Calendar years that spans of years or dates touch."""
+    ends = [[int(str(end)[:4]) for end in span] for span in spans]
+    return sorted({year for first, last in ends for year in range(first, last + 1)})
+
+
+def _of_years(found: list[str], years: Sequence[int]) -> list[str]:
+    """Files of the years wanted, where all of them are named by their year; else all."""
+    names = {file: file.rpartition("era5_")[2].removesuffix(".nc") for file in found}
+    if not all(len(name) == 4 and name.isdigit() for name in names.values()):
+        return found
+    missing = set(years) - set(map(int, names.values()))
+    if missing:
+        raise ValueError(f"{found[0]} and others: the year {min(missing)} is not among the files")
+    return [file for file, name in names.items() if int(name) in years]
+
+
+def _stand_in(section: Mapping, years: Sequence[int]) -> xr.DataArray:
+    """(time, channel, lat, lon) of travelling waves, by the names of the reanalysis."""
+    wanted = [channel(name) for name in section["channels"]]
+    unknown = {c.name for c in wanted} - set(synthetic.CHANNELS)
+    if unknown:
+        raise ValueError(
+            f"the stand-in has no channel {min(unknown)!r}; it has {', '.join(synthetic.CHANNELS)}"
+        )
+    settings, all_years = section["stand_in"], range(years[0], years[-1] + 1)
+    parts = []
+    for year, whole in zip(
+        all_years,
+        synthetic.datasets(
+            all_years, settings["seed"], section["step_hours"], tuple(settings["grid"])
+        ),
+        strict=True,
+    ):
+        ds = named(whole, f"the stand-in of {year}")
+        values = np.stack([variable(ds, f"the stand-in of {year}", c).values for c in wanted], 1)
+        parts.append(
+            labelled(values, ds["time"].values, wanted, ds["lat"].values, ds["lon"].values)
+        )
+    return xr.concat(parts, "time", coords="minimal", compat="override", join="exact")
+
+
+def _cropped(fields: xr.DataArray, section: Mapping) -> xr.DataArray:
+    """Of the region wanted; rows run from north to south, columns to the east."""
+    crop = section["crop"]
+    if crop is None:
+        return fields
+    (south, north), (west, east) = crop["lat"], crop["lon"]
+    part = fields.sel(lat=slice(north, south), lon=slice(west, east))
+    if not part.size:
+        lat, lon = fields["lat"].values, fields["lon"].values
+        raise ValueError(
+            f"crop {dict(crop)} holds no point of the grid, whose latitudes run from {lat[0]:g} to "
+            f"{lat[-1]:g} and longitudes from {lon[0]:g} to {lon[-1]:g}"
+        )
+    return part
+
+
+def _windows(part: xr.Dataset, section: Mapping) -> xr.Dataset:
+    """The test part: windows that start at the same hour of days spread evenly."""
+    a_day, length = DAY // section["step_hours"], section["days"]
+    days = (part.sizes["time"] - 1) // a_day
+    if days < length:
+        raise ValueError(
+            f"the test span has {days} whole days, but a window has {length}; give fewer days or a "
+            "longer test"
+        )
+    if section["seeds"] > days - length + 1:
+        raise ValueError(
+            f"{section['seeds']} windows of {length} days do not start on different days of the "
+            f"{days} of the test span; give fewer seeds or days, or a longer test"
+        )
+    starts = np.linspace(0, days - length, section["seeds"]).round().astype(int) * a_day
+    when = np.arange(0, length * a_day + 1, steps_of(section))
+    x = np.stack([part["fields"].values[start + when] for start in starts])
+    made = _dataset(x, part, section["analysis_hours"])
+    return made.assign_coords(date=("seed", part["time"].values[starts]))
+
+
+def _dataset(x: np.ndarray, part: xr.Dataset, hours: int) -> xr.Dataset:
+    """x (seed, time, channel, lat, lon) and the layout of `part`, as a dataset of truths."""
+    flat = torch.from_numpy(np.ascontiguousarray(x)).flatten(2)
+    made = arrays.truth_dataset(
+        flat,
+        seeds=range(len(x)),
+        interval=hours / DAY,
+        names=range(flat.shape[-1]),
+        units="those of unit",
+    )
+    made["time"].attrs.update(units="d", long_name="time since the start")
+    dates = {"date": ("seed", [part["time"].values[0]] * len(x))}
+    return made.assign_coords({**dates, **_layout(part)})
+
+
+def _layout(part: xr.Dataset) -> dict[str, xr.Variable]:
+    """What says where a component of a flat state is."""
+    return {
+        "variable": xr.Variable("variable", part["channel"].values),
+        "unit": xr.Variable("variable", part["channel_units"].values),
+        "grid_x": xr.Variable("grid_x", part["lat"].values, part["lat"].attrs),
+        "grid_y": xr.Variable("grid_y", part["lon"].values, part["lon"].attrs),
+    }
+
+
+# --- the forecast model ------------------------------------------------------------------------
+
+
+def forecaster(
+    sections: Mapping,
+    training: xr.Dataset,
+    held_out: xr.Dataset,
+    *,
+    batch: Mapping,
+    experiment: str,
+    device: str,
+    checkpoint: Checkpoint = FORGOTTEN,
+) -> tuple[xr.Dataset, xr.Dataset]:
+    """Weights (repeat, ...) and history of a network that learns x(t) -> x(t + step).
+
+    With `fine_tuning` among the settings of the training, it goes on with longer windows, in which
+    a step starts from the last forecast; its updates and reports follow those before. Channels are
+    standardised by their moments over the training states alone.
+
+    Args:
+        sections: `model` with `network` and `training`.
+        training, held_out: x (seed, time, state) as `truths` gives it, with its layout.
+        batch: `index` and `size` of the batch of repeats.
+        checkpoint: from which the training continues, as if it had not been interrupted.
+    """
+    section = sections["model"]
+    settings = section["training"]
+    repeats = repeats_of(settings, batch)
+    data = [arrays.to_tensor(dataset.x, None).to(device) for dataset in (training, held_out)]
+    shape = tuple(training.sizes[name] for name in ("variable", *arrays.GRID))
+    parts = Parts(checkpoint)
+
+    def windows(window: int) -> list[train.Windows]:
+        return [train.Windows(x, window, settings["batch"], len(repeats)) for x in data]
+
+    network, history = fitted(
+        {**section, "training": build.without(settings, "fine_tuning")},
+        {
+            "scaling": lambda: per_channel(data[0], shape[0], len(repeats)),
+            "grid": lambda: shape[1:],
+        },
+        windows(settings["window"]),
+        watched=WATCHED,
+        runs=[(repeat,) for repeat in repeats],
+        experiment=experiment,
+        device=device,
+        checkpoint=_Part(parts, "training"),
+    )
+    if "fine_tuning" in settings:
+        fine = {**build.without(settings, "fine_tuning"), **settings["fine_tuning"]}
+        draws, part = windows(fine["window"]), parts.of("fine tuning")
+        tuned = _tuned(network, fine, draws, repeats, experiment, part)
+        history = _joined(history, tuned)
+    axes = {"repeat": list(repeats)}
+    weights = arrays.weights_dataset(network.state_dict(), axes)
+    layout = arrays.layout_of(training)
+    return weights.assign_coords(layout), arrays.history_dataset(history, axes)
+
+
+def per_channel(x: Tensor, channels: int, repeats: int = 1) -> Scaling:
+    """Mean and std of each channel of training states (..., channel · point), in float64."""
+    fields = x.reshape(-1, channels, x.shape[-1] // channels)
+    moments = torch.tensor([torch.std_mean(fields[:, c].double()) for c in range(channels)])
+    std, mean = moments.double().T
+    return Scaling(mean.expand(repeats, -1).clone(), std.expand(repeats, -1).clone())
+
+
+def forecast_step(section: Mapping, weights: xr.Dataset, steps: int = 1) -> Callable:
+    """(..., state) -> (..., state) in physical units, `steps` steps of the network later.
+
+    Args:
+        section: of the model, with `network`.
+        weights: as `forecaster` gives them; of several repeats the first counts.
+        steps: from one analysis to the next, see `steps_of`.
+    """
+    grid = [weights.sizes["grid_x"], weights.sizes["grid_y"]]
+    network = {"network": {**section["network"], "grid": grid}}
+    return Forecast(build.network(network, weights.isel(repeat=slice(1))), steps)
+
+
+class Forecast(NamedTuple):
+    """The map of a filter: so many steps of a network, on whatever device the states are."""
+
+    network: Any
+    steps: int
+
+    @torch.no_grad()
+    def __call__(self, x: Tensor) -> Tensor:
+        """(..., state) -> (..., state)."""
+        self.network.to(x.device)
+        for _ in range(self.steps):
+            x = self.network.step(x)
+        return x
+
+
+class _Part(NamedTuple):
+    """One of the computations that share a checkpoint, as a checkpoint of its own."""
+
+    parts: Parts
+    name: str
+
+    def load(self) -> dict | None:
+        return self.parts.of(self.name)["resume"]
+
+    def save(self, state: Callable[[], dict]) -> None:
+        self.parts.of(self.name)["save"](state)
+
+
+def _tuned(
+    network, settings: Mapping, draws: Sequence, repeats: Sequence, experiment: str, parts: Mapping
+) -> train.History:
+    """What happened while a trained network went on with other windows."""
+
+    def generator(purpose: str) -> Streams:
+        return Streams(tuple(stream(experiment, repeat, purpose) for repeat in repeats))
+
+    fixed = [
+        train.Windows(draw.series, draw.length, WATCHED, draw.repeats)(generator("watched"))
+        for draw in draws
+    ]
+    return train.fit(
+        network,
+        draws[0],
+        build.training(settings),
+        watched=dict(zip(("training", "held_out"), fixed, strict=True)),
+        progress=experiment,
+        generator=generator("fine tuning"),
+        **parts,
+    )
+
+
+def _joined(first: train.History, second: train.History) -> train.History:
+    """Both one after the other; the report at the beginning of the second is left out."""
+    return train.History(
+        loss=torch.cat([first.loss, second.loss], 1),
+        checks=torch.cat([first.checks, second.checks[1:] + first.loss.shape[1]]),
+        reports={
+            name: torch.cat([values, second.reports[name][:, 1:]], 1)
+            for name, values in first.reports.items()
+        },
+    )

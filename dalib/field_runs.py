@@ -1,0 +1,88 @@
+"""What a case of fields runs: filters, each at several points.
+
+Plain values of the configuration, without torch: rules and the plan of a scale count them too.
+
+    fields:
+      base: {every: 10, noise: 0.1, start: noise, interval: 1, errors: given}
+      methods:
+        ensf: [{}, {every: 5}, {settings: {members: 5}}]     what differs from the base
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+CONDITIONS = ("every", "noise", "start", "interval", "errors")  # under which a filter runs
+
+
+class FieldRun(NamedTuple):
+    """One filter under one set of conditions.
+
+    Attributes:
+        label: the filter's name, and what differs from the base.
+        method: the filter's name.
+        conditions: values of CONDITIONS.
+        settings: of the filter, those of the point laid over its own.
+        model: of the codec that it uses: its name, or its section once names were followed; None
+            without.
+    """
+
+    label: str
+    method: str
+    conditions: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    model: Any
+
+
+def runs_of(product: Mapping, method: str, section: Mapping) -> list[FieldRun]:
+    """All runs of one filter, in the order of its points.
+
+    Args:
+        product: `base` and `methods` of a case's fields.
+        method: name of the filter.
+        section: of the filter.
+
+    Raises:
+        ValueError: two points have the same label.
+    """
+    runs = [_run(product["base"], method, section, point) for point in product["methods"][method]]
+    labels = [run.label for run in runs]
+    twice = sorted({label for label in labels if labels.count(label) > 1})
+    if twice:
+        raise ValueError(
+            f"two points of {method} are both called {twice[0]!r}: where points differ in their "
+            "model alone, give all but one a `label`"
+        )
+    return runs
+
+
+def _run(base: Mapping, method: str, section: Mapping, point: Mapping) -> FieldRun:
+    conditions = {key: point.get(key, base[key]) for key in CONDITIONS if key in base}
+    settings = laid_over(section, point.get("settings", {}))
+    different = [f"{k}={v}" for k, v in conditions.items() if v != base[k]]
+    different += [f"{k}={v}" for k, v in _leaves(point.get("settings", {}))]
+    words = [point["label"]] if "label" in point else different
+    model = point.get("model", section.get("model"))
+    return FieldRun(" ".join([method, *words]), method, conditions, settings, model)
+
+
+def models_of(product: Mapping, method: str, section: Mapping) -> list[str]:
+    """Names of the models that the runs of a filter use, each once."""
+    return list(dict.fromkeys(r.model for r in runs_of(product, method, section) if r.model))
+
+
+def laid_over(below: Mapping, above: Mapping) -> dict:
+    """The keys of `above` in the place of those of `below`; mappings in both go together."""
+    both = {
+        key: laid_over(below[key], value)
+        for key, value in above.items()
+        if isinstance(value, Mapping) and isinstance(below.get(key), Mapping)
+    }
+    return {**below, **above, **both}
+
+
+def _leaves(tree: Mapping) -> Iterator[tuple[str, Any]]:
+    for key, value in sorted(tree.items()):  # the same in whatever order they were written
+        if isinstance(value, Mapping):
+            yield from _leaves(value)
+        else:
+            yield key, value

@@ -1,0 +1,25 @@
+rule era5:
+    input:
+        unpack(reanalysis),
+    output:
+        train="results/{scale}/{paper}/{case}/truth_train.nc",
+        valid="results/{scale}/{paper}/{case}/truth_valid.nc",
+        test="results/{scale}/{paper}/{case}/truth_test.nc",
+    log:
+        "results/{scale}/logs/era5/{paper}.{case}.log",
+    benchmark:
+        "results/{scale}/benchmarks/era5/{paper}.{case}.tsv"
+    wildcard_constraints:
+        case=cases_with("era5"),
+    threads: 1
+    resources:
+        mem_mb=mem("era5"),
+        runtime=runtime("era5"),
+    params:
+        spec=spec("era5.py", case=("{paper}.cases.{case}", "era5")),
+    script:
+        "../../workflow_scripts/era5.py"
+
+
+# a case with a section `era5` takes its truth from there
+ruleorder: era5 > simulate

@@ -1,0 +1,69 @@
+"""Figures 5, 6, 13, 14, and ours: errors of filters of fields against time and what is varied."""
+
+from dalib.workflow.stage import Stage
+
+with Stage(snakemake) as stage:
+    from dalib import io
+    from dalib.plots import calibration, field_sweeps, fields, remedies
+
+    scores, made = io.read(snakemake.input.basin), snakemake.output
+    lost = ["median", "low", "high"]  # of runs that were lost
+    means = ["mean_median", "mean_low", "mean_high"]
+
+    data = fields.sparsity_data(scores)
+    io.write(data, made.fig5_data, title="Figure 5: error by sparsity", missing=lost)
+    io.write_figure(fields.sparsity_figure(data), made.fig5_pdf, made.fig5_png)
+
+    data = fields.methods_data(scores, noise=0.0)
+    io.write(data, made.fig13_data, title="Figure 13: methods, no noise", missing=lost)
+    io.write_figure(fields.methods_figure(data), made.fig13_pdf, made.fig13_png)
+
+    data = fields.methods_data(scores, noise=0.1)
+    io.write(data, made.fig6_data, title="Figure 6: methods, noise 10 %", missing=lost)
+    io.write_figure(fields.methods_figure(data), made.fig6_pdf, made.fig6_png)
+
+    data = fields.methods_data(scores, noise=0.2)
+    io.write(data, made.fig14_data, title="Figure 14: methods, noise 20 %", missing=lost)
+    io.write_figure(fields.methods_figure(data), made.fig14_pdf, made.fig14_png)
+
+    data = fields.members_data(scores)
+    io.write(data, made.members_data, title="EnSF by members", missing=[*lost, *means])
+    io.write_figure(fields.members_figure(data), made.members_pdf, made.members_png)
+
+    data = field_sweeps.latent_sizes_data(scores)
+    io.write(data, made.latent_sizes_data, title="Error by size of the codes", missing=means)
+    io.write_figure(
+        field_sweeps.latent_sizes_figure(data), made.latent_sizes_pdf, made.latent_sizes_png
+    )
+
+    data = field_sweeps.interval_data(scores)
+    io.write(data, made.interval_data, title="Error by interval of analyses", missing=means)
+    io.write_figure(field_sweeps.interval_figure(data), made.interval_pdf, made.interval_png)
+
+    data = field_sweeps.tuning_data(scores)
+    io.write(
+        data,
+        made.tuning_data,
+        title="Error by settings of the score filter",
+        missing=[*means, "place", "likelihood_std"],  # of what is there for comparison
+    )
+    io.write_figure(field_sweeps.tuning_figure(data), made.tuning_pdf, made.tuning_png)
+
+    data = remedies.remedies_data(scores)
+    io.write(
+        data,
+        made.remedies_data,
+        title="Changes of Latent-EnSF",
+        missing=[*means, "last_median", "last_low", "last_high"],
+    )
+    io.write_figure(remedies.remedies_figure(data), made.remedies_pdf, made.remedies_png)
+
+    data = calibration.calibration_data(scores)
+    io.write(data, made.calibration_data, title="Ranks, spread and error", missing=list(data))
+    io.write_figure(
+        calibration.calibration_figure(data), made.calibration_pdf, made.calibration_png
+    )
+
+    data = calibration.training_data(scores)
+    io.write(data, made.training_data, title="Training of the codecs", missing=list(data))
+    io.write_figure(calibration.training_figure(data), made.training_pdf, made.training_png)
