@@ -116,12 +116,19 @@ def read_methods(paths: Sequence[str | Path]) -> dict[str, xr.Dataset]:
 
 
 def read_scores(paths: Sequence[str | Path]) -> dict[str, xr.Dataset]:
-    """{case/product: dataset} of files `<case>/scores/<product>.nc`; others by their stem."""
+    """{case/product: dataset} of files `<case>/scores/<product>.nc`.
+
+    Others go by their stem where it is the only one, else by `case/stem`.
+    """
     files = [Path(path) for path in paths]
-    return {
-        f"{p.parent.parent.name}/{p.stem}" if p.parent.name == "scores" else p.stem: read(p)
-        for p in files
-    }
+    stems = [p.stem for p in files if p.parent.name != "scores"]
+
+    def name(p: Path) -> str:
+        if p.parent.name == "scores":
+            return f"{p.parent.parent.name}/{p.stem}"
+        return p.stem if stems.count(p.stem) == 1 else f"{p.parent.name}/{p.stem}"
+
+    return {name(p): read(p) for p in files}
 
 
 def read_text(path: str | Path) -> str:

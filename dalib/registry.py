@@ -132,6 +132,7 @@ TRAININGS = {
     "truth": "dalib.cases.training:on_series",
     "tokens": "dalib.cases.tokens:trained",
     "fields": "dalib.cases.fields:trained",
+    "forecast": "dalib.cases.weather:forecaster",
 }
 
 ASSIMILATIONS = {
@@ -151,6 +152,7 @@ SCORES = {
     "samples": "dalib.cases.scored:samples",
     "learning": "dalib.cases.learning_scored:learning",
     "fields": "dalib.cases.fields_scored:fields",
+    "stations": "dalib.cases.stations:scores",
     "codecs": "dalib.cases.tokens_scored:codecs",
     "forecasts of tokens": "dalib.cases.tokens_scored:forecasts",
 }
@@ -158,6 +160,7 @@ SCORES = {
 TIMINGS = {
     "methods": "dalib.timing:measured",
     "learning": "dalib.cases.learning_timed:measured",
+    "fields": "dalib.cases.fields_timed:measured",
 }
 
 TASKS = {

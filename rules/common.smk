@@ -294,19 +294,35 @@ def learned_scores(paper, role):
 
 
 def figure_files(paper, *numbers):
-    """Files of several figures that one job draws: pdf, png (in the report) and data of each."""
+    """Files of several figures that one job draws: pdf, png (in the report) and data of each.
+
+    What is no number is a name: `figS_members`.
+    """
     found = {}
     for number in numbers:
-        stem = f"results/{{scale}}/{paper}/figures/fig{number}"
-        found[f"fig{number}_pdf"] = f"{stem}.pdf"
-        found[f"fig{number}_png"] = report(
+        name = f"fig{number}" if isinstance(number, int) else number
+        stem = f"results/{{scale}}/{paper}/figures/{name}"
+        found[f"{name}_pdf"] = f"{stem}.pdf"
+        found[f"{name}_png"] = report(
             f"{stem}.png",
-            caption=f"{ROOT}/docs/captions/{paper}_fig{number}.rst",
+            caption=f"{ROOT}/docs/captions/{paper}_{name}.rst",
             category=paper,
-            labels={"figure": str(number)},
+            labels={"figure": name.removeprefix("fig")},
         )
-        found[f"fig{number}_data"] = f"{stem}.nc"
+        found[f"{name}_data"] = f"{stem}.nc"
     return found
+
+
+def scores_in(paper, cases, product):
+    """Score files of some cases."""
+    folder = f"results/{config['scale']}/{paper}"
+    return [f"{folder}/{case}/scores/{product}.nc" for case in cases]
+
+
+def timings_in(paper, cases):
+    """Timings of those of some cases that have any."""
+    folder, known = f"results/{config['scale']}/{paper}", config[paper]["cases"]
+    return [f"{folder}/{case}/timing.nc" for case in cases if "timing" in known[case]]
 
 
 FOLLOWED_WITH = ("grids", "reference")  # of an experiment what begins when all is learned
@@ -534,6 +550,14 @@ def timed(wildcards):
             f"observations_{name}": f"{paper}/{case}/observations_train.nc"
             for name, case in cases_timed(wildcards).items()
         }
+    if fields_of(wildcards.paper, wildcards.case):
+        case = f"{paper}/{wildcards.case}"
+        names = codecs_in(wildcards.paper, wildcards.case, settings["methods"])
+        return {
+            "observations": f"{case}/observations_test.nc",
+            "prior": f"{case}/prior.nc",
+            **({"models": [f"{case}/models/{name}/batch0.nc" for name in names]} if names else {}),
+        }
     return {
         "observations": f"{paper}/{wildcards.case}/observations_test.nc",
         "prior": f"{paper}/{wildcards.case}/prior.nc",
@@ -557,6 +581,16 @@ def timing_spec(wildcards):
             **{f"experiment_{name}": f"{{paper}}.learning.{name}" for name in cases},
         )
         return section_of(wildcards)
+    if fields_of(wildcards.paper, wildcards.case):
+        section_of = spec(
+            "time.py",
+            case=FIELDS_OF,
+            settings="{paper}.cases.{case}.timing",
+            fields=("{paper}.cases.{case}.fields", "base", "methods"),
+            calls=timed_by,
+            **{f"filter_{n}": f"{{paper}}.filters.{n}" for n in settings["methods"]},
+        )
+        return section_of(wildcards)
     section_of = spec(
         "time.py",
         case=("{paper}.cases.{case}", "system", "integrator", "observations", "timing"),
@@ -576,6 +610,8 @@ def cases_timed(wildcards):
 
 def timed_by(wildcards):
     """The function that measures times, by what is timed."""
+    if fields_of(wildcards.paper, wildcards.case):
+        return TASKS["time"]["fields"]
     settings = config[wildcards.paper]["cases"][wildcards.case]["timing"]
     return TASKS["time"]["learning" if "experiments" in settings else "methods"]
 

@@ -7,7 +7,7 @@ VARIABLES = ("u", "v", "eta")
 NUMBERS = (
     "scale",
     "eps_beta",
-    "likelihood_std",
+    "obs_std",
     "inflation",
     "weight",
     "radius",
@@ -314,7 +314,7 @@ def ring(size=1000, shocks=False, seeds=3, times=60, methods=("ensf", "letkf")):
 
 
 def timing(methods=None, size=7500, repetitions=5):
-    """timing.nc of a case: seconds (method, part, repetition), NaN where a method has no part."""
+    """timing.nc of a case: cpu_seconds (method, part, repetition), NaN without the part."""
     methods = methods or ("latent_ensf", "latent_enkf", "latent_letkf", "ensf", "letkf")
     base = {"latent_ensf": 0.009, "latent_enkf": 0.012, "latent_letkf": 0.03}
     base |= {"ensf": 1.6e-5 * size, "letkf": 1.3e-4 * size}
@@ -328,7 +328,7 @@ def timing(methods=None, size=7500, repetitions=5):
     seconds = values[..., None] * noise
     return xr.Dataset(
         {
-            "seconds": described(("method", "part", "repetition"), seconds, "time", "s"),
+            "cpu_seconds": described(("method", "part", "repetition"), seconds, "CPU time", "s"),
             "size": described((), size, "components of the state"),
         },
         {"method": list(methods), "part": ["analysis", "codec", "forecast"]},

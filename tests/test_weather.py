@@ -11,6 +11,7 @@ from dalib.era5 import synthetic
 from dalib.era5.sources import files
 from dalib.metrics import sphere
 
+DAY = np.timedelta64(24, "h")
 HERE = {
     "path": None,
     "channels": ["z500", "t2m"],
@@ -90,6 +91,24 @@ def test_what_cannot_be_is_refused(change, message):
 def test_truths_can_be_written_and_read(tmp_path, truths):
     io.write(truths["test"], tmp_path / "truth_test.nc", title="test")
     xr.testing.assert_equal(io.read(tmp_path / "truth_test.nc"), truths["test"])
+
+
+def test_ensembles_start_in_the_season_of_their_window(truths):
+    """Of February and of April, a window of late April finds no state but in what is trained on."""
+    summer = weather.truths({**HERE, "train": HERE["test"], "test": HERE["train"]})
+    training, test = summer["train"], truths["test"].isel(seed=[0, 2])
+    members = weather.seasonal(training, test, 6, 0.0, "test")
+    known = training.x.values[0]
+    when = [[int(np.flatnonzero((known == m).all(1))[0]) for m in seed] for seed in members.numpy()]
+    assert max(when[0]) <= 4 * 15 and min(when[1]) >= 4 * 4
+    noisy = weather.seasonal(training, test, 400, 0.3, "test")
+    assert noisy.dtype == torch.float32
+    std = weather.per_channel(torch.tensor(known), 2).std[0]
+    exact = weather.seasonal(training, test, 400, 0.0, "test")
+    spread = (noisy - exact).unflatten(-1, (2, -1)).std((0, 1, 3)).double()
+    torch.testing.assert_close(spread, 0.3 * std, rtol=0.02, atol=0)
+    with pytest.raises(ValueError, match="season"):
+        weather.seasonal(truths["train"], test.assign_coords(date=test.date + 90 * DAY), 2, 0, "")
 
 
 # --- the forecast model ------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from dalib.observe import Arctan, ArctanEveryKth, EveryKth, Identity
 from dalib.streams import normal_like, stream, streams
 
 WATCHED = 64  # states held fixed, on which a training reports
-FLOOR = 0.05  # smallest observation error of a filter, as a share of the std of what is observed
+FLOOR = 0.05  # error that filters assume of exact observations, as a share of their std
 NOISE_STATES = 50  # training states whose codes say how large the errors of codes are
 
 
@@ -254,7 +254,8 @@ def field_filter(step, settings: Mapping, seen: Seen, codec=None, errors: str = 
     """A filter of fields, in full space or in the latent space of a codec.
 
     A filter's own `obs_std` is a share of the std of what is observed, and in latent space in the
-    units of codes; without it, errors are those of the observations, at least FLOOR of that std.
+    units of codes; without it, errors are those of the observations, FLOOR of that std where these
+    are exact.
     `errors` names what the codec says of its codes instead: "latent_noise" or "mismatch".
     """
     if "filter" in settings:
@@ -264,7 +265,7 @@ def field_filter(step, settings: Mapping, seen: Seen, codec=None, errors: str = 
     if "obs_std" in settings:
         obs_std = settings["obs_std"] * seen.obs_spread
     else:
-        obs_std = torch.maximum(seen.noise_std, FLOOR * seen.obs_spread)
+        obs_std = torch.where(seen.noise_std > 0, seen.noise_std, FLOOR * seen.obs_spread)
     _, *grid = seen.shape
     given = {
         "step": step,

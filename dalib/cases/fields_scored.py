@@ -10,6 +10,7 @@ from torch import Tensor
 
 from dalib import arrays, build
 from dalib.cases.fields import seen, sensors
+from dalib.cases.linear_problem import linear_problem
 from dalib.field_runs import FieldRun, runs_of
 from dalib.filters.ensf import likelihood_score
 from dalib.observe import EveryKth, Identity
@@ -50,9 +51,11 @@ def fields(sections: Mapping, inputs: Mapping[str, Any]) -> xr.Dataset:
     found = found.assign_coords(
         {n: ("run", [row[n] for row in coords], made[n].attrs) for n in coords[0]}
     )
-    found = found.assign_coords(_layout(observations))
+    found = found.assign_coords(_layout(observations)).assign_coords(size=truth.sizes["state"])
     if "shown" in product:
         found = found.merge(_shown(case, product["shown"], runs, inputs, shape))
+    if "linear" in product:
+        found = found.merge(linear_problem(product["linear"], "linear problem"))
     models = inputs.get("models", {})
     for part in (_trainings(inputs), _codecs(sections, models, inputs, shape, std)):
         found = found.merge(part, join="outer")
@@ -104,11 +107,13 @@ def _shown(
         variables["film"] = (("time", "x", "y"), made, "analysis mean, last variable")
     if settings.get("score") in runs:
         run, one = runs[settings["score"]]
-        variables["likelihood_score"] = (
-            axes[1:],
-            _score(case, run, one, observations).reshape(shape),
-            "gradient of the log likelihood",
-        )
+        score = _score(case, run, one, observations)
+        away = np.ones(len(score), bool)
+        away[EveryKth(shape, run.conditions["every"]).selected(len(score))] = False
+        gone = np.abs(score[away]).max(initial=0.0) / np.abs(score).max()
+        text = "gradient of the log likelihood"
+        variables["likelihood_score"] = (axes[1:], score.reshape(shape), text)
+        variables["score_off_sensors"] = ((), gone, f"largest {text} off the sensors, relative")
     found = {
         n: xr.Variable(dims, v, {"units": "1", "long_name": text})
         for n, (dims, v, text) in variables.items()
@@ -154,7 +159,9 @@ def _trainings(inputs: Mapping) -> xr.Dataset:
     if not rows:
         return xr.Dataset()
     found = xr.concat(rows, "codec", join="outer")
-    for name, text in {**REPORTS, "updates": "updates done"}.items():
+    found["final_mismatch"] = found.mismatch.ffill("check").isel(check=-1, drop=True)
+    texts = {"updates": "updates done", "final_mismatch": "mismatch at the end of the training"}
+    for name, text in {**REPORTS, **texts}.items():
         found[name].attrs = {"units": "1", "long_name": text}
     return found
 

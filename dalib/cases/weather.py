@@ -1,7 +1,8 @@
 """Weather: fields of a reanalysis, or of a stand-in, as truths, and a network that forecasts them.
 
 A state is the flat map (variable, x, y) = (channel, latitude, longitude) in the units of its
-channels; beside it stand `variable`, `unit`, `grid_x` in degrees north and `grid_y` in degrees east.
+channels. Beside it stand its layout, the coordinates `variable`, `unit` (variable), `grid_x` in
+degrees north and `grid_y` in degrees east, and `date` (seed), the date of time 0.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,11 +23,12 @@ from dalib.era5.prepare import prepare
 from dalib.era5.read import labelled, named, read, variable
 from dalib.era5.sources import files
 from dalib.nets.scaling import Scaling
-from dalib.streams import Streams, stream
+from dalib.streams import Streams, integers, normal, stream
 
 WATCHED = 64  # windows held fixed, on which a training reports
 SPLITS = ("train", "valid", "test")
 DAY = 24  # hours
+YEAR, SEASON = 365.25, 15  # days
 
 
 # --- truths ------------------------------------------------------------------------------------
@@ -202,6 +204,47 @@ def _layout(part: xr.Dataset) -> dict[str, xr.Variable]:
         "grid_x": xr.Variable("grid_x", part["lat"].values, part["lat"].attrs),
         "grid_y": xr.Variable("grid_y", part["lon"].values, part["lon"].attrs),
     }
+
+
+# --- ensembles to start with ---------------------------------------------------------------------
+
+
+def seasonal(
+    training: xr.Dataset, test: xr.Dataset, members: int, noise: float, experiment: str
+) -> Tensor:
+    """(seed, member, state) float32: states of the season in training years, and noise.
+
+        x = x_train(t') + noise σ N(0, I),      t' at most SEASON days of the year from the start
+
+    with σ the standard deviation of each channel over training states, and t' drawn with
+    replacement. Nothing of the test but its dates is used.
+    """
+    days = _day_of_year(training["date"].values[0] + _days(training["time"].values))
+    shape = [training.sizes[name] for name in ("variable", *arrays.GRID)]
+    x = arrays.to_tensor(training.x.isel(seed=0), None)
+    std = noise * per_channel(x, shape[0]).std[0].to(x).repeat_interleave(shape[1] * shape[2])
+    found = []
+    for seed, start in zip(test["seed"].values.tolist(), test["date"].values, strict=True):
+        generator = stream(experiment, seed, "prior")
+        apart = np.abs(days - _day_of_year(start))
+        near = np.flatnonzero(np.minimum(apart, YEAR - apart) <= SEASON)
+        if not len(near):
+            raise ValueError(
+                f"no training state lies within {SEASON} days of the season of {start}; train on "
+                "whole years"
+            )
+        chosen = torch.from_numpy(near)[integers(len(near), (members,), generator)]
+        found.append(x[chosen] + std * normal((members, x.shape[-1]), generator, x.dtype))
+    return torch.stack(found)
+
+
+def _days(days: np.ndarray) -> np.ndarray:
+    return (days * DAY).round().astype("timedelta64[h]")
+
+
+def _day_of_year(dates: np.ndarray) -> np.ndarray:
+    """Days since the beginning of the year of each date."""
+    return (dates - dates.astype("datetime64[Y]")) / np.timedelta64(1, "D")
 
 
 # --- the forecast model ------------------------------------------------------------------------

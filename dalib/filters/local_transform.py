@@ -1,8 +1,8 @@
 """The square root of the ETKF for many small ensembles side by side.
 
 Operations run over the last axis, one column after the other in memory, so that each of the few
-hundred that a matrix of members takes serves all columns: on a processor about three times faster
-than as many eigenproblems, and only the rows that are asked for are transformed.
+hundred that a matrix of members takes serves all columns: on a processor more than twice as fast
+as eigenproblems one by one, and only the rows that are asked for are transformed.
 """
 
 import math

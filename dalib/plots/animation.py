@@ -2,8 +2,8 @@
 
 import numpy as np
 import xarray as xr
+from matplotlib import colormaps
 from matplotlib.animation import FuncAnimation, PillowWriter
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dalib.plots import maps, style
@@ -19,12 +19,19 @@ class Gif(PillowWriter):
         super().__init__(fps=PER_SECOND)
 
     def finish(self) -> None:
-        """Colours of all frames are those of the one that has most of them."""
-        most = max(self._frames, key=lambda frame: len(frame.getcolors(2**24)))
-        palette = most.quantize(256)
+        """Colours of all frames are those of the two scales, and greys."""
+        palette = self._frames[0].quantize(256)
+        palette.putpalette(colours())
         first, *others = (frame.quantize(palette=palette, dither=0) for frame in self._frames)
         look = {"append_images": others, "duration": 1000 // PER_SECOND, "loop": 0}
         first.save(self.outfile, format="GIF", save_all=True, **look)
+
+
+def colours() -> list[int]:
+    """256 times red, green and blue, 0 to 255."""
+    parts = {"gray": 36, maps.STATES: 110, maps.ERRORS: 110}
+    shades = [colormaps[name](np.linspace(0, 1, count))[:, :3] for name, count in parts.items()]
+    return np.round(255 * np.concatenate(shades)).astype(int).ravel().tolist()
 
 
 def film_data(scores: xr.Dataset) -> xr.Dataset:
@@ -61,7 +68,7 @@ def film_figure(data: xr.Dataset, frame: int = 0) -> Figure:
 def film(data: xr.Dataset) -> FuncAnimation:
     """The film; `.save(path, Gif(), dpi=100)` writes it, equal data to equal bytes."""
     fig, images, heading = _drawn(data, 0)
-    fig.canvas.draw()
+    fig.draw_without_rendering()
     fig.set_layout_engine("none")  # all frames are laid out as the first
 
     def show(frame: int) -> list:

@@ -35,6 +35,7 @@ MARKERS = {
     "pca_direct": "s",
     "pca_latent_ensf": "D",
 }
+MEANS = ("mean_low", "mean_median", "mean_high")
 LINE = {"markersize": 4, "markeredgewidth": 0, "linewidth": 0.9}
 
 
@@ -132,7 +133,7 @@ def against_figure(data: xr.Dataset, over: str, label: str) -> Figure:
         line(ax, places, one, label=style.label(method), **look)
     for method in (m for m in ALL if m not in methods):
         level(ax, data, method)
-    error_axis(ax, data.mean_low.values, data.mean_high.values)
+    error_axis(ax, *(data[n].values for n in MEANS))
     ax.set_ylabel(f"mean {ERROR}")
     ax.grid(axis="y")
     factors_axis(ax, own[over].values.astype(float))
@@ -177,7 +178,7 @@ def tuning_panel(ax: Axes, data: xr.Dataset, panel: str, method: str, label: str
     level(ax, data, reference)
     shown = xr.concat([own, where(data, panel="", method=reference)], "run")
     if shown.sizes["run"]:
-        error_axis(ax, shown.mean_low.values, shown.mean_high.values)
+        error_axis(ax, *(shown[n].values for n in MEANS))
     factors_axis(ax, own.place.values)
     ax.set_title(style.label(method))
     ax.set_ylabel(f"mean {ERROR}")

@@ -93,7 +93,7 @@ def curve(ax: Axes, data: xr.Dataset, colour: object, **line: object) -> None:
 def axes_of_errors(axes: Sequence[Axes], data: xr.Dataset) -> None:
     """Analyses across, an axis of errors that all panels share: logarithmic if they differ much."""
     for ax in axes:
-        error_axis(ax, data.low.values, data.high.values)
+        error_axis(ax, data.low.values, data["median"].values, data.high.values)
         last = int(data.analysis[-1])
         ax.set_xlim(1, max(last, 2))
         ax.set_xticks([1, *(t for t in ax.get_xticks() if 1 < t <= last and t == int(t))])
@@ -102,9 +102,13 @@ def axes_of_errors(axes: Sequence[Axes], data: xr.Dataset) -> None:
     axes[0].set_ylabel(f"{ERROR} of the analysis")
 
 
-def error_axis(ax: Axes, low: np.ndarray, high: np.ndarray) -> None:
-    """Room for bands from `low` to `high` on an axis that is logarithmic if errors differ much."""
-    least, most = float(np.nanmin(low)), float(np.nanmax(high))
+def error_axis(ax: Axes, *errors: np.ndarray) -> None:
+    """Room for all finite errors, on an axis that is logarithmic if they differ much."""
+    shown = np.concatenate([e.ravel() for e in errors])
+    shown = shown[np.isfinite(shown)]
+    if not shown.size:
+        return
+    least, most = float(shown.min()), float(shown.max())
     limits = least / 1.08, min(1.08 * most, max(HIGHEST, 2 * least))
     if most > MUCH * least:
         ax.set_yscale("log")

@@ -15,7 +15,7 @@ from matplotlib.image import AxesImage
 from matplotlib.ticker import Locator, MaxNLocator, MultipleLocator
 
 from dalib.plots import style
-from dalib.plots.selection import alike
+from dalib.plots.selection import alike, where
 
 STATES, ERRORS, ABOVE = "RdBu_r", "PuOr_r", "viridis"  # about zero, about zero, other
 MISSING = "#d9d9d9"
@@ -97,12 +97,18 @@ def surface(scores: xr.Dataset) -> str:
     return "eta" if "eta" in names else names[-1]
 
 
+def usual_run(scores: xr.Dataset, method: str) -> str | None:
+    """The run of a method at the base point, else its first; None where it has none."""
+    there = where(scores, method=method).run.values.tolist()
+    return next(iter(alike(scores, method).run.values.tolist() + there), None)
+
+
 def shown_run(scores: xr.Dataset, method: str) -> str | None:
-    """The run of a method whose maps are there: at the base point, else the first; or None."""
-    methods = scores["method"].sel(run=scores.shown_run.values).values
-    there = scores.shown_run.values[methods == method].tolist()
-    usual = [run for run in alike(scores, method).run.values.tolist() if run in there]
-    return next(iter(usual + there), None)
+    """The run of a method whose maps are there: the usual one, else the first; or None."""
+    shown = where(scores, method=method).run.values
+    there = [run for run in scores.shown_run.values.tolist() if run in shown]
+    usual = usual_run(scores, method)
+    return usual if usual in there else next(iter(there), None)
 
 
 def relative_error(scores: xr.Dataset, runs: Sequence[str]) -> xr.DataArray:
@@ -214,8 +220,13 @@ def place(along: xr.DataArray) -> str:
 
 def quantity(values: xr.DataArray) -> str:
     """`eta (m)`."""
-    units = values.attrs["units"].replace("m2 s-2", "m²/s²").replace("m s-1", "m/s")
-    return values.attrs["symbol"] if units == "1" else f"{values.attrs['symbol']} ({units})"
+    name = values.attrs["symbol"]
+    return name if values.attrs["units"] == "1" else f"{name} ({written(values.attrs['units'])})"
+
+
+def written(units: str) -> str:
+    """Units as they are read."""
+    return units.replace("m2 s-2", "m²/s²").replace("m s-1", "m/s")
 
 
 def bar(fig: Figure, image, axes, label: str, **kind) -> None:
@@ -378,9 +389,9 @@ def outer(axes: np.ndarray, values: xr.DataArray, names: Sequence[str]) -> None:
 def number(ax: Axes, value: xr.DataArray) -> None:
     """A number in the upper right corner of a map."""
     box = {"facecolor": "white", "alpha": 0.95, "linewidth": 0, "pad": 1.2}
-    place = {"transform": ax.transAxes, "ha": "right", "va": "top"}
+    corner = {"transform": ax.transAxes, "ha": "right", "va": "top"}
     text = f"{float(value):.2f}" if value >= 0.1 else f"{float(value):.2g}"
-    ax.text(0.97, 0.97, text, fontsize=6.5, bbox=box, **place)
+    ax.text(0.97, 0.97, text, fontsize=6.5, bbox=box, **corner)
 
 
 # -- examples of states ----------------------------------------------------------------------------
@@ -440,5 +451,5 @@ def currents(axes: np.ndarray, data: xr.Dataset) -> None:
         arrows = axes[i, j].quiver(thin.x, thin.y, *flow, scale=long / (1.4 * apart), **look)
     key = float(f"{long:.0e}")
     text = f"{key:g} {data.east.attrs['units']}"
-    where = {"coordinates": "figure", "labelpos": "E", "labelsep": 0.05}
-    axes[-1, -1].quiverkey(arrows, 0.9, 0.05, key, text, fontproperties={"size": 7}, **where)
+    anchor = {"coordinates": "figure", "labelpos": "E", "labelsep": 0.05}
+    axes[-1, -1].quiverkey(arrows, 0.9, 0.05, key, text, fontproperties={"size": 7}, **anchor)

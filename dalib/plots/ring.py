@@ -70,7 +70,7 @@ def ring_of(scores: xr.Dataset, case: str, method: str, about: Mapping) -> xr.Da
     data = data.rename_dims(time="analysis")
     data = data.assign_coords(analysis=np.arange(1, one.sizes["time"] + 1))
     data = data.expand_dims(run=[f"{case} {method}"])
-    values = {"method": method, "size": size_of(scores), "kind": about.get("kind", "")}
+    values = {"method": method, "size": size_of(scores), "kind": about.get("note", "")}
     return data.assign_coords({name: ("run", [value]) for name, value in values.items()})
 
 
@@ -89,7 +89,7 @@ def timing_data(timings: Sequence[xr.Dataset]) -> xr.Dataset:
     ordered = sorted(timings, key=size_of)
     parts = []
     for one in ordered:
-        seconds = one.seconds.sel(part="analysis", drop=True)
+        seconds = one.cpu_seconds.sel(part="analysis", drop=True)
         seconds = seconds.sel({"method": [m for m in METHODS if m in one["method"].values]})
         found = {"low": seconds.min, "median": seconds.median, "high": seconds.max}
         parts.append(xr.Dataset({f"seconds_{n}": of("repetition") for n, of in found.items()}))
@@ -220,7 +220,7 @@ def written(size: int) -> str:
 
 @style.published
 def timing_figure(data: xr.Dataset) -> Figure:
-    """Seconds of one analysis, and microseconds for each component, against the size."""
+    """CPU seconds of one analysis, and microseconds for each component, against the size."""
     fig = style.figure(style.PAGE, 2.6)
     left, right = fig.subplots(1, 2)
     size = data["size"].values
@@ -237,8 +237,8 @@ def timing_figure(data: xr.Dataset) -> Figure:
         logarithmic(ax, data.seconds_low.values * factor, data.seconds_high.values * factor)
         sizes_axis(ax, size)
         ax.grid(axis="y")
-    left.set_ylabel("time of an analysis (s)")
-    right.set_ylabel("time for each component (µs)")
+    left.set_ylabel("CPU time of an analysis (s)")
+    right.set_ylabel("CPU time for each component (µs)")
     style.letter([left, right])
     handles, names = left.get_legend_handles_labels()
     title = "median and range over repetitions"

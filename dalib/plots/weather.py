@@ -4,11 +4,12 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from dalib.plots import maps, style
-from dalib.plots.selection import alike, over_seeds, summary
+from dalib.plots.selection import over_seeds, summary
 
 METHODS = ("free", "latent_letkf", "latent_ensf")
 CHANNELS = ("z500", "u500")
 NAMES = {"free": "forecast model alone"}
+BAR = {"aspect": 10, "shrink": 0.84}
 
 
 def label(method: str) -> str:
@@ -86,7 +87,8 @@ def states(fig: Figure, axes, data: xr.Dataset, name: str) -> dict:
     for ax, one in zip(axes, (truth, *mean), strict=True):
         image = maps.field(ax, one, **colours)
     end = maps.ends(colours, truth, mean)
-    maps.bar(fig, image, list(axes), quantity(truth), extend=end, **BAR)
+    quantity = f"{written(name)} ({maps.written(truth.attrs['units'])})"
+    maps.bar(fig, image, list(axes), quantity, extend=end, **BAR)
     return colours
 
 
@@ -100,10 +102,9 @@ def errors(fig: Figure, axes, data: xr.Dataset, name: str, width: float, colours
         image = maps.field(ax, one, **own)
         maps.number(ax, value)
     end = maps.ends(own, error)
-    maps.bar(fig, image, list(axes), f"error ({unit(error)})", extend=end, **BAR)
-
-
-BAR = {"aspect": 10, "shrink": 0.84}
+    maps.bar(
+        fig, image, list(axes), f"error ({maps.written(error.attrs['units'])})", extend=end, **BAR
+    )
 
 
 def written(name: str) -> str:
@@ -111,27 +112,17 @@ def written(name: str) -> str:
     return name.upper() if name in CHANNELS else name
 
 
-def unit(values: xr.DataArray) -> str:
-    return values.attrs["units"].replace("m2 s-2", "m²/s²").replace("m s-1", "m/s")
-
-
-def quantity(values: xr.DataArray) -> str:
-    """`Z500 (m²/s²)`."""
-    return f"{written(values.attrs['symbol'])} ({unit(values)})"
-
-
 # -- error in time ---------------------------------------------------------------------------------
 
 
 def error_data(scores: xr.Dataset) -> xr.Dataset:
     """median, low and high (method, time in days) over seeds of the relative RMSE of Z500."""
-    there = [m for m in METHODS if alike(scores, m).sizes["run"]]
-    runs = [alike(scores, m).run.values[0] for m in there]
+    runs = {m: run for m in METHODS if (run := maps.usual_run(scores, m)) is not None}
     name = channels(scores)[0]
-    values = scores.variable_relative_rmse.sel(variable=name, run=runs, drop=True)
+    values = scores.variable_relative_rmse.sel(variable=name, run=list(runs.values()), drop=True)
     data = summary(values.drop_vars([c for c in values.coords if c not in ("run", "time", "seed")]))
     days = maps.clock(scores.time, "d")
-    data = data.rename(run="method").assign_coords({"method": there, "time": days})
+    data = data.rename(run="method").assign_coords({"method": list(runs), "time": days})
     return data.assign_attrs(channel=name)
 
 

@@ -30,7 +30,7 @@ ON_METHODS = (
     "An empty cell has no number; a run that was lost counts as the worst."
 )
 ON_TIMING = (
-    "Wall-clock time of one analysis of the whole ensemble, median over repetitions, measured on "
+    "CPU time of one analysis of the whole ensemble, median over repetitions, measured on "
     "the machine that made this page; with and without the codec's encoding and decoding, and "
     "either over that of Latent-EnSF."
 )
@@ -93,10 +93,10 @@ def timing(times: xr.Dataset, reference: str = "latent_ensf") -> list[Row]:
     """A row for each method: milliseconds of an analysis, and ratios to those of the reference.
 
     Args:
-        times: seconds (method, part, repetition) of parts analysis and codec, the latter missing
-            where a method has none.
+        times: cpu_seconds (method, part, repetition) of parts analysis and codec, the latter
+            0 or missing where a method has none.
     """
-    median = times.seconds.median("repetition")
+    median = times.cpu_seconds.median("repetition")
     alone = median.sel(part="analysis")
     whole = alone + median.sel(part="codec").fillna(0.0)
     rows = []
@@ -139,7 +139,7 @@ def _ring(run: xr.Dataset, about: Mapping) -> Row:
         "spread, last": late.spread,
         "coverage, last": late.coverage,
     }
-    row: Row = {"d": int(run["size"]), "truth": about.get("kind", ""), "run": str(run.run.values)}
+    row: Row = {"d": int(run["size"]), "truth": about.get("note", ""), "run": str(run.run.values)}
     for name, found in values.items():
         row |= ranged(name, found.mean("time", skipna=False))
     return row | {

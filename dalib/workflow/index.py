@@ -197,7 +197,7 @@ def artefacts(root: Path, results: Path, paper: str) -> list[Artefact]:
 
 def kind_of(name: str) -> str:
     """The folder of an artefact: tables and notes are text and stand together."""
-    return PICTURES if name.startswith("fig") else TABLES
+    return PICTURES if name.startswith(("fig", "timing_fig")) else TABLES
 
 
 def natural(name: str) -> list[Any]:

@@ -1,7 +1,36 @@
 """Figures and tables of "Latent-EnSF"."""
 
+LENSF = config["lensf"]["roles"]
+LENSF_FIGURES = [
+    *[f"fig{number}" for number in (5, 6, 13, 14)],
+    *[
+        f"figS_{name}"
+        for name in (
+            "members",
+            "latent_sizes",
+            "interval",
+            "tuning",
+            "remedies",
+            "calibration",
+            "training",
+            "ring",
+        )
+    ],
+    "timing_figS_ring",
+]
+LENSF_TABLES = ["table_methods", "timing_table1", "table_ring"]
+
 TARGETS["lensf"] = [
-    *expand("results/{scale}/lensf/basin/scores/fields.nc", **SCALE),
+    *expand(
+        "results/{scale}/lensf/figures/{name}.{kind}",
+        name=LENSF_FIGURES,
+        kind=["pdf", "png", "nc"],
+        **SCALE,
+    ),
+    *expand(
+        "results/{scale}/lensf/tables/{name}.{kind}", name=LENSF_TABLES, kind=["md", "csv"], **SCALE
+    ),
+    *expand("results/{scale}/lensf/scorecard.json", **SCALE),
 ]
 
 
@@ -9,3 +38,96 @@ rule lensf:
     input:
         TARGETS["lensf"],
     localrule: True
+
+
+rule lensf_curves:
+    input:
+        basin=scores_in("lensf", [LENSF["basin"]], "fields")[0],
+    output:
+        **figure_files("lensf", 5, 6, 13, 14, "figS_members", "figS_latent_sizes", "figS_interval", "figS_tuning", "figS_remedies", "figS_calibration", "figS_training"),
+    log:
+        "results/{scale}/logs/figures/lensf_curves.log",
+    benchmark:
+        "results/{scale}/benchmarks/figures/lensf_curves.tsv"
+    threads: 1
+    resources:
+        mem_mb=mem("figures"),
+        runtime=runtime("figures"),
+    params:
+        spec=spec("figures/lensf_curves.py"),
+    script:
+        "../../workflow_scripts/figures/lensf_curves.py"
+
+
+rule lensf_ring:
+    input:
+        rings=scores_in("lensf", [*LENSF["rings"], LENSF["shocks"]], "fields"),
+        timings=timings_in("lensf", LENSF["rings"]),
+    output:
+        **figure_files("lensf", "figS_ring", "timing_figS_ring"),
+    log:
+        "results/{scale}/logs/figures/lensf_ring.log",
+    benchmark:
+        "results/{scale}/benchmarks/figures/lensf_ring.tsv"
+    threads: 1
+    resources:
+        mem_mb=mem("figures"),
+        runtime=runtime("figures"),
+    params:
+        spec=spec("figures/lensf_ring.py", rings="lensf.rings"),
+    script:
+        "../../workflow_scripts/figures/lensf_ring.py"
+
+
+rule lensf_tables:
+    input:
+        basin=scores_in("lensf", [LENSF["basin"]], "fields")[0],
+        timing=timings_in("lensf", [LENSF["basin"]])[0],
+        rings=scores_in("lensf", [*LENSF["rings"], LENSF["shocks"]], "fields"),
+    output:
+        methods=report(
+            expand(
+                "results/{scale}/lensf/tables/table_methods.{kind}",
+                kind=["md", "csv"],
+                allow_missing=True,
+            ),
+            caption="../../docs/captions/lensf_table_methods.rst",
+            category="lensf",
+            labels={"table": "methods"},
+        ),
+        timing=report(
+            expand(
+                "results/{scale}/lensf/tables/timing_table1.{kind}",
+                kind=["md", "csv"],
+                allow_missing=True,
+            ),
+            caption="../../docs/captions/lensf_timing_table1.rst",
+            category="lensf",
+            labels={"table": "1"},
+        ),
+        ring=report(
+            expand(
+                "results/{scale}/lensf/tables/table_ring.{kind}",
+                kind=["md", "csv"],
+                allow_missing=True,
+            ),
+            caption="../../docs/captions/lensf_table_ring.rst",
+            category="lensf",
+            labels={"table": "ring"},
+        ),
+    log:
+        "results/{scale}/logs/tables/lensf.log",
+    benchmark:
+        "results/{scale}/benchmarks/tables/lensf.tsv"
+    threads: 1
+    resources:
+        mem_mb=mem("tables"),
+        runtime=runtime("tables"),
+    params:
+        spec=spec(
+            "tables/lensf_tables.py",
+            fields=("lensf.cases." + LENSF["basin"] + ".fields", "discard"),
+            rings="lensf.rings",
+        ),
+    script:
+        "../../workflow_scripts/tables/lensf_tables.py"

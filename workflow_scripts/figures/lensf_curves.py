@@ -27,43 +27,43 @@ with Stage(snakemake) as stage:
     io.write_figure(fields.methods_figure(data), made.fig14_pdf, made.fig14_png)
 
     data = fields.members_data(scores)
-    io.write(data, made.members_data, title="EnSF by members", missing=[*lost, *means])
-    io.write_figure(fields.members_figure(data), made.members_pdf, made.members_png)
+    io.write(data, made.figS_members_data, title="EnSF by members", missing=[*lost, *means])
+    io.write_figure(fields.members_figure(data), made.figS_members_pdf, made.figS_members_png)
 
     data = field_sweeps.latent_sizes_data(scores)
-    io.write(data, made.latent_sizes_data, title="Error by size of the codes", missing=means)
+    io.write(data, made.figS_latent_sizes_data, title="Error by size of the codes", missing=means)
     io.write_figure(
-        field_sweeps.latent_sizes_figure(data), made.latent_sizes_pdf, made.latent_sizes_png
+        field_sweeps.latent_sizes_figure(data), made.figS_latent_sizes_pdf, made.figS_latent_sizes_png
     )
 
     data = field_sweeps.interval_data(scores)
-    io.write(data, made.interval_data, title="Error by interval of analyses", missing=means)
-    io.write_figure(field_sweeps.interval_figure(data), made.interval_pdf, made.interval_png)
+    io.write(data, made.figS_interval_data, title="Error by interval of analyses", missing=means)
+    io.write_figure(field_sweeps.interval_figure(data), made.figS_interval_pdf, made.figS_interval_png)
 
     data = field_sweeps.tuning_data(scores)
     io.write(
         data,
-        made.tuning_data,
+        made.figS_tuning_data,
         title="Error by settings of the score filter",
         missing=[*means, "place", "likelihood_std"],  # of what is there for comparison
     )
-    io.write_figure(field_sweeps.tuning_figure(data), made.tuning_pdf, made.tuning_png)
+    io.write_figure(field_sweeps.tuning_figure(data), made.figS_tuning_pdf, made.figS_tuning_png)
 
     data = remedies.remedies_data(scores)
     io.write(
         data,
-        made.remedies_data,
+        made.figS_remedies_data,
         title="Changes of Latent-EnSF",
         missing=[*means, "last_median", "last_low", "last_high"],
     )
-    io.write_figure(remedies.remedies_figure(data), made.remedies_pdf, made.remedies_png)
+    io.write_figure(remedies.remedies_figure(data), made.figS_remedies_pdf, made.figS_remedies_png)
 
     data = calibration.calibration_data(scores)
-    io.write(data, made.calibration_data, title="Ranks, spread and error", missing=list(data))
+    io.write(data, made.figS_calibration_data, title="Ranks, spread and error", missing=list(data))
     io.write_figure(
-        calibration.calibration_figure(data), made.calibration_pdf, made.calibration_png
+        calibration.calibration_figure(data), made.figS_calibration_pdf, made.figS_calibration_png
     )
 
     data = calibration.training_data(scores)
-    io.write(data, made.training_data, title="Training of the codecs", missing=list(data))
-    io.write_figure(calibration.training_figure(data), made.training_pdf, made.training_png)
+    io.write(data, made.figS_training_data, title="Training of the codecs", missing=list(data))
+    io.write_figure(calibration.training_figure(data), made.figS_training_pdf, made.figS_training_png)

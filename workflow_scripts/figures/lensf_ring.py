@@ -11,12 +11,12 @@ with Stage(snakemake) as stage:
     data = ring.ring_data(io.read_scores(given.rings), stage.config["rings"])
     io.write(
         data,
-        made.ring_data,
+        made.figS_ring_data,
         title="Rings: error, spread and coverage",
         missing=list(data),  # runs differ in length, and not all have published values
     )
-    io.write_figure(ring.ring_figure(data), made.ring_pdf, made.ring_png)
+    io.write_figure(ring.ring_figure(data), made.figS_ring_pdf, made.figS_ring_png)
 
     data = ring.timing_data(list(map(io.read, given.timings)))
-    io.write(data, made.timing_ring_data, title="Rings: time", missing=list(data))
-    io.write_figure(ring.timing_figure(data), made.timing_ring_pdf, made.timing_ring_png)
+    io.write(data, made.timing_figS_ring_data, title="Rings: time", missing=list(data))
+    io.write_figure(ring.timing_figure(data), made.timing_figS_ring_pdf, made.timing_figS_ring_png)

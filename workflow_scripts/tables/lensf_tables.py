@@ -7,7 +7,7 @@ with Stage(snakemake) as stage:
     from dalib.tables import fields, text
 
     given, made = snakemake.input, snakemake.output
-    methods = fields.methods(io.read(given.basin), stage.config["discard"])
+    methods = fields.methods(io.read(given.basin), stage.config["fields"]["discard"])
     timing = fields.timing(io.read(given.timing))
     rings = fields.rings(io.read_scores(given.rings), stage.config["rings"])
 
