@@ -105,12 +105,12 @@ def scores(shown=(1, 3, 6), runs=tuple(RUNS), variables=("u", "v", "eta"), seeds
 
 def weathers(variables=("t2m", "u500", "z500"), **more):
     made = scores(variables=variables, **more)
-    latitude = ("y", np.linspace(81, -81, POINTS), {"units": "degrees_north", "long_name": "lat"})
-    longitude = ("x", 36.0 * np.arange(POINTS), {"units": "degrees_east", "long_name": "lon"})
+    latitude = ("x", np.linspace(81, -81, POINTS), {"units": "degrees_north", "long_name": "lat"})
+    longitude = ("y", 36.0 * np.arange(POINTS), {"units": "degrees_east", "long_name": "lon"})
     days = made.time.copy(data=86400.0 * np.arange(1, TIMES + 1))
     shown = 86400.0 / 1800.0 * made.shown_time
     shown.attrs = made.shown_time.attrs
-    return made.assign_coords(x=longitude, y=latitude, time=days, shown_time=shown)
+    return made.assign_coords(x=latitude, y=longitude, time=days, shown_time=shown)
 
 
 def one_of_each():
@@ -344,7 +344,7 @@ def test_weather_is_shown_at_the_last_time_with_the_north_above():
     assert data["method"].values.tolist() == ["free", "latent_letkf", "latent_ensf"]
     assert int(data.shown_time[0]) == 6 and maps.title(data, 0) == "analysis 6 (day 6)"
     assert float(data.y[0]) == -81.0
-    assert np.array_equal(data.truth_z500, wave(6, 2).T[::-1])
+    assert np.array_equal(data.truth_z500, wave(6, 2)[::-1])
     assert np.allclose(data.error_z500, data.mean_z500 - data.truth_z500)
     assert data.truth_u500.attrs["units"] == "m s-1"
     error = data.relative_rmse.sel({"method": "latent_ensf"}, drop=True)

@@ -154,12 +154,12 @@ def _trainings(inputs: Mapping) -> xr.Dataset:
         one = history.isel(repeat=0, drop=True)
         row = xr.Dataset({n: one[f"held_out_{n}"].drop_vars("check") for n in REPORTS})
         row["updates"] = ("check", one["check"].values.astype(float))
+        row["final_mismatch"] = row.mismatch.isel(check=-1)
         row = row.assign_coords(check=range(row.sizes["check"]))
         rows.append(row.expand_dims(codec=[name]))
     if not rows:
         return xr.Dataset()
     found = xr.concat(rows, "codec", join="outer")
-    found["final_mismatch"] = found.mismatch.ffill("check").isel(check=-1, drop=True)
     texts = {"updates": "updates done", "final_mismatch": "mismatch at the end of the training"}
     for name, text in {**REPORTS, **texts}.items():
         found[name].attrs = {"units": "1", "long_name": text}

@@ -34,7 +34,12 @@ DOTS = {"linestyle": "none", "marker": "o", "markeredgewidth": 0}
 
 
 def on_map(values: xr.Dataset | xr.DataArray) -> xr.Dataset | xr.DataArray:
-    """Dimensions x and y last, as (..., y, x), both ascending and in km where they are in m."""
+    """Dimensions x and y last, as (..., y, x), both ascending and in km where they are in m.
+
+    A latitude goes upward, also where it comes first and is called x.
+    """
+    if values.x.attrs["units"] == "degrees_north":
+        values = values.rename(x="y", y="x")
     for name in ("x", "y"):
         if values[name].attrs["units"] == "m":
             attrs = {"units": "km", "long_name": values[name].attrs["long_name"]}
