@@ -10,6 +10,7 @@ min_version("9.27")
 
 include: "rules/common.smk"
 include: "rules/stages/simulate.smk"
+include: "rules/stages/era5.smk"
 include: "rules/stages/observe.smk"
 include: "rules/stages/encode.smk"
 include: "rules/stages/tune.smk"

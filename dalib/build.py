@@ -76,8 +76,8 @@ def tangent(case: Mapping) -> Callable[[Tensor], tuple[Tensor, Tensor]] | None:
 
 
 def interval(case: Mapping) -> float:
-    """The sampling interval of a case, in model time."""
-    return make("integrator", case["integrator"]).interval
+    """The sampling interval of a case, in model time; in seconds where a step has `seconds`."""
+    return make("integrator", case["integrator"]).interval * getattr(system(case), "seconds", 1.0)
 
 
 def operator(case: Mapping, size: int) -> Any:

@@ -55,6 +55,28 @@ def runs_of(product: Mapping, method: str, section: Mapping) -> list[FieldRun]:
     return runs
 
 
+def jobs_of(product: Mapping) -> dict[str, list[str]]:
+    """{job: filters that it runs}: those of `jobs`, and every other filter by itself.
+
+    Raises:
+        ValueError: a filter is in two jobs, or is none of `methods`.
+    """
+    grouped = {name: list(filters) for name, filters in product.get("jobs", {}).items() if filters}
+    named = [name for filters in grouped.values() for name in filters]
+    for name in named:
+        if name not in product["methods"] or named.count(name) > 1:
+            raise ValueError(
+                f"jobs of fields: {name!r} has to be one of the methods, in one job alone; methods "
+                f"are {', '.join(product['methods'])}"
+            )
+    return grouped | {name: [name] for name in product["methods"] if name not in named}
+
+
+def runs_of_job(product: Mapping, job: str, filters: Mapping) -> list[FieldRun]:
+    """All runs of a job, of one filter after the other; `filters` are the sections by name."""
+    return [run for name in jobs_of(product)[job] for run in runs_of(product, name, filters[name])]
+
+
 def _run(base: Mapping, method: str, section: Mapping, point: Mapping) -> FieldRun:
     conditions = {key: point.get(key, base[key]) for key in CONDITIONS if key in base}
     settings = laid_over(section, point.get("settings", {}))

@@ -19,6 +19,7 @@ SYSTEMS = {
 
 STARTS = {
     "bump": "dalib.systems.shallow_water:Bump",
+    "season": "dalib.cases.weather:Season",
 }
 
 INTEGRATORS = {

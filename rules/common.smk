@@ -8,6 +8,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from dalib import field_runs
+from dalib.era5 import sources
 from dalib.registry import TASKS
 from dalib.workflow import audit, cluster, index, kinds, prune, runs, settings
 from dalib.workflow.specs import Specs
@@ -38,7 +39,7 @@ wildcard_constraints:
     sampler=r"\w+",
     forecaster=r"\w+",
     codec=r"\w+",
-    product="analyses|forecasts|samples|codecs|learning|fields",
+    product="analyses|forecasts|samples|codecs|learning|fields|stations",
     batch=r"\d+",
 
 
@@ -103,7 +104,7 @@ def results_of(paper, case, product):
             for name in methods_of(paper, case, product)
         }
     if product == "fields":
-        return {name: field_files(paper, case, name) for name in methods_of(paper, case, product)}
+        return field_files(paper, case)
     collection = {"analyses": "filters", "forecasts": "forecasters", "samples": "samplers"}[product]
     return {
         method: expand(
@@ -123,21 +124,51 @@ def methods_of(paper, case, product):
     return list(config[paper]["cases"][case].get(product, {}).get("methods", []))
 
 
+def cases_with(key):
+    """A pattern of the cases of any paper that have a section `key`."""
+    names = {n for p in PAPERS for n, case in config[p]["cases"].items() if key in case}
+    return "|".join(map(re.escape, sorted(names))) or "(?!)"
+
+
+def reanalysis(section):
+    """Files of the reanalysis that a section points to; none of a store, or of the stand-in."""
+    found = sources.files(section["path"])
+    return {"fields": found} if found else {}
+
+
+def truth_from(wildcards):
+    """Files that the truth of a case is read from."""
+    return reanalysis(config[wildcards.paper]["cases"][wildcards.case]["era5"])
+
+
 def fields_of(paper, case):
     """What filters run on the fields of a case; None where it has none."""
     return config[paper]["cases"][case].get("fields")
 
 
-def field_files(paper, case, name):
-    """Analyses of a filter on fields, one file for each batch of its points."""
-    return expand(
-        "results/{scale}/{paper}/{case}/analyses/{name}/batch{batch}.nc",
-        scale=config["scale"],
-        paper=paper,
-        case=case,
-        name=name,
-        batch=batches("points", len(fields_of(paper, case)["methods"][name])),
-    )
+def field_files(paper, case):
+    """{job: analyses on fields, one file for each batch of its runs}."""
+    product = fields_of(paper, case)
+    return {
+        job: expand(
+            "results/{scale}/{paper}/{case}/analyses/{job}/batch{batch}.nc",
+            scale=config["scale"],
+            paper=paper,
+            case=case,
+            job=job,
+            batch=batches("points", sum(len(product["methods"][name]) for name in names)),
+        )
+        for job, names in field_runs.jobs_of(product).items()
+    }
+
+
+def dynamics_of(wildcards):
+    """Weights of the network that forecasts the fields of a case, where one does."""
+    section = config[wildcards.paper]["cases"][wildcards.case].get("dynamics")
+    if not section:
+        return {}
+    case = f"results/{wildcards.scale}/{wildcards.paper}/{wildcards.case}"
+    return {"dynamics": f"{case}/models/{section['model']}/batch0.nc"}
 
 
 def codecs_in(paper, case, names=None):
@@ -151,6 +182,8 @@ def codecs_in(paper, case, names=None):
 def products(wildcards):
     """What the stage evaluate reads for one product of one case."""
     case = f"results/{wildcards.scale}/{wildcards.paper}/{wildcards.case}"
+    if wildcards.product == "stations":
+        return reanalysis(config[wildcards.paper]["cases"][wildcards.case]["stations"])
     if wildcards.product == "fields":
         codecs = codecs_in(wildcards.paper, wildcards.case)
         files = results_of(wildcards.paper, wildcards.case, "fields")
@@ -222,6 +255,9 @@ def codecs_of(wildcards):
 
 def score_spec(wildcards):
     """The spec of the stage evaluate: which codec a method has is part of it."""
+    if wildcards.product == "stations":
+        section_of = spec("evaluate.py", product="{paper}.cases.{case}.stations", calls=scored_by)
+        return section_of(wildcards) | {"codecs": {}}
     if wildcards.product == "fields":
         paper, case = wildcards.paper, wildcards.case
         section_of = spec(
@@ -229,7 +265,7 @@ def score_spec(wildcards):
             case=FIELDS_OF,
             product="{paper}.cases.{case}.fields",
             calls=scored_by,
-            **{f"filter_{n}": f"{paper}.filters.{n}" for n in methods_of(paper, case, "fields")},
+            filters=("{paper}.filters", *methods_of(paper, case, "fields")),
             **{f"model_{name}": f"{paper}.models.{name}" for name in codecs_in(paper, case)},
         )
         return section_of(wildcards) | {"codecs": {}}
@@ -314,15 +350,15 @@ def figure_files(paper, *numbers):
 
 
 def scores_in(paper, cases, product):
-    """Score files of some cases."""
+    """Score files of some cases, each once."""
     folder = f"results/{config['scale']}/{paper}"
-    return [f"{folder}/{case}/scores/{product}.nc" for case in cases]
+    return [f"{folder}/{case}/scores/{product}.nc" for case in dict.fromkeys(cases)]
 
 
 def timings_in(paper, cases):
     """Timings of those of some cases that have any."""
     folder, known = f"results/{config['scale']}/{paper}", config[paper]["cases"]
-    return [f"{folder}/{case}/timing.nc" for case in cases if "timing" in known[case]]
+    return [f"{folder}/{case}/timing.nc" for case in dict.fromkeys(cases) if "timing" in known[case]]
 
 
 FOLLOWED_WITH = ("grids", "reference")  # of an experiment what begins when all is learned
@@ -332,12 +368,15 @@ LEARNED_FROM = ("{paper}.cases.{case}", "system", "integrator", "observations", 
 def observe_spec(wildcards):
     """The spec of the stage observe; ensembles to start with are drawn as the system says."""
     case = config[wildcards.paper]["cases"][wildcards.case]
-    more = ("system", "integrator") if "starts" in case["prior"] else ()
+    more = ("system", "integrator", "era5") if "starts" in case["prior"] else ()
     keys = ("observations", "prior", "dtype", *more)
     return spec("observe.py", case=("{paper}.cases.{case}", *keys))(wildcards)
 
 
-FIELDS_OF = ("{paper}.cases.{case}", "system", "integrator", "dtype", "observations")
+FIELDS_OF = (
+    *("{paper}.cases.{case}", "system", "integrator", "dynamics", "era5"),
+    *("dtype", "observations"),
+)
 
 
 def train_spec(wildcards):
@@ -407,13 +446,15 @@ def tuned_rates(wildcards):
 
 def assimilate_spec(wildcards):
     """The spec of the stage assimilate, with given filters, on fields, or with those that learned."""
-    if fields_of(wildcards.paper, wildcards.case):
+    product = fields_of(wildcards.paper, wildcards.case)
+    if product:
+        names = field_runs.jobs_of(product)[wildcards.filter]
         section_of = spec(
             "assimilate.py",
             case=FIELDS_OF,
-            filter="{paper}.filters.{filter}",
+            filters=("{paper}.filters", *names),
             fields=("{paper}.cases.{case}.fields", "base", "sampled"),
-            points="{paper}.cases.{case}.fields.methods.{filter}",
+            methods=("{paper}.cases.{case}.fields.methods", *names),
             batch="points",
             device=True,
             calls=assimilated_by,
@@ -455,9 +496,12 @@ def assimilated_from(wildcards):
     if learning_of(wildcards.paper, wildcards.filter):
         return given | {"model": f"{case}/models/{wildcards.filter}/batch{wildcards.batch}.nc"}
     if fields_of(wildcards.paper, wildcards.case):
-        names = codecs_in(wildcards.paper, wildcards.case, [wildcards.filter])
+        product = fields_of(wildcards.paper, wildcards.case)
+        filters = field_runs.jobs_of(product)[wildcards.filter]
+        names = codecs_in(wildcards.paper, wildcards.case, filters)
         models = {"models": [f"{case}/models/{name}/batch0.nc" for name in names]}
-        return given | {"prior": f"{case}/prior.nc"} | (models if names else {})
+        given |= {"prior": f"{case}/prior.nc"} | dynamics_of(wildcards)
+        return given | (models if names else {})
     weights = model_of("filters", "filter")(wildcards)
     return given | {"prior": f"{case}/prior.nc"} | ({"model": weights} if weights else {})
 
@@ -508,6 +552,10 @@ def scores(paper):
         for case in config[paper]["active"]
         for product in ("analyses", "forecasts", "samples", "codecs", "learning", "fields")
         if methods_of(paper, case, product)
+    ] + [
+        f"results/{config['scale']}/{paper}/{case}/scores/stations.nc"
+        for case in config[paper]["active"]
+        if "stations" in config[paper]["cases"][case]
     ]
 
 
@@ -556,6 +604,7 @@ def timed(wildcards):
         return {
             "observations": f"{case}/observations_test.nc",
             "prior": f"{case}/prior.nc",
+            **dynamics_of(wildcards),
             **({"models": [f"{case}/models/{name}/batch0.nc" for name in names]} if names else {}),
         }
     return {
@@ -626,7 +675,7 @@ def learned_from(split):
         if kind == "tokens":
             codec = codec_of(wildcards.paper, "models", wildcards.model)
             return f"results/{{scale}}/{{paper}}/{{case}}/codecs/{codec}.tokens_{split}.nc"
-        if kind == "fields":
+        if kind in ("fields", "forecast"):
             return f"results/{{scale}}/{{paper}}/{{case}}/truth_{split}.nc"
         return f"results/{{scale}}/{{paper}}/{{case}}/{kind}_{split}.nc"
 

@@ -295,20 +295,20 @@ def model_scores(data, names, seeds, times, checks=12, codes=8):
     )
 
 
-def ring(size=1000, shocks=False, seeds=3, times=60, methods=("ensf", "letkf")):
+def ring(size=1000, shocks=False, seeds=3, times=60, methods=("ensf_ring", "letkf_ring")):
     """scores/fields.nc of a ring of `size` components: no map, no codec."""
     names = ("free", *methods)
     points = [(m, whole({"method": m, "every": 1, "noise": 0.05})) for m in names]
     data = series(points, seeds, times, ("x",), discard=10)
     n = np.arange(1, times + 1)
     for row, name in enumerate(names):
-        end = {"free": 1.4, "ensf": 0.06, "letkf": 0.07}[name] * (4 if shocks else 1)
-        end *= 1 + 0.05 * np.log10(size) * (name == "letkf")
+        end = {"free": 1.4, "ensf_ring": 0.06, "letkf_ring": 0.07}[name] * (4 if shocks else 1)
+        end *= 1 + 0.05 * np.log10(size) * (name == "letkf_ring")
         fall = end + max(1.4 - end, 0) * 0.9**n
         one = fall * np.exp(0.3 / size**0.2 * rng(size, name).normal(size=(seeds, times)))
         data["rmse"][row] = one
-        data["spread"][row] = one * (0.7 if name == "ensf" else 0.4)
-        data["coverage"][row] = 0.8 if name == "ensf" else 0.45
+        data["spread"][row] = one * (0.7 if name == "ensf_ring" else 0.4)
+        data["coverage"][row] = 0.8 if name == "ensf_ring" else 0.45
     data["size"] = described((), size, "components of the state")
     return data.drop_vars(["noise", "start", "errors"])
 

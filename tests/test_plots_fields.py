@@ -11,7 +11,7 @@ from dalib.plots import calibration, field_sweeps, fields, remedies, ring, selec
 
 QUICK = made_up.scores(times=20)
 PAPER = made_up.scores(made_up.paper_points(), seeds=8, times=20)
-RINGS = {"shocks": {"note": "with shocks", "published": {"ensf": {"whole": 3.0, "last": 2.0}}}}
+RINGS = {"shocks": {"note": "with shocks", "published": {"ensf_ring": {"whole": 3.0, "last": 2.0}}}}
 
 
 def rings():
@@ -20,7 +20,7 @@ def rings():
 
 
 def times():
-    return ring.timing_data([made_up.timing(("ensf", "letkf"), d) for d in (1000, 100)])
+    return ring.timing_data([made_up.timing(("ensf_ring", "letkf_ring"), d) for d in (1000, 100)])
 
 
 OF_SCORES = {
@@ -206,10 +206,10 @@ def test_interval_and_tuning_hold_what_was_varied():
 def test_rings_are_in_order_of_size_with_published_values_where_the_case_has_some():
     data = rings()
     assert data["size"].values.tolist() == [100, 100, 1000, 1000, 1000, 1000]
-    said = selection.where(data, kind="with shocks", method="ensf")
+    said = selection.where(data, kind="with shocks", method="ensf_ring")
     assert (float(said.published_whole[0]), float(said.published_last[0])) == (3.0, 2.0)
     assert int(data.published_last.notnull().sum()) == 1
-    one = made_up.ring(100, times=15).sel(run="ensf", drop=True)
+    one = made_up.ring(100, times=15).sel(run="ensf_ring", drop=True)
     last = one.rmse.isel(time=slice(-10, None)).mean("time").median("seed")
     assert float(data.rmse_last_median.sel(run="ring100 ensf")) == pytest.approx(float(last))
 

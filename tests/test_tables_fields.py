@@ -60,7 +60,7 @@ def test_times_are_in_milliseconds_and_over_those_of_the_reference():
 
 def test_rings_are_in_order_of_size_with_what_was_published_beside():
     scores = {"b/fields": made_up.ring(1000), "a/fields": made_up.ring(100)}
-    about = {"a": {"published": {"ensf": {"whole": 3.0}}}}
+    about = {"a": {"published": {"ensf_ring": {"whole": 3.0}}}}
     rows = fields.rings(scores, about)
     assert [row["d"] for row in rows] == [100, 100, 100, 1000, 1000, 1000]
     said = [row["published, whole run"] for row in rows]

@@ -4,16 +4,11 @@ from dalib.workflow.stage import Stage
 
 with Stage(snakemake) as stage:
     from dalib import io
-    from dalib.cases import observed
+    from dalib.cases.observed import observed
 
-    case, name = stage.config["case"], stage.wildcards["case"]
-    truth = io.read_inputs(snakemake.input)
-    train, valid, test = (
-        observed.observations(case, truth[split], split, stage.experiment, truth["train"])
-        for split in ("train", "valid", "test")
-    )
-    prior = observed.prior(case, truth["test"], stage.experiment)
-    io.write(train, snakemake.output.train, title=f"training observations of {name}")
-    io.write(valid, snakemake.output.valid, title=f"validation observations of {name}")
-    io.write(test, snakemake.output.test, title=f"test observations of {name}", missing=["y"])
-    io.write(prior, snakemake.output.prior, title=f"prior of the test trajectories of {name}")
+    name, made = stage.wildcards["case"], snakemake.output
+    parts = observed(stage.config["case"], io.read_inputs(snakemake.input), stage.experiment)
+    io.write(parts["train"], made.train, title=f"training observations of {name}")
+    io.write(parts["valid"], made.valid, title=f"validation observations of {name}")
+    io.write(parts["test"], made.test, title=f"test observations of {name}", missing=["y"])
+    io.write(parts["prior"], made.prior, title=f"prior of the test trajectories of {name}")

@@ -1,6 +1,6 @@
 """Filters on fields: the codecs they use, and their analyses at several points."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,9 +12,11 @@ from dalib import arrays, build, train
 from dalib.cases.checkpoint import FORGOTTEN, Checkpoint, Parts
 from dalib.cases.training import fitted, repeats_of
 from dalib.cases.truth import dtype
-from dalib.field_runs import FieldRun, runs_of
+from dalib.cases.weather import forecast_step, steps_of
+from dalib.field_runs import FieldRun, runs_of_job
 from dalib.filters.base import Analyses, Ensemble, assimilate
 from dalib.filters.latent import latent_noise
+from dalib.nets.scaling import per_channel
 from dalib.nets.vae import per_variable
 from dalib.observe import Arctan, ArctanEveryKth, EveryKth, Identity
 from dalib.streams import normal_like, stream, streams
@@ -48,6 +50,7 @@ def trained(
     operator = _operator(section, Identity(states.shape[-1]), shape)
     std = section["noise"] * spread(operator(states), shape[0])
     repeats = repeats_of(section["training"], batch)
+    scaling = per_channel if section.get("centred") else per_variable
     if "codec" in section:
         generator = stream(experiment, 0, "training")
         codec = build.make("codec", section["codec"]).fit(states.double(), operator, std, generator)
@@ -62,7 +65,7 @@ def trained(
         codec, history = fitted(
             section,
             {
-                "scaling": lambda: per_variable(states, shape[0], len(repeats)),
+                "scaling": lambda: scaling(states, shape[0], len(repeats)),
                 "shape": lambda: shape,
                 "observe": lambda: operator,
                 "obs_std": lambda: std.float(),
@@ -84,7 +87,7 @@ def trained(
 
 def spread(values: Tensor, variables: int) -> Tensor:
     """(sample, size) -> (size,), of each component the std of its variable."""
-    std = per_variable(values, variables).std[0]
+    std = per_channel(values, variables).std[0]
     return std.repeat_interleave(values.shape[-1] // variables)
 
 
@@ -136,7 +139,8 @@ def _linear_history(codec, operator, std: Tensor, states: Tensor, generator) -> 
 class Seen(NamedTuple):
     """What a run is given: y (seed, time, obs), how it was seen, and the sizes of things.
 
-    noise_std, obs_spread: (obs,), of the errors of y and of y itself; state_std: (state,).
+    noise_std, obs_spread: (obs,), of the errors of y and of y itself; state_std, state_mean:
+    (state,).
     """
 
     y: Tensor
@@ -144,6 +148,7 @@ class Seen(NamedTuple):
     noise_std: Tensor
     obs_spread: Tensor
     state_std: Tensor
+    state_mean: Tensor
     shape: tuple[int, int, int]
 
 
@@ -156,22 +161,26 @@ def analyses(
     device: str,
     checkpoint: Checkpoint = FORGOTTEN,
 ) -> xr.Dataset:
-    """One filter at the points of a batch, over the test observations.
+    """The runs of a batch of a job, over the test observations.
 
     mean, forecast_mean (run, seed, time, state); spread, forecast_spread (run, seed, time,
     variable), root mean variances in units of the std of the training states; members (run, seed,
     time, member, sampled), of the components whose index is `sampled`; diverged_at (run, seed).
 
     Args:
-        sections: `case`, `filter`, `points` and `fields` (`base`, `sampled`).
+        sections: `case`, `fields` (`base`, `sampled`), and `filters` and `methods` (their points)
+            of the job, by name.
         inputs: `observations`, `prior`, and `models`: weights of codecs by their name.
         batch: `index` and `size` of the batch of points.
-        experiment: first name of the streams, with the filter's name at its end.
+        experiment: first name of the streams, with the job's name at its end; streams do not
+            depend on the job.
     """
-    name = experiment.rsplit("/", 1)[-1]
-    product = {**sections["fields"], "methods": {name: sections["points"]}}
+    experiment, job = experiment.rsplit("/", 1)
     first = batch["index"] * batch["size"]
-    runs = runs_of(product, name, sections["filter"])[first : first + batch["size"]]
+    names = list(sections["filters"])
+    product = {**sections["fields"], "methods": sections["methods"], "jobs": {job: names}}
+    runs = runs_of_job(product, job, sections["filters"])
+    runs = runs[first : first + batch["size"]]
     parts = Parts(checkpoint)
     made = [
         _analysed(sections, inputs, run, experiment, device, parts.of(run.label)) for run in runs
@@ -189,7 +198,8 @@ def _analysed(
     codec = None
     if run.model is not None:
         codec = build.codec(run.model, inputs["models"][run.model["name"]], found.shape).to(device)
-    filter = field_filter(build.step(case), run.settings, found, codec, run.conditions["errors"])
+    forecast, errors = dynamics(case, inputs), run.conditions["errors"]
+    filter = field_filter(forecast, run.settings, found, codec, errors)
     members = inputs["prior"].members.sel(start=run.conditions["start"])
     count = getattr(filter, "inner", filter)
     count = getattr(count, "members", members.sizes["member"])
@@ -206,6 +216,14 @@ def _analysed(
         **saved,
     )
     return _described(run, beliefs, kept, found, observations)
+
+
+def dynamics(case: Mapping, inputs: Mapping) -> Callable[[Tensor], Tensor]:
+    """The forecast map: that of the system, or a network whose weights are in `dynamics`."""
+    if "dynamics" not in case:
+        return build.step(case)
+    section = case["dynamics"]["model"]
+    return forecast_step(section, inputs["dynamics"], steps_of(case["era5"]))
 
 
 def seen(case: Mapping, observations: xr.Dataset, run: FieldRun, device: str) -> Seen:
@@ -225,17 +243,20 @@ def seen(case: Mapping, observations: xr.Dataset, run: FieldRun, device: str) ->
             raise ValueError("relative_error has to have one that is not 0: filters scale with it")
         obs_spread = arrays.to_tensor(largest.obs_std / largest["error"])
         points = len(obs_spread) // shape[0]
-        state_std = arrays.to_tensor(observations.state_std).repeat_interleave(points)
+        state_std, state_mean = (
+            arrays.to_tensor(observations[name]).repeat_interleave(points)
+            for name in ("state_std", "state_mean")
+        )
     else:
         observed, obs_spread = observations, torch.ones(observations.sizes["obs"])
-        state_std = torch.ones(observations.sizes["obs"])
+        state_std, state_mean = torch.ones(len(obs_spread)), torch.zeros(len(obs_spread))
     operator = sensors(whole, shape, conditions["every"])
     index = EveryKth(shape, conditions["every"]).selected(len(state_std))
     y = arrays.to_tensor(observed.y, dtype(case))[..., index]
     times = torch.arange(1, y.shape[-2] + 1)
     y[..., times % conditions["interval"] != 0, :] = torch.nan
     noise_std = arrays.to_tensor(observed.obs_std)[index]
-    moved = (v.to(device) for v in (noise_std, obs_spread[index], state_std))
+    moved = (v.to(device) for v in (noise_std, obs_spread[index], state_std, state_mean))
     return Seen(y.to(device), operator, *moved, shape)
 
 
@@ -271,6 +292,7 @@ def field_filter(step, settings: Mapping, seen: Seen, codec=None, errors: str = 
         "step": step,
         "observe": seen.operator,
         "obs_std": obs_std,
+        "mean": seen.state_mean,
         "std": seen.state_std,
         "codec": codec,
         "places": places(*seen.shape),

@@ -13,6 +13,7 @@ from dalib.cases.fields import seen, sensors
 from dalib.cases.linear_problem import linear_problem
 from dalib.field_runs import FieldRun, runs_of
 from dalib.filters.ensf import likelihood_score
+from dalib.metrics.sphere import latitude_weights
 from dalib.observe import EveryKth, Identity
 from dalib.scores.common import at_times
 from dalib.scores.fields import score_run, score_runs
@@ -24,7 +25,7 @@ CODES = 8  # components of codes that are shown
 def fields(sections: Mapping, inputs: Mapping[str, Any]) -> xr.Dataset:
     """Scores of all runs of a case, maps of the first seed, and its codecs.
 
-    sections: `case`, `product`, `filter_<name>` of each method and `model_<name>` of each codec.
+    sections: `case`, `product`, `filters` by name and `model_<name>` of each codec.
     inputs: truth and observations of the test part, `methods`, and `models` and `histories` where
     the case has codecs.
     """
@@ -33,13 +34,17 @@ def fields(sections: Mapping, inputs: Mapping[str, Any]) -> xr.Dataset:
     shape = arrays.shape_of(observations, truth.sizes["state"])
     std = observations.state_std.values if "state_std" in observations else np.ones(shape[0])
     scored, members, coords, runs = {}, {}, [], {}
-    for name, made in inputs["methods"].items():
-        known = {r.label: r for r in runs_of(product, name, sections[f"filter_{name}"])}
+    known = {
+        run.label: run
+        for name in product["methods"]
+        for run in runs_of(product, name, sections["filters"][name])
+    }
+    for made in inputs["methods"].values():
         for label in map(str, made["run"].values):
             labelled = made.sel({"run": label})
             one = labelled.reset_coords(drop=True)
             x = at_times(truth.x, one.time)
-            scored[label] = score_run(one, x, shape, std)
+            scored[label] = score_run(one, x, shape, std, **_weights(observations))
             scored[label]["diverged"] = (one.diverged_at >= 0).astype(float)
             if "kept_members" in one:
                 kept = one.kept_members.notnull().any(("seed", "time", "sampled"))
@@ -59,6 +64,14 @@ def fields(sections: Mapping, inputs: Mapping[str, Any]) -> xr.Dataset:
     models = inputs.get("models", {})
     for part in (_trainings(inputs), _codecs(sections, models, inputs, shape, std)):
         found = found.merge(part, join="outer")
+    return found
+
+
+def _weights(observations: xr.Dataset) -> dict[str, np.ndarray]:
+    """What errors are relative to departures from, and the area of points on the sphere."""
+    found = {"centre": observations.state_mean.values} if "state_mean" in observations else {}
+    if "grid_x" in observations and observations["grid_x"].attrs["units"] == "degrees_north":
+        found["area"] = latitude_weights(observations["grid_x"]).values[:, None]
     return found
 
 

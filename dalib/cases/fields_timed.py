@@ -13,7 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from dalib import arrays, build
-from dalib.cases.fields import field_filter, seen
+from dalib.cases.fields import dynamics, field_filter, seen
 from dalib.cases.truth import dtype
 from dalib.field_runs import FieldRun, runs_of
 from dalib.filters.base import Ensemble
@@ -57,7 +57,9 @@ def _work(case: Mapping, run: FieldRun, inputs: Mapping) -> dict[str, Callable[[
     codec = None
     if run.model is not None:
         codec = build.codec(run.model, inputs["models"][run.model["name"]], given.shape)
-    filter = field_filter(build.step(case), run.settings, given, codec, run.conditions["errors"])
+    filter = field_filter(
+        dynamics(case, inputs), run.settings, given, codec, run.conditions["errors"]
+    )
     latent = isinstance(filter, LatentFilter)
     count = (filter.inner if latent else filter).members
     members = inputs["prior"].members.sel(start=run.conditions["start"])

@@ -25,8 +25,8 @@ def linear_problem(settings: Mapping, experiment: str) -> xr.Dataset:
     """Gain and spread of the paired sampler, all forecasts 0 and the observation 1.
 
     linear_gain, linear_variance (eps_beta, error, steps) of `samples` draws; linear_gain_limit,
-    linear_variance_limit (eps_beta, error) by the equations of the moments, which at ε_β = 0 say that
-    nothing is updated; linear_gain_bayes, ε_β / (ε_β + σ²).
+    linear_variance_limit (eps_beta, error) by the equations of the moments, which at ε_β = 0 say
+    that nothing is updated; linear_gain_bayes, ε_β / (ε_β + σ²).
 
     settings: `samples`, and the values of `eps_beta`, `errors` and `steps`.
     """

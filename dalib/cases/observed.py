@@ -8,9 +8,19 @@ from torch import Tensor
 
 from dalib import arrays, build
 from dalib.cases.truth import dtype, start
-from dalib.nets.vae import per_variable
+from dalib.nets.scaling import per_channel
 from dalib.observe import noisy
 from dalib.streams import normal_like, streams
+
+
+def observed(case: Mapping, truth: Mapping[str, xr.Dataset], experiment: str) -> dict:
+    """Observations of every part of the truth, by its name, and the `prior` of the test part."""
+    training = truth["train"]
+    found = {
+        split: observations(case, truth[split], split, experiment, training)
+        for split in ("train", "valid", "test")
+    }
+    return found | {"prior": prior(case, truth["test"], experiment, training)}
 
 
 def observations(
@@ -44,6 +54,7 @@ def observations(
     made = arrays.observations_dataset(
         y, std, seeds=seeds, interval=float(truth.time[1]), names=names
     )
+    made["time"].attrs.update(truth.time.attrs)
     if training is None:
         return made
     made = made.assign_coords(arrays.layout_of(truth))
@@ -62,28 +73,37 @@ def _error_std(settings: Mapping, operator, training: xr.Dataset | None, count: 
         raise ValueError("relative errors are shares of the std of training states; give these")
     seen = operator(arrays.to_tensor(training.x, None).flatten(0, 1))
     variables = arrays.shape_of(training, training.sizes["state"])[0]
-    std = per_variable(seen, variables).std[0].repeat_interleave(count // variables)
+    std = per_channel(seen, variables).std[0].repeat_interleave(count // variables)
     return torch.tensor(settings["relative_error"], dtype=torch.float64)[:, None] * std
 
 
 def _sizes(settings: Mapping, training: xr.Dataset) -> xr.Dataset:
-    """The std of each variable of the states, and errors as shares of what is observed."""
+    """Mean and std of each variable of the states, and errors as shares of what is observed.
+
+    The mean is 0 where errors are relative to the states themselves, not to departures from it.
+    """
     variables = arrays.shape_of(training, training.sizes["state"])[0]
-    std = per_variable(arrays.to_tensor(training.x, None).flatten(0, 1), variables).std[0]
+    moments = per_channel(arrays.to_tensor(training.x, None).flatten(0, 1), variables)
+    mean, std = moments.mean[0] * settings.get("centred", False), moments.std[0]
     attrs = {"units": "1", "long_name": "observation error as a share of the std of its variable"}
     return xr.Dataset(
-        {"state_std": arrays.labelled(("variable",), std, "1", "std of the training states")},
+        {
+            "state_std": arrays.labelled(("variable",), std, "1", "std of the training states"),
+            "state_mean": arrays.labelled(("variable",), mean, "1", "mean of the training states"),
+        },
         {"error": ("error", settings["relative_error"], attrs)},
     )
 
 
-def prior(case: Mapping, truth: xr.Dataset, experiment: str) -> xr.Dataset:
+def prior(
+    case: Mapping, truth: xr.Dataset, experiment: str, training: xr.Dataset | None = None
+) -> xr.Dataset:
     """What a filter knows at time 0: the truth with an error of known covariance, a mean, or
     ensembles drawn without any knowledge of the truth.
     """
     seeds, settings = truth.seed.values.tolist(), case["prior"]
     if "starts" in settings:
-        return _ensembles(case, seeds, truth, experiment)
+        return _ensembles(case, seeds, truth, experiment, training)
     x = arrays.to_tensor(truth.x.isel(time=0))
     if "mean" in settings:
         std = settings["std"]
@@ -95,11 +115,13 @@ def prior(case: Mapping, truth: xr.Dataset, experiment: str) -> xr.Dataset:
     return arrays.prior_dataset(mean, cov, seeds=seeds, names=truth.state.values)
 
 
-def _ensembles(case: Mapping, seeds: list, truth: xr.Dataset, experiment: str) -> xr.Dataset:
-    """members (start, seed, member, state), of every way to start."""
-    settings = case["prior"]
+def _ensembles(
+    case: Mapping, seeds: list, truth: xr.Dataset, experiment: str, training: xr.Dataset | None
+) -> xr.Dataset:
+    """members (start, seed, member, state), of every way to start; of the truth only its dates."""
+    settings, dates = case["prior"], truth.get("date")
     members = [
-        start(case, how).draw(
+        start(case, how, training=training, dates=dates).draw(
             (len(seeds), settings["members"]),
             streams(experiment, seeds, f"prior {name}"),
             dtype(case),

@@ -32,6 +32,8 @@ def truth(case: Mapping, split: str, experiment: str) -> xr.Dataset:
     )
     names = arrays.names_of(system)
     made = arrays.truth_dataset(x, seeds=seeds, interval=interval, names=names)
+    if hasattr(system, "seconds"):
+        made["time"].attrs["units"] = "s"
     return made.assign_coords(arrays.layout(system))
 
 
@@ -45,15 +47,17 @@ def step(case: Mapping) -> Callable[..., Tensor]:
     return Shocked(one, case["integrator"]["steps"], sizes, probabilities)
 
 
-def start(case: Mapping, settings: Mapping | None = None) -> Any:
+def start(case: Mapping, settings: Mapping | None = None, **supplied: Any) -> Any:
     """Where trajectories of a case start; one number as the mean stands for all components.
 
-    settings: of another start than that of its truth.
+    settings: of another start than that of its truth, which may need what is `supplied`.
     """
     settings = case["truth"]["start"] if settings is None else settings
-    system = build.system(case)
     if "kind" in settings:
-        return Formed(build.make("start", settings, {"system": lambda: system}))
+        given = {name: (lambda value=value: value) for name, value in supplied.items()}
+        former = build.make("start", settings, {"system": lambda: build.system(case), **given})
+        return former if hasattr(former, "draw") else Formed(former)
+    system = build.system(case)
     mean = settings["mean"]
     mean = (
         mean

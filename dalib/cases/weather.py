@@ -6,6 +6,7 @@ degrees north and `grid_y` in degrees east, and `date` (seed), the date of time 
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,8 +23,8 @@ from dalib.era5.names import channel
 from dalib.era5.prepare import prepare
 from dalib.era5.read import labelled, named, read, variable
 from dalib.era5.sources import files
-from dalib.nets.scaling import Scaling
-from dalib.streams import Streams, integers, normal, stream
+from dalib.nets.scaling import per_channel
+from dalib.streams import Streams, each, integers, normal, stream
 
 WATCHED = 64  # windows held fixed, on which a training reports
 SPLITS = ("train", "valid", "test")
@@ -209,33 +210,45 @@ def _layout(part: xr.Dataset) -> dict[str, xr.Variable]:
 # --- ensembles to start with ---------------------------------------------------------------------
 
 
-def seasonal(
-    training: xr.Dataset, test: xr.Dataset, members: int, noise: float, experiment: str
-) -> Tensor:
-    """(seed, member, state) float32: states of the season in training years, and noise.
+@dataclass(frozen=True)
+class Season:
+    """States of the season in training years, and noise.
 
         x = x_train(t') + noise σ N(0, I),      t' at most SEASON days of the year from the start
 
     with σ the standard deviation of each channel over training states, and t' drawn with
     replacement. Nothing of the test but its dates is used.
+
+    Attributes:
+        training: as `truths` gives it.
+        dates: (seed,), when the test trajectories start.
+        noise: a share of σ.
     """
-    days = _day_of_year(training["date"].values[0] + _days(training["time"].values))
-    shape = [training.sizes[name] for name in ("variable", *arrays.GRID)]
-    x = arrays.to_tensor(training.x.isel(seed=0), None)
-    std = noise * per_channel(x, shape[0]).std[0].to(x).repeat_interleave(shape[1] * shape[2])
-    found = []
-    for seed, start in zip(test["seed"].values.tolist(), test["date"].values, strict=True):
-        generator = stream(experiment, seed, "prior")
-        apart = np.abs(days - _day_of_year(start))
-        near = np.flatnonzero(np.minimum(apart, YEAR - apart) <= SEASON)
-        if not len(near):
-            raise ValueError(
-                f"no training state lies within {SEASON} days of the season of {start}; train on "
-                "whole years"
-            )
-        chosen = torch.from_numpy(near)[integers(len(near), (members,), generator)]
-        found.append(x[chosen] + std * normal((members, x.shape[-1]), generator, x.dtype))
-    return torch.stack(found)
+
+    training: xr.Dataset
+    dates: xr.DataArray
+    noise: float
+
+    def draw(self, shape: tuple[int, int], generator: Streams, dtype: torch.dtype) -> Tensor:
+        """(seed, member, state)."""
+        training, (_, members) = self.training, shape
+        days = _day_of_year(training["date"].values[0] + _days(training["time"].values))
+        variables, *points = (training.sizes[name] for name in ("variable", *arrays.GRID))
+        x = arrays.to_tensor(training.x.isel(seed=0), dtype)
+        std = per_channel(x, variables).std[0].to(x).repeat_interleave(points[0] * points[1])
+        found = []
+        for one, start in zip(each(generator), self.dates.values, strict=True):
+            apart = np.abs(days - _day_of_year(start))
+            near = np.flatnonzero(np.minimum(apart, YEAR - apart) <= SEASON)
+            if not len(near):
+                raise ValueError(
+                    f"no training state lies within {SEASON} days of the season of {start}; train "
+                    "on whole years"
+                )
+            chosen = torch.from_numpy(near)[integers(len(near), (members,), one)]
+            noise = normal((members, x.shape[-1]), one, dtype)
+            found.append(x[chosen] + self.noise * std * noise)
+        return torch.stack(found)
 
 
 def _days(days: np.ndarray) -> np.ndarray:
@@ -304,14 +317,6 @@ def forecaster(
     weights = arrays.weights_dataset(network.state_dict(), axes)
     layout = arrays.layout_of(training)
     return weights.assign_coords(layout), arrays.history_dataset(history, axes)
-
-
-def per_channel(x: Tensor, channels: int, repeats: int = 1) -> Scaling:
-    """Mean and std of each channel of training states (..., channel · point), in float64."""
-    fields = x.reshape(-1, channels, x.shape[-1] // channels)
-    moments = torch.tensor([torch.std_mean(fields[:, c].double()) for c in range(channels)])
-    std, mean = moments.double().T
-    return Scaling(mean.expand(repeats, -1).clone(), std.expand(repeats, -1).clone())
 
 
 def forecast_step(section: Mapping, weights: xr.Dataset, steps: int = 1) -> Callable:

@@ -52,3 +52,11 @@ class Scaling(nn.Module):
     def spread(self, std: Tensor) -> Tensor:
         """(repeat, ..., size), a standardised standard deviation -> data units, float64."""
         return per_repeat(self.std, std) * std
+
+
+def per_channel(x: Tensor, channels: int, repeats: int = 1) -> Scaling:
+    """Mean and std of each channel of training states (..., channel · point), in float64."""
+    fields = x.reshape(-1, channels, x.shape[-1] // channels)
+    moments = torch.tensor([torch.std_mean(fields[:, c].double()) for c in range(channels)])
+    std, mean = moments.double().T
+    return Scaling(mean.expand(repeats, -1).clone(), std.expand(repeats, -1).clone())

@@ -13,7 +13,7 @@ from dalib.plots.fields import curve, heading, notes, shades
 from dalib.plots.selection import alike, summary, where
 from dalib.plots.sweeps import plain
 
-METHODS = ("ensf", "letkf")
+METHODS = ("ensf_ring", "letkf_ring")
 LAST = 10  # analyses whose mean is shown
 LEVEL = 0.95  # of the interval whose coverage was scored
 KINDS = (("-", "o"), ((0, (3, 1.5)), "s"), ((0, (1, 1.2)), "^"))  # of truth: dashes, marker

@@ -42,6 +42,8 @@ METHODS = {
     "start": ("initial models", GREY),
     "free": ("free run", GREY),
     "ensf": ("EnSF", BLUE),
+    "ensf_ring": ("EnSF", BLUE),
+    "letkf_ring": ("LETKF", PURPLE),
     "ensf_interpolated": ("EnSF, interpolated", SKY),
     "direct": ("direct decode", BLACK),
     "latent_ensf": ("Latent-EnSF", VERMILION),

@@ -24,8 +24,8 @@ def score_run(
     """Scores of one run, (seed, time) each, some for every variable too.
 
     Args:
-        run: mean, forecast_mean (seed, time, state), spread (seed, time, variable), and kept_members
-            (seed, time, member, sampled) where there is an ensemble.
+        run: mean, forecast_mean (seed, time, state), spread (seed, time, variable), and
+            kept_members (seed, time, member, sampled) where there is an ensemble.
         truth: (seed, time, state), at the same times.
         shape: (variable, x, y) of a state.
         std, centre: (variable,), of the training states; errors are in units of the first, and

@@ -95,6 +95,11 @@ class ShallowWater:
         return self.courant * self.dx / math.sqrt(self.gravity * self.depth)
 
     @property
+    def seconds(self) -> float:
+        """Of a step."""
+        return self.dt
+
+    @property
     def coordinates(self) -> Tensor:
         """(points,), x or y of the points, m."""
         return torch.linspace(-0.5, 0.5, self.points, dtype=torch.float64) * self.length

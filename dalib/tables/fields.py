@@ -10,8 +10,10 @@ from dalib.tables.text import Row, markdown
 LABELS = {
     "free": "free run",
     "ensf": "EnSF",
+    "ensf_ring": "EnSF",
     "ensf_interpolated": "EnSF, interpolated",
     "letkf": "LETKF",
+    "letkf_ring": "LETKF",
     "direct": "direct decode",
     "latent_enkf": "Latent-EnKF",
     "latent_letkf": "Latent-LETKF",

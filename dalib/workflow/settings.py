@@ -125,7 +125,8 @@ def _with_seeds(config: dict[str, Any]) -> dict[str, Any]:
         for section in config.values():
             for case in section.get("cases", {}).values() if isinstance(section, Mapping) else ():
                 if "observations" in case:
-                    case["truth"]["test"]["seeds"] = config["seeds"]
+                    where = case["era5"] if "era5" in case else case["truth"]["test"]
+                    where["seeds"] = config["seeds"]
     return config
 
 

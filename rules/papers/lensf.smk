@@ -2,10 +2,12 @@
 
 LENSF = config["lensf"]["roles"]
 LENSF_FIGURES = [
-    *[f"fig{number}" for number in (5, 6, 13, 14)],
+    *[f"fig{number}" for number in (1, 2, 4, 5, 6, 10, 13, 14)],
     *[
         f"figS_{name}"
         for name in (
+            "examples",
+            "codes",
             "members",
             "latent_sizes",
             "interval",
@@ -14,6 +16,7 @@ LENSF_FIGURES = [
             "calibration",
             "training",
             "ring",
+            "weather",
         )
     ],
     "timing_figS_ring",
@@ -30,6 +33,7 @@ TARGETS["lensf"] = [
     *expand(
         "results/{scale}/lensf/tables/{name}.{kind}", name=LENSF_TABLES, kind=["md", "csv"], **SCALE
     ),
+    *expand("results/{scale}/lensf/figures/animation.{kind}", kind=["gif", "nc"], **SCALE),
     *expand("results/{scale}/lensf/scorecard.json", **SCALE),
 ]
 
@@ -38,6 +42,46 @@ rule lensf:
     input:
         TARGETS["lensf"],
     localrule: True
+
+
+rule lensf_maps:
+    input:
+        basin=scores_in("lensf", [LENSF["basin"]], "fields")[0],
+    output:
+        **figure_files("lensf", 1, 2, 4, "figS_examples", "figS_codes"),
+        animation="results/{scale}/lensf/figures/animation.gif",
+        animation_data="results/{scale}/lensf/figures/animation.nc",
+    log:
+        "results/{scale}/logs/figures/lensf_maps.log",
+    benchmark:
+        "results/{scale}/benchmarks/figures/lensf_maps.tsv"
+    threads: 1
+    resources:
+        mem_mb=mem("figures"),
+        runtime=runtime("figures"),
+    params:
+        spec=spec("figures/lensf_maps.py"),
+    script:
+        "../../workflow_scripts/figures/lensf_maps.py"
+
+
+rule lensf_weather:
+    input:
+        weather=scores_in("lensf", [LENSF["weather"]], "fields")[0],
+    output:
+        **figure_files("lensf", 10, "figS_weather"),
+    log:
+        "results/{scale}/logs/figures/lensf_weather.log",
+    benchmark:
+        "results/{scale}/benchmarks/figures/lensf_weather.tsv"
+    threads: 1
+    resources:
+        mem_mb=mem("figures"),
+        runtime=runtime("figures"),
+    params:
+        spec=spec("figures/lensf_weather.py"),
+    script:
+        "../../workflow_scripts/figures/lensf_weather.py"
 
 
 rule lensf_curves:
@@ -62,7 +106,7 @@ rule lensf_curves:
 rule lensf_ring:
     input:
         rings=scores_in("lensf", [*LENSF["rings"], LENSF["shocks"]], "fields"),
-        timings=timings_in("lensf", LENSF["rings"]),
+        timings=timings_in("lensf", [*LENSF["rings"], LENSF["shocks"]]),
     output:
         **figure_files("lensf", "figS_ring", "timing_figS_ring"),
     log:

@@ -1,6 +1,6 @@
 rule era5:
     input:
-        unpack(reanalysis),
+        unpack(truth_from),
     output:
         train="results/{scale}/{paper}/{case}/truth_train.nc",
         valid="results/{scale}/{paper}/{case}/truth_valid.nc",
