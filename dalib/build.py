@@ -155,6 +155,9 @@ def codec(section: Mapping, weights, shape: tuple[int, int, int]) -> Any:
         "scaling": lambda: Scaling(values["scaling.mean"], values["scaling.std"]),
         "shape": lambda: shape,
     }
+    if "obs_scaling.mean" in values:
+        seen = Scaling(values["obs_scaling.mean"], values["obs_scaling.std"])
+        supplies["obs_scaling"] = lambda: seen
     shell = make("network", section["network"], supplies)
     shell.load_state_dict(values)
     shell.errors = errors

@@ -69,7 +69,12 @@ def jobs_of(product: Mapping) -> dict[str, list[str]]:
                 f"jobs of fields: {name!r} has to be one of the methods, in one job alone; methods "
                 f"are {', '.join(product['methods'])}"
             )
-    return grouped | {name: [name] for name in product["methods"] if name not in named}
+    alone = {name: [name] for name in product["methods"] if name not in named}
+    if both := sorted(grouped.keys() & alone.keys()):
+        raise ValueError(
+            f"jobs of fields: {both[0]!r} is a filter with a job of its own; call the job otherwise"
+        )
+    return grouped | alone
 
 
 def runs_of_job(product: Mapping, job: str, filters: Mapping) -> list[FieldRun]:

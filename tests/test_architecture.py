@@ -19,6 +19,7 @@ ARROWS = {
     "memory": set(),
     "streams": set(),
     "points": set(),
+    "field_runs": set(),
     "systems": set(),
     "localise": set(),
     "metrics": set(),
@@ -42,7 +43,7 @@ ARROWS = {
     "learn": {"filters", "localise", "train", "streams"},
     "arrays": {"codecs", "filters"},  # codebooks and beliefs are what it labels
     "era5": {"io"},
-    "workflow": {"io", "memory", "points", "registry"},
+    "workflow": {"field_runs", "io", "memory", "points", "registry"},
 }
 PARTS_A_NAME_CAN_STAND_FOR = {
     "codecs",
@@ -63,6 +64,7 @@ ARROWS["build"] = PARTS_A_NAME_CAN_STAND_FOR | {"arrays", "registry", "streams"}
 # What the stages do with sections of the configuration: they may use whatever build may.
 ARROWS["cases"] = ARROWS["build"] | {
     *("build", "lyapunov", "points", "scores", "shadows", "simulate"),
+    *("era5", "field_runs"),  # truths may be those of a reanalysis
 }
 ARROWS["timing"] = ARROWS["build"] | {"build"}
 

@@ -1,5 +1,6 @@
 """Filters on fields: the codecs they use, and their analyses at several points."""
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -47,7 +48,7 @@ def trained(
     section = sections["model"]
     states, others = (arrays.to_tensor(d.x, None).flatten(0, 1) for d in (training, held_out))
     shape = arrays.shape_of(training, states.shape[-1])
-    operator = _operator(section, Identity(states.shape[-1]), shape)
+    operator = sensors(seen_whole(section, states.shape[-1]), shape, parts_of(section)["every"])
     std = section["noise"] * spread(operator(states), shape[0])
     repeats = repeats_of(section["training"], batch)
     scaling = per_channel if section.get("centred") else per_variable
@@ -62,14 +63,17 @@ def trained(
             train.Draws(part.to(device), batches, torch.zeros(len(repeats)))
             for part in (states, others)
         ]
+        supplies = {
+            "scaling": lambda: scaling(states, shape[0], len(repeats)),
+            "shape": lambda: shape,
+            "observe": lambda: operator,
+            "obs_std": lambda: std.float(),
+        }
+        if "operator" in section:  # what is seen has other units than the states
+            supplies["obs_scaling"] = lambda: scaling(operator(states), shape[0], len(repeats))
         codec, history = fitted(
             section,
-            {
-                "scaling": lambda: scaling(states, shape[0], len(repeats)),
-                "shape": lambda: shape,
-                "observe": lambda: operator,
-                "obs_std": lambda: std.float(),
-            },
+            supplies,
             draws,
             watched=WATCHED,
             runs=[(repeat,) for repeat in repeats],
@@ -91,9 +95,15 @@ def spread(values: Tensor, variables: int) -> Tensor:
     return std.repeat_interleave(values.shape[-1] // variables)
 
 
-def _operator(section: Mapping, whole: Any, shape: tuple[int, int, int]):
-    every = section.get("network", section)["every"]
-    return sensors(whole, shape, every)
+def seen_whole(section: Mapping, size: int) -> Any:
+    """How the states are seen whose observations a codec learns; as they are without `operator`."""
+    given = section.get("operator", {"kind": "identity"})
+    return build.make("operator", given, {"size": lambda: size})
+
+
+def parts_of(section: Mapping) -> Mapping:
+    """Where the settings of a model's codec stand."""
+    return section.get("network", section)
 
 
 def _errors_of_codes(
@@ -200,7 +210,7 @@ def _analysed(
         codec = build.codec(run.model, inputs["models"][run.model["name"]], found.shape).to(device)
     forecast, errors = dynamics(case, inputs), run.conditions["errors"]
     filter = field_filter(forecast, run.settings, found, codec, errors)
-    members = inputs["prior"].members.sel(start=run.conditions["start"])
+    members = start_of(run, inputs["prior"])
     count = getattr(filter, "inner", filter)
     count = getattr(count, "members", members.sizes["member"])
     seeds = observations.seed.values.tolist()
@@ -226,30 +236,29 @@ def dynamics(case: Mapping, inputs: Mapping) -> Callable[[Tensor], Tensor]:
     return forecast_step(section, inputs["dynamics"], steps_of(case["era5"]))
 
 
+def start_of(run: FieldRun, prior: xr.Dataset) -> xr.DataArray:
+    """(seed, member, state), the ensemble that the run starts with."""
+    known = prior["start"].values.tolist()
+    if run.conditions["start"] not in known:
+        raise ValueError(
+            f"{run.label}: start {run.conditions['start']!r} is none of the starts of the case's "
+            f"prior: {', '.join(known)}"
+        )
+    return prior.members.sel(start=run.conditions["start"])
+
+
 def seen(case: Mapping, observations: xr.Dataset, run: FieldRun, device: str) -> Seen:
     """What the run is given of the observations."""
     whole = build.operator(case, observations.sizes["obs"])
     shape = arrays.shape_of(observations, observations.sizes["obs"])
-    conditions, relative = run.conditions, "error" in observations.dims
-    if relative:
-        observed = observations.sel(error=conditions["noise"], method="nearest")
-        largest = observations.isel(error=int(observations["error"].values.argmax()))
-        if abs(float(observed["error"]) - conditions["noise"]) > 1e-6:
-            raise ValueError(
-                f"{run.label}: noise {conditions['noise']} is none of the relative errors "
-                f"{observations['error'].values.tolist()} of the case's observations"
-            )
-        if not float(largest["error"]) > 0:
-            raise ValueError("relative_error has to have one that is not 0: filters scale with it")
-        obs_spread = arrays.to_tensor(largest.obs_std / largest["error"])
-        points = len(obs_spread) // shape[0]
+    conditions, points = run.conditions, observations.sizes["obs"] // shape[0]
+    observed, obs_spread = _with_errors(observations, run)
+    state_std, state_mean = torch.ones(points * shape[0]), torch.zeros(points * shape[0])
+    if "state_std" in observations:
         state_std, state_mean = (
             arrays.to_tensor(observations[name]).repeat_interleave(points)
             for name in ("state_std", "state_mean")
         )
-    else:
-        observed, obs_spread = observations, torch.ones(observations.sizes["obs"])
-        state_std, state_mean = torch.ones(len(obs_spread)), torch.zeros(len(obs_spread))
     operator = sensors(whole, shape, conditions["every"])
     index = EveryKth(shape, conditions["every"]).selected(len(state_std))
     y = arrays.to_tensor(observed.y, dtype(case))[..., index]
@@ -258,6 +267,27 @@ def seen(case: Mapping, observations: xr.Dataset, run: FieldRun, device: str) ->
     noise_std = arrays.to_tensor(observed.obs_std)[index]
     moved = (v.to(device) for v in (noise_std, obs_spread[index], state_std, state_mean))
     return Seen(y.to(device), operator, *moved, shape)
+
+
+def _with_errors(observations: xr.Dataset, run: FieldRun) -> tuple[xr.Dataset, Tensor]:
+    """The observations with the errors of a run, and (obs,) what these are shares of."""
+    noise = run.conditions["noise"]
+    if "error" not in observations.dims:
+        known, observed = [float(observations.obs_std[0])], observations
+        obs_spread = torch.ones(observations.sizes["obs"])
+    else:
+        known = observations["error"].values.tolist()
+        observed = observations.isel(error=int(np.abs(np.subtract(known, noise)).argmin()))
+        if not max(known) > 0:
+            raise ValueError("relative_error has to have one that is not 0: filters scale with it")
+        largest = observations.isel(error=int(np.argmax(known)))
+        obs_spread = arrays.to_tensor(largest.obs_std) / max(known)
+    if min(abs(one - noise) for one in known) > 1e-6:
+        raise ValueError(
+            f"{run.label}: noise {noise:g} is none of the errors of the case's observations: "
+            f"{', '.join(f'{one:g}' for one in known)}"
+        )
+    return observed, obs_spread
 
 
 def sensors(whole: Any, shape: tuple[int, int, int], every: int):
@@ -279,6 +309,12 @@ def field_filter(step, settings: Mapping, seen: Seen, codec=None, errors: str = 
     are exact.
     `errors` names what the codec says of its codes instead: "latent_noise" or "mismatch".
     """
+    takes = inspect.signature(build.resolve("filter", settings["kind"])).parameters
+    if codec is None and ("codec" in takes or "filter" in settings):
+        raise ValueError(
+            f"a filter of kind {settings['kind']} has no codec, which it needs; give the point or "
+            "the filter a `model`"
+        )
     if "filter" in settings:
         inner = latent_filter(step, settings["filter"], codec, errors)
         given = {"codec": codec, "observe": seen.operator, "inner": inner}
@@ -308,11 +344,23 @@ def latent_filter(step, settings: Mapping, codec, errors: str):
     given = {
         "step": step,
         "observe": Identity(size),
-        "obs_std": settings["obs_std"] if errors == "given" else codec.errors[errors],
+        "obs_std": _error_of_codes(settings, codec, errors),
         "places": places(size // (rows * columns), rows, columns),
         "period": None,
     }
     return _made(build.without(settings, "obs_std"), given)
+
+
+def _error_of_codes(settings: Mapping, codec, errors: str) -> float:
+    """The σ of codes, given with the filter or estimated with the codec."""
+    if errors != "given":
+        return codec.errors[errors]
+    if "obs_std" not in settings:
+        raise ValueError(
+            "the filter of codes has no obs_std; give it one in the units of codes, or let the "
+            "point say `errors: latent_noise` or `errors: mismatch`"
+        )
+    return settings["obs_std"]
 
 
 def _made(settings: Mapping, given: Mapping):

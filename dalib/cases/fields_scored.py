@@ -9,12 +9,12 @@ import xarray as xr
 from torch import Tensor
 
 from dalib import arrays, build
-from dalib.cases.fields import seen, sensors
+from dalib.cases.fields import parts_of, seen, seen_whole, sensors, spread
 from dalib.cases.linear_problem import linear_problem
 from dalib.field_runs import FieldRun, runs_of
 from dalib.filters.ensf import likelihood_score
 from dalib.metrics.sphere import latitude_weights
-from dalib.observe import EveryKth, Identity
+from dalib.observe import EveryKth
 from dalib.scores.common import at_times
 from dalib.scores.fields import score_run, score_runs
 from dalib.streams import normal_like, stream
@@ -191,7 +191,7 @@ def _codecs(
 ) -> xr.Dataset:
     """What each codec makes of the truth and of the case's kind of observations of it."""
     rows = [
-        _codec(name, sections[f"model_{name}"], weights, sections["case"], inputs, shape, std)
+        _codec(name, sections[f"model_{name}"], weights, inputs, shape, std)
         for name, weights in models.items()
     ]
     if not rows:
@@ -214,23 +214,18 @@ def _codec(
     name: str,
     section: Mapping,
     weights: xr.Dataset,
-    case: Mapping,
     inputs: Mapping,
     shape: tuple,
     std: np.ndarray,
 ) -> xr.Dataset:
     codec = build.codec(section, weights, shape)
-    parts = section.get("network", section)
+    parts = parts_of(section)
     truth = at_times(inputs["truth"].x, inputs["observations"].time)
     x = arrays.to_tensor(truth, torch.float32)
-    whole = build.operator(case, x.shape[-1])
-    operator = sensors(whole, shape, parts["every"])
+    operator = sensors(seen_whole(section, x.shape[-1]), shape, parts["every"])
     y = operator(x)
-    points = shape[1] * shape[2]
-    size = torch.as_tensor(std).repeat_interleave(points)
-    spread = size if isinstance(whole, Identity) else torch.ones_like(size)
-    index = EveryKth(shape, parts["every"]).selected(x.shape[-1])
-    noise = (section["noise"] * spread[index]).to(y)
+    size = torch.as_tensor(std).repeat_interleave(shape[1] * shape[2])
+    noise = (section["noise"] * spread(y.flatten(0, 1), shape[0])).to(y)
     y = y + noise * normal_like(y, stream("codecs shown", name))
     with torch.no_grad():
         z, z_obs = codec.encode(x)[0], codec.encode_observations(y)[0]

@@ -13,7 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from dalib import arrays, build
-from dalib.cases.fields import dynamics, field_filter, seen
+from dalib.cases.fields import dynamics, field_filter, seen, start_of
 from dalib.cases.truth import dtype
 from dalib.field_runs import FieldRun, runs_of
 from dalib.filters.base import Ensemble
@@ -62,7 +62,7 @@ def _work(case: Mapping, run: FieldRun, inputs: Mapping) -> dict[str, Callable[[
     )
     latent = isinstance(filter, LatentFilter)
     count = (filter.inner if latent else filter).members
-    members = inputs["prior"].members.sel(start=run.conditions["start"])
+    members = start_of(run, inputs["prior"])
     E = arrays.to_tensor(members.isel(seed=slice(1), member=slice(count)), dtype(case))
     y, generator = given.y[:, 0], stream("timing")
     forecast = lambda: filter.forecast(Ensemble(E), generator)  # noqa: E731

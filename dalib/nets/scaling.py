@@ -57,6 +57,6 @@ class Scaling(nn.Module):
 def per_channel(x: Tensor, channels: int, repeats: int = 1) -> Scaling:
     """Mean and std of each channel of training states (..., channel · point), in float64."""
     fields = x.reshape(-1, channels, x.shape[-1] // channels)
-    moments = torch.tensor([torch.std_mean(fields[:, c].double()) for c in range(channels)])
-    std, mean = moments.double().T
+    moments = [torch.stack(torch.std_mean(fields[:, c].double())) for c in range(channels)]
+    std, mean = torch.stack(moments).T
     return Scaling(mean.expand(repeats, -1).clone(), std.expand(repeats, -1).clone())

@@ -2,11 +2,12 @@
 
 import difflib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dalib import field_runs
 from dalib.registry import REGISTRIES
 from dalib.workflow import kinds
 from dalib.workflow.fields import WORDS, NoSuchClassError, Setting, settings_of
@@ -63,6 +64,7 @@ def check(config: Mapping, schema: Mapping, root: Path) -> list[Problem]:
         problems += _tuning_problems(paper, schema, root, (name,))
         problems += _reference_problems(paper, (name,))
         problems += _start_problems(paper, (name,))
+        problems += _point_problems(paper, (name,))
     return problems
 
 
@@ -266,6 +268,58 @@ def _references(paper: Mapping) -> Iterator[tuple[kinds.Path, str, str]]:
             ):
                 if isinstance(section[key], str):
                     yield (collection, entry, key), kinds.REFERENCES[key], section[key]
+
+
+# -- points of filters on fields -----------------------------------------------------------------
+
+
+def _point_problems(paper: Mapping, path: kinds.Path) -> Iterator[Problem]:
+    """Starts and errors that a case does not have, and runs that cannot be told apart."""
+    for case in paper["cases"] if isinstance(paper["cases"], Mapping) else ():
+        product, above = kinds.get(paper, "cases", case, "fields"), ("cases", case, "fields")
+        base = kinds.get(product, "base")
+        if not isinstance(base, Mapping) or not isinstance(product.get("methods"), Mapping):
+            continue
+        points = [(where, point) for where, _, point in kinds.field_points(paper, case)]
+        for where, point in [((*above, "base"), base), *points]:
+            yield from _condition_problems(paper["cases"][case], point, (*path, *where))
+        for name, given in product["methods"].items():
+            section = kinds.get(paper, "filters", name)
+            if isinstance(section, Mapping) and _are_points(given):
+                where = (*path, *above, "methods", name)
+                yield from _refusals(where, field_runs.runs_of, product, name, section)
+        if isinstance(product.get("jobs"), Mapping):
+            yield from _refusals((*path, *above, "jobs"), field_runs.jobs_of, product)
+
+
+def _condition_problems(case: Mapping, point: Mapping, where: kinds.Path) -> Iterator[Problem]:
+    """The start of a point, and the errors of its observations."""
+    starts = kinds.get(case, "prior", "starts")
+    if "start" in point and isinstance(starts, Mapping) and point["start"] not in starts:
+        yield Problem((*where, "start"), unknown("start", point["start"], starts))
+    errors = [kinds.get(case, "observations", name) for name in ("relative_error", "error_std")]
+    given = next((known for known in errors if known is not None), [])
+    known, noise = given if isinstance(given, list) else [given], point.get("noise")
+    if not known or not all(isinstance(value, (int, float)) for value in (*known, noise)):
+        return
+    if min(abs(value - noise) for value in known) > 1e-6:
+        there = ", ".join(f"{value:g}" for value in known)
+        message = f"{noise:g} is none of the errors of the observations; there are: {there}"
+        yield Problem((*where, "noise"), message)
+
+
+def _are_points(given: Any) -> bool:
+    return isinstance(given, list) and all(
+        isinstance(point, Mapping) and isinstance(point.get("settings", {}), Mapping)
+        for point in given
+    )
+
+
+def _refusals(where: kinds.Path, made: Callable, *arguments: Any) -> Iterator[Problem]:
+    try:
+        made(*arguments)
+    except ValueError as error:
+        yield Problem(where, str(error))
 
 
 def _listed(names: Any, where: kinds.Path, collection: str) -> Iterator[tuple]:

@@ -3,22 +3,17 @@
 LENSF = config["lensf"]["roles"]
 LENSF_FIGURES = [
     *[f"fig{number}" for number in (1, 2, 4, 5, 6, 10, 13, 14)],
-    *[
-        f"figS_{name}"
-        for name in (
-            "examples",
-            "codes",
-            "members",
-            "latent_sizes",
-            "interval",
-            "tuning",
-            "remedies",
-            "calibration",
-            "training",
-            "ring",
-            "weather",
-        )
-    ],
+    "figS_examples",
+    "figS_codes",
+    "figS_members",
+    "figS_latent_sizes",
+    "figS_interval",
+    "figS_tuning",
+    "figS_remedies",
+    "figS_calibration",
+    "figS_training",
+    "figS_ring",
+    "figS_weather",
     "timing_figS_ring",
 ]
 LENSF_TABLES = ["table_methods", "timing_table1", "table_ring"]
