@@ -65,7 +65,7 @@ def layout(system) -> dict[str, xr.Variable]:
 
 def shape_of(dataset: xr.Dataset, size: int) -> tuple[int, int, int]:
     """(variable, x, y) of flat states of `size` components; without a layout one long column."""
-    if "variable" not in dataset.dims:
+    if GRID[0] not in dataset.dims:
         return 1, size, 1
     return tuple(dataset.sizes[name] for name in ("variable", *GRID))
 

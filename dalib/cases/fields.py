@@ -197,7 +197,8 @@ def analyses(
     ]
     members = max(part.sizes.get("member", 1) for part in made)
     made = [part.reindex(member=range(members)) if "member" in part.dims else part for part in made]
-    return xr.concat(made, "run", data_vars="all", coords="different", join="outer")
+    alike = {"data_vars": "all", "coords": "different", "compat": "equals", "join": "outer"}
+    return xr.concat(made, "run", **alike)
 
 
 def _analysed(

@@ -1,6 +1,7 @@
 """The true trajectories of a case."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -42,9 +43,10 @@ def step(case: Mapping) -> Callable[..., Tensor]:
     shocks = case["truth"].get("shocks")
     if not shocks:
         return build.step(case)
-    one = build.make("integrator", {**case["integrator"], "steps": 1}).flow(build.system(case))
+    integrator = build.make("integrator", case["integrator"])
+    one = replace(integrator, steps=1).flow(build.system(case))
     sizes, probabilities = ([shock[key] for shock in shocks] for key in ("size", "probability"))
-    return Shocked(one, case["integrator"]["steps"], sizes, probabilities)
+    return Shocked(one, integrator.steps, sizes, probabilities)
 
 
 def start(case: Mapping, settings: Mapping | None = None, **supplied: Any) -> Any:
