@@ -72,8 +72,11 @@ def normal(
 
 
 def normal_like(x: Tensor, generator: Generator | None) -> Tensor:
-    """Standard normal numbers with the shape, dtype and device of x."""
-    return normal(tuple(x.shape), generator, x.dtype).to(x.device)
+    """Standard normal numbers with the shape, dtype, device and order in memory of x.
+
+    That order has no influence on which numbers stand where.
+    """
+    return torch.empty_like(x).copy_(normal(tuple(x.shape), generator, torch.float32))
 
 
 def uniform(

@@ -57,3 +57,11 @@ def test_numbers_like_a_tensor_have_its_shape_and_type():
     drawn = normal_like(x, streams("run", range(2), "noise"))
     assert drawn.shape == x.shape and drawn.dtype == x.dtype
     assert torch.equal(drawn, normal((2, 3), streams("run", range(2), "noise"), torch.float32))
+
+
+def test_the_order_in_memory_changes_no_number():
+    x = torch.zeros(2, 5, 3, dtype=torch.float64)
+    columns = x.mT.contiguous().mT
+    drawn, other = (normal_like(one, streams("run", range(2), "noise")) for one in (x, columns))
+    assert torch.equal(drawn, other)
+    assert other.stride() == columns.stride()

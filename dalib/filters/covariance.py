@@ -11,7 +11,7 @@ from dalib.filters.base import Ensemble, Gaussian, Likelihood
 from dalib.filters.ensemble import EnsembleFilter, anomalies
 from dalib.filters.kalman import error_cov, observation_matrix
 from dalib.filters.linalg import factor, kept, like, solution
-from dalib.streams import Generator, normal
+from dalib.streams import Generator, normal_like
 
 
 class Seen(NamedTuple):
@@ -77,9 +77,12 @@ class CovarianceFilter(EnsembleFilter):
         """Members given y (..., obs), and how well they foretold it: one factor of S for both."""
         E = forecast.members
         seen = self._seen(E, y)
-        D = self._perturbed(y, seen, generator) - seen.mean - seen.anomalies
-        W, likelihood = _solved(seen.S, D, seen.mean, y)
-        return Ensemble(self.inflated(E + W @ seen.CHt.mT, y)), likelihood
+        K, D = seen.CHt, self._perturbed(y, seen, generator).sub_(seen.mean).sub_(seen.anomalies)
+        if K.shape[-2] <= D.shape[-2]:  # S⁻¹ goes to what has fewer rows
+            K, likelihood = _solved(seen.S, K, seen.mean, y)
+        else:
+            D, likelihood = _solved(seen.S, D, seen.mean, y)
+        return Ensemble(self.inflated(E + (K @ D.mT).mT, y)), likelihood
 
     def likelihood(self, forecast: Ensemble, y: Tensor) -> Likelihood:
         """Of y (..., obs) in N(h(mean), S)."""
@@ -95,7 +98,7 @@ class CovarianceFilter(EnsembleFilter):
 
     def _perturbed(self, y: Tensor, seen: Seen, generator: Generator) -> Tensor:
         """(..., member, obs), y + σ ε, where y is missing σ ε alone."""
-        noise = normal(tuple(seen.anomalies.shape), generator, y.dtype).to(y.device)
+        noise = normal_like(seen.anomalies, generator)
         if self.centred:
             noise.sub_(noise.mean(-2, keepdim=True))
         perturbed = torch.addcmul(y.nan_to_num()[..., None, :], _row(self.obs_std, y), noise)
@@ -106,8 +109,9 @@ class CovarianceFilter(EnsembleFilter):
             return self._seen_by_tangent(E, y)
         parts = self._parts(E)
         index, (mean, X) = parts.index, anomalies(E)
-        Y = X.index_select(-1, index)
-        CY = X.mT @ Y
+        Xt = X.mT
+        Y = Xt.index_select(-2, index).mT  # members next to each other in memory
+        CY = Xt @ Y
         both = torch.cat([CY.index_select(-2, index), CY], -2)
         S, CHt = _sum(parts.fixed, parts.share, both).split((len(index), E.shape[-1]), -2)
         return Seen(mean.index_select(-1, index), Y, S, CHt)
@@ -178,7 +182,10 @@ def check_number(name: str, value, allowed: Callable[[float], bool], words: str)
 
 
 def _solved(S: Tensor, D: Tensor, mean: Tensor, y: Tensor) -> tuple[Tensor, Likelihood]:
-    """D S⁻¹ and the likelihood of y. NaN in y is a value of unit variance that deviates by 0."""
+    """D S⁻¹ and the likelihood of y. NaN in y is a value of unit variance that deviates by 0.
+
+    Its column of D S⁻¹ is 0: it moves nothing, whether D are deviations or C Hᵀ.
+    """
     seen, d = ~y.isnan()[..., None, :], y[..., None, :] - mean
     if not seen.all():
         S = torch.where(seen.mT & seen, S, torch.eye(y.shape[-1], dtype=y.dtype, device=y.device))

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from dalib.filters.base import Ensemble, Gaussian, Likelihood
 from dalib.filters.linalg import check_covariance, cholesky, like
-from dalib.streams import Generator, normal
+from dalib.streams import Generator, normal, normal_like
 
 
 def check_members(members: int) -> None:
@@ -41,8 +41,9 @@ def draw_members(prior: Gaussian | Ensemble, members: int, generator: Generator)
 
 def anomalies(ensemble: Tensor) -> tuple[Tensor, Tensor]:
     """(..., member, state) -> mean (..., 1, state) and deviations from it."""
-    mean = ensemble.mean(-2, keepdim=True)
-    return mean, ensemble - mean
+    # the derivatives of a sum and of + copy nothing, those of a mean and of - do
+    mean = ensemble.sum(-2, keepdim=True) / ensemble.shape[-2]
+    return mean, ensemble + -mean
 
 
 def whiten(predicted: Tensor, y: Tensor, obs_std: Tensor | float) -> tuple[Tensor, Tensor]:
@@ -155,7 +156,7 @@ class EnsembleFilter:
         E = self.step(belief.members)
         if isinstance(self.model_error_std, (int, float)) and self.model_error_std == 0:
             return Ensemble(E)
-        noise = normal(tuple(E.shape), generator, E.dtype).to(E.device)
+        noise = normal_like(E, generator)
         return Ensemble(torch.addcmul(E, like(self.model_error_std, E), noise))
 
     def analyse(self, belief: Ensemble, y: Tensor, generator: Generator) -> Ensemble:

@@ -44,7 +44,7 @@ class Passed(NamedTuple):
 
 
 class _Time(NamedTuple):
-    forecast: Tensor  # states before clamping; the other fields are of one time of a passage
+    forecast: Tensor | None  # states before they were clamped; all fields are of one time
     analysis: tuple
     score: Tensor
     distance: Tensor
@@ -126,12 +126,14 @@ class Series:
                 f"{tuple(states.shape)}; step() has to keep it: a parameter (run,) of the model "
                 "meets states (run, trajectory, member, state) as value[:, None, None, None]"
             )
-        return _Time(states, *LOSSES[self.loss](filter, forecast, y, generator))
+        unclamped = None if self.limit is None else states
+        return _Time(unclamped, *LOSSES[self.loss](filter, forecast, y, generator))
 
     def _lost(self, passed: list[_Time]) -> Tensor:
         """(time, run, trajectory) bool."""
-        sums = [one.analysis[0].detach().flatten(2).sum(-1, keepdim=True) for one in passed]
-        states = torch.stack(sums)  # finite where all are
+        analyses = [one.analysis[0].detach() for one in passed]
+        sums = [x.sum(tuple(range(2, x.ndim))) for x in analyses]
+        states = torch.stack(sums)[..., None]  # finite where all are
         scores = torch.stack([one.score.detach() for one in passed])
         distances = torch.stack([one.distance.detach() for one in passed])
         return lost(states, scores, distances, self.furthest)

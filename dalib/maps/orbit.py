@@ -10,7 +10,7 @@ from dalib.integrate import Exact
 from dalib.maps.base import Start, forecast_rmse, mae
 from dalib.streams import Generator, normal
 from dalib.systems.clohessy_wiltshire import ClohessyWiltshire
-from dalib.systems.runs import by_run
+from dalib.systems.runs import columns_by_run
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class OrbitMap:
 
     def flow(self, values: Mapping[str, Tensor]) -> Callable[[Tensor], Tensor]:
         """(run, ..., 6) -> (run, ..., 6); one matrix exponential for each run."""
-        F = ClohessyWiltshire(values["rate"]).propagator(self.dt)
-        return lambda x: (by_run(x, len(F)) @ F.mT.to(x)).reshape(x.shape)
+        F = ClohessyWiltshire(values["rate"]).propagator(self.dt)[:, None]
+        return lambda x: (F.to(x) @ columns_by_run(x, len(F))).mT.reshape(x.shape)
 
     def truth(self) -> Callable[[Tensor], Tensor]:
         """(..., 6) -> (..., 6)."""
