@@ -67,6 +67,7 @@ def shadows(
         torch.zeros(windows, dtype=torch.int64),
     )
     bar = tqdm(total=windows * wanted, desc=progress, disable=progress is None)
+    ends, of_window, place = [starts[:0]], [accepted[:0]], [accepted[:0]]  # of what is accepted
     draws = DRAWS
     while len(open_ := ((accepted < wanted) & (drawn < most)).nonzero().flatten()):
         counts = (most - drawn[open_]).clamp(max=draws)
@@ -82,14 +83,17 @@ def shadows(
         for w in open_.tolist():
             mine = (window == w).nonzero().flatten()
             mine = mine[order[mine].argsort()][: wanted - int(accepted[w])]
-            if len(mine):
-                tokens[w, accepted[w] : accepted[w] + len(mine)] = _continued(
-                    step, encode, x[mine], horizon
-                )
-                accepted[w] += len(mine)
-                bar.update(len(mine))
+            ends.append(x[mine])
+            of_window.append(window[mine])
+            place.append(accepted[w] + torch.arange(len(mine)))
+            accepted[w] += len(mine)
+            bar.update(len(mine))
         draws = min(2 * draws, 4096)
     bar.close()
+    # all at once: a step costs as much for one state as for hundreds
+    tokens[torch.cat(of_window), torch.cat(place)] = _continued(
+        step, encode, torch.cat(ends), horizon
+    )
     return Shadows(tokens, accepted, drawn)
 
 

@@ -118,7 +118,7 @@ def simulate(
     start: Any,
     samples: int,
     *,
-    seeds: Sequence[int],
+    seeds: Sequence[int | str],
     spinup: int = 0,
     noise_std: float = 0.0,
     dtype: torch.dtype = torch.float64,
@@ -151,7 +151,7 @@ def simulate(
     return states[:, spinup:].clone() if spinup else states
 
 
-def refuse_escapes(states: Tensor, seeds: Sequence[int]) -> None:
+def refuse_escapes(states: Tensor, seeds: Sequence[int | str]) -> None:
     """Raise when a trajectory of `states` (seed, time, state) leaves every attractor."""
     lost = ~(states.abs() <= ESCAPED).all(-1)  # NaN is not <= either
     if not lost.any():

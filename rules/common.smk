@@ -1,5 +1,6 @@
 """Configuration, wildcard constraints, and the helpers that rules are wired with."""
 
+import math
 import os
 import re
 import sys
@@ -10,7 +11,7 @@ from snakemake.exceptions import WorkflowError
 from dalib import field_runs
 from dalib.era5 import sources
 from dalib.registry import TASKS
-from dalib.workflow import audit, cluster, index, kinds, prune, runs, settings
+from dalib.workflow import audit, cluster, costs, index, kinds, plan, prune, runs, settings
 from dalib.workflow.specs import Specs
 from dalib.workflow.store import StoreError
 
@@ -64,6 +65,16 @@ def mem(stage):
 def runtime(stage):
     """Minutes, doubled with every attempt."""
     return resource(stage, "runtime")
+
+
+# What learning waits for is made first, then learning starts, then comes all that is short.
+BEFORE_TUNING, TUNING = 50, 40  # more than any training
+
+
+def longest_first(wildcards):
+    """Priority of a training, log10 of its multiplications: what is longest should not run last."""
+    work = costs.size("train", plan.sections(config, dict(wildcards.items())))
+    return round(math.log10(max(work.amount, 1)), 2)
 
 
 def gpu(stage):

@@ -230,7 +230,7 @@ def test_a_codec_learns_nothing_of_what_is_held_out(ring, linear):
 
 
 def test_shocks_strike_the_truth_and_not_the_forecasts():
-    shocks = [{"size": 0.5, "probability": 0.3}]
+    shocks = [{"size": 0.05, "probability": 0.3}]
     shaken = made(RING | {"truth": RING["truth"] | {"shocks": shocks}})
     calm = made(RING)
     assert not np.allclose(shaken["truth"]["test"].x, calm["truth"]["test"].x)

@@ -84,6 +84,15 @@ def test_the_width_of_the_stored_integers_changes_no_bit(encoded, weights):
     xr.testing.assert_identical(trained(wide)[0], weights)
 
 
+@pytest.mark.parametrize("valid", [None, {"seeds": 3, "samples": 40}], ids=["alike", "shorter"])
+def test_splits_simulated_together_are_those_simulated_alone(valid):
+    case = CASE | {"truth": CASE["truth"] | ({"valid": valid} if valid else {})}
+    together = truth.truths(case, "t")
+    assert sorted(together) == ["test", "train", "valid"]
+    for split, found in together.items():
+        xr.testing.assert_identical(found, truth.truth(case, split, "t"))
+
+
 # -- what is refused -----------------------------------------------------------------------------
 
 

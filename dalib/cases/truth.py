@@ -10,7 +10,25 @@ from torch import Tensor
 
 from dalib import arrays, build
 from dalib.simulate import Formed, Shocked, Start, simulate
-from dalib.streams import streams
+from dalib.streams import Streams, streams
+
+SPLITS = ("train", "valid", "test")
+
+
+def truths(case: Mapping, experiment: str) -> dict[str, xr.Dataset]:
+    """The trajectories of every split.
+
+    Those as long as one another, with the same start, are simulated together: a step costs as much
+    for one small state as for hundreds.
+    """
+    alike: dict[str, list[str]] = {}
+    for split in SPLITS:
+        part = case["truth"][split]
+        alike.setdefault(f"{part['samples']} {part.get('start')}", []).append(split)
+    found: dict[str, xr.Dataset] = {}
+    for splits in alike.values():
+        found |= _together(case, splits, experiment)
+    return found
 
 
 def truth(case: Mapping, split: str, experiment: str) -> xr.Dataset:
@@ -18,19 +36,33 @@ def truth(case: Mapping, split: str, experiment: str) -> xr.Dataset:
 
     Of a system on a grid, the layout of its states stands beside it.
     """
-    settings, system = case["truth"], build.system(case)
-    part = settings[split]
-    seeds, interval = range(part["seeds"]), build.interval(case)
+    return _together(case, [split], experiment)[split]
+
+
+def _together(case: Mapping, splits: Sequence[str], experiment: str) -> dict[str, xr.Dataset]:
+    """The trajectories of splits that are alike, each seed from a stream of its own."""
+    settings, system, first = case["truth"], build.system(case), case["truth"][splits[0]]
+    seeds = {split: range(settings[split]["seeds"]) for split in splits}
+    interval = build.interval(case)
+    drawn = [streams(experiment, seeds[split], f"truth {split}") for split in splits]
     x = simulate(
         step(case),
-        start(case, part.get("start", settings["start"])),
-        part["samples"],
-        seeds=seeds,
+        start(case, first.get("start", settings["start"])),
+        first["samples"],
+        seeds=[f"{seed} of {split}" for split in splits for seed in seeds[split]],
         spinup=round(settings["spinup"] / interval),
         noise_std=settings["model_noise_std"],
         dtype=dtype(case),
-        generator=streams(experiment, seeds, f"truth {split}"),
+        generator=Streams(tuple(one for part in drawn for one in part.generators)),
     )
+    parts = x.split([len(seeds[split]) for split in splits])
+    return {
+        split: _dataset(part, seeds[split], interval, system)
+        for split, part in zip(splits, parts, strict=True)
+    }
+
+
+def _dataset(x: Tensor, seeds: range, interval: float, system: Any) -> xr.Dataset:
     names = arrays.names_of(system)
     made = arrays.truth_dataset(x, seeds=seeds, interval=interval, names=names)
     if hasattr(system, "seconds"):

@@ -12,6 +12,7 @@ rule observe:
         "results/{scale}/logs/observe/{paper}.{case}.log",
     benchmark:
         "results/{scale}/benchmarks/observe/{paper}.{case}.tsv"
+    priority: BEFORE_TUNING
     threads: 1
     resources:
         mem_mb=mem("observe"),

@@ -7,6 +7,7 @@ rule simulate:
         "results/{scale}/logs/simulate/{paper}.{case}.log",
     benchmark:
         "results/{scale}/benchmarks/simulate/{paper}.{case}.tsv"
+    priority: BEFORE_TUNING
     threads: 1
     resources:
         mem_mb=mem("simulate"),

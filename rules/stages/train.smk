@@ -10,7 +10,7 @@ rule train:
         "results/{scale}/logs/train/{paper}.{case}.{model}.{batch}.log",
     benchmark:
         "results/{scale}/benchmarks/train/{paper}.{case}.{model}.{batch}.tsv"
-    priority: 10
+    priority: longest_first
     threads: 1
     resources:
         mem_mb=mem("train"),
