@@ -194,6 +194,7 @@ def test_a_network_is_scored_in_its_own_precision():
     whole, section = case("l96")
     section = only(section, "enkf")
     section["map"] |= {"correction": "network", "reading": "resolvent"}
+    del whole["learning"]["shown"]  # another point
     found = scored(whole, section, run(whole, section, "l96"))
     assert np.isfinite(found.error.sel({"method": "enkf"}).values).all()
 
