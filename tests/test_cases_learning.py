@@ -149,7 +149,11 @@ def test_the_reference_of_the_orbit_has_the_kalman_filters_log_determinants():
 
 @pytest.fixture(scope="module")
 def scores(ring):
-    whole, section, (x, y, weights, history, analyses) = ring
+    return scored(*ring)
+
+
+def scored(whole, section, made):
+    x, y, weights, history, analyses = made
     own = {"truth": x["test"], "observations": y["test"]}
     own |= {
         "analyses": {"l96": analyses},
@@ -184,6 +188,15 @@ def test_scores_are_those_of_the_definitions(ring, scores):
 
 def test_learning_makes_the_model_better(scores):
     assert (scores.error.sel({"method": "enkf"}) < scores.start_error).all()
+
+
+def test_a_network_is_scored_in_its_own_precision():
+    whole, section = case("l96")
+    section = only(section, "enkf")
+    section["map"] |= {"correction": "network", "reading": "resolvent"}
+    del whole["learning"]["shown"]  # another point
+    found = scored(whole, section, run(whole, section, "l96"))
+    assert np.isfinite(found.error.sel({"method": "enkf"}).values).all()
 
 
 # -- bad input -----------------------------------------------------------------------------------

@@ -133,6 +133,7 @@ def _errors(
     measured: dict[str, list[Tensor]] = {}
     for update in range(updates):
         values = fixed | {name: value[:, update] for name, value in path.items()}
+        values = {name: value.to(dynamics.dtype) for name, value in values.items()}
         for name, error in dynamics.errors(values, states).items():
             measured.setdefault(name, []).append(error)
     found = {}

@@ -101,7 +101,8 @@ def _experiments(paper: Mapping[str, Any], wildcards: Mapping[str, str]) -> list
 
 def _with_codec(paper: Mapping[str, Any], model: Mapping[str, Any]) -> Mapping[str, Any]:
     """A model with the section of its codec in place of the name."""
-    codec = paper.get("codecs", {}).get(model.get("codec"))
+    named = model.get("codec")
+    codec = paper.get("codecs", {}).get(named) if isinstance(named, str) else None
     return {**model, "codec": codec} if codec else model
 
 
