@@ -34,6 +34,10 @@ bench: setup
 	$(bin)/python -m benchmarks.particle
 	$(bin)/python -m benchmarks.gpt_speed
 	$(bin)/python -m benchmarks.learning
+	$(bin)/python -m benchmarks.shallow_water
+	$(bin)/python -m benchmarks.local_letkf
+	$(bin)/python -m benchmarks.ensf
+	$(bin)/python -m benchmarks.latent
 
 chaos: setup
 	$(bin)/pytest -m chaos

@@ -106,6 +106,14 @@ def scaling(size: int) -> bool:
 def million() -> bool:
     """One analysis with a million components: time, and memory beyond that before it."""
     belief, y = problem(MILLION, Arctan())
+    took, beyond = watched(lambda: filter(Arctan()).analyse(belief, y, stream("bench", "million")))
+    size = belief.members.numel() * 4 / 2**20
+    print(f"d = {MILLION}: {took:.1f} CPU s, {beyond:.0f} MiB beyond an ensemble of {size:.0f}")
+    return beyond <= MEMORY
+
+
+def watched(call: Callable[[], object]) -> tuple[float, float]:
+    """CPU seconds of a call, and the most MiB that the process held beyond those before it."""
     before = peak = _resident()
     done = threading.Event()
 
@@ -116,14 +124,12 @@ def million() -> bool:
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    took = seconds(lambda: filter(Arctan()).analyse(belief, y, stream("bench", "million")))
-    done.set()
-    watcher.join()
-    size = belief.members.numel() * 4 / 2**20
-    print(
-        f"d = {MILLION}: {took:.1f} CPU s, {peak - before:.0f} MiB beyond an ensemble of {size:.0f}"
-    )
-    return peak - before <= MEMORY
+    try:
+        took = seconds(call)
+    finally:
+        done.set()
+        watcher.join()
+    return took, peak - before
 
 
 def _resident() -> float:

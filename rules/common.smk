@@ -369,7 +369,9 @@ def scores_in(paper, cases, product):
 def timings_in(paper, cases):
     """Timings of those of some cases that have any."""
     folder, known = f"results/{config['scale']}/{paper}", config[paper]["cases"]
-    return [f"{folder}/{case}/timing.nc" for case in dict.fromkeys(cases) if "timing" in known[case]]
+    return [
+        f"{folder}/{case}/timing.nc" for case in dict.fromkeys(cases) if "timing" in known[case]
+    ]
 
 
 FOLLOWED_WITH = ("grids", "reference")  # of an experiment what begins when all is learned

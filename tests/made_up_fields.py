@@ -22,6 +22,8 @@ DEFAULTS = {
     "latent_letkf": {"members": 20, "inflation": 1.0, "obs_std": 0.3},
 }
 DEFAULTS["ensf_interpolated"] = DEFAULTS["ensf"]
+DEFAULTS["ensf_ring"] = DEFAULTS["ensf"] | {"scale": 1.0}
+DEFAULTS["letkf_ring"] = DEFAULTS["letkf"] | {"inflation": 1.1}
 BASE = {
     "every": 10,
     "noise": 0.1,
@@ -317,7 +319,8 @@ def timing(methods=None, size=7500, repetitions=5):
     """timing.nc of a case: cpu_seconds (method, part, repetition), NaN without the part."""
     methods = methods or ("latent_ensf", "latent_enkf", "latent_letkf", "ensf", "letkf")
     base = {"latent_ensf": 0.009, "latent_enkf": 0.012, "latent_letkf": 0.03}
-    base |= {"ensf": 1.6e-5 * size, "letkf": 1.3e-4 * size}
+    base |= dict.fromkeys(("ensf", "ensf_ring"), 1.6e-5 * size)
+    base |= dict.fromkeys(("letkf", "letkf_ring"), 1.3e-4 * size)
     values = np.array(
         [
             [base[m], 0.019 if m.startswith("latent") else np.nan, 1e-6 * size + 1e-3]

@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 import yaml
 
-from dalib import claims
+from dalib import claims, field_runs
 from dalib.cases import learning_scored
 from dalib.metrics import measures
 from dalib.registry import MEASURES
@@ -352,3 +352,29 @@ def test_a_fixed_gain_is_tried_where_what_is_observed_changes():
     section = {"seen": {"default": "random"}, "base": {"observed": 0.5}}
     assert learning_scored._changing(8, section) == {"fixed_gain_refused": 1.0}
     assert learning_scored._changing(8, section | {"seen": {"default": "even"}}) == {}
+
+
+def labels_of(paper, case) -> set[str]:
+    """Of all runs on the fields of a case at its scale."""
+    product = paper["cases"][case]["fields"]
+    methods = product["methods"]
+    runs = (field_runs.runs_of(product, name, paper["filters"][name]) for name in methods)
+    return {run.label for one in runs for run in one}
+
+
+@pytest.mark.parametrize("scale", ["quick", "desk"])
+def test_every_claim_on_fields_names_runs_that_its_scale_has(scale):
+    """Of what this scale decides, by itself or for a larger one; notes may be on less."""
+    paper = settings.load(CONFIG.parents[1], {"scale": scale})["lensf"]
+    smaller = claims.SCALES[: claims.SCALES.index(scale) + 1]
+    for claim in yaml.safe_load((CONFIG / "lensf.yaml").read_text()):
+        for check in claim["checks"]:
+            if check.get("decided_from", claim["decided_from"]) not in smaller:
+                continue
+            for address in check["inputs"].values():
+                case, product = address["scores"].split("/")
+                assert case in paper["active"], claim["id"]
+                run = address.get("where", {}).get("run")
+                if product == "fields" and run is not None:
+                    wanted = {run} if isinstance(run, str) else set(run)
+                    assert wanted <= labels_of(paper, case), f"{claim['id']}: {check['name']}"

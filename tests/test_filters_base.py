@@ -1,3 +1,4 @@
+import copy
 import logging
 
 import pytest
@@ -7,9 +8,12 @@ from dalib.filters import Ensemble, Gaussian, Weighted, assimilate, cycle
 from dalib.filters.ekf import EKF
 from dalib.filters.enkf import EnKF
 from dalib.filters.etkf import ETKF
+from dalib.filters.free import FreeRun
 from dalib.filters.particle import BootstrapParticle
 from dalib.observe import MovingSubset, Subset
 from dalib.streams import normal, stream, streams
+
+ALL = torch.arange(3)  # components
 
 
 def standard(size) -> Gaussian:
@@ -171,3 +175,67 @@ def test_the_prior_broadcasts_to_the_observations():
     analyses = assimilate(enkf(), standard(3), y, generator)
     assert analyses.mean.shape == (4, 6, 3)
     assert not torch.equal(analyses.mean[0, 0], analyses.mean[1, 0])
+
+
+# -- members that are kept ------------------------------------------------------------------------
+
+
+def test_members_are_kept_where_they_were_asked_for_and_change_nothing():
+    y, index = normal((4, 6, 2), stream(5)), torch.tensor([2, 0])
+    without, kept = (
+        assimilate(enkf(), standard(3), y, streams("kept", range(4), "filter"), kept=which)
+        for which in (None, index)
+    )
+    assert without.members is None and kept.members.shape == (4, 6, 10, 2)
+    for one, other in zip(without[:5], kept[:5], strict=True):
+        assert torch.equal(one, other)
+    assert torch.allclose(kept.members.mean(-2), kept.mean[..., index])
+    assert torch.allclose(kept.members.std(-2), kept.std[..., index])
+
+
+def test_a_filter_without_members_keeps_none():
+    ekf = EKF(step=lambda x: x, observe=Subset((0, 1)), obs_std=1.0, model_error_std=0.1)
+    y = torch.ones(5, 2).double()
+    assert assimilate(ekf, standard(3), y, stream(1), kept=torch.tensor([0])).members is None
+
+
+def test_members_of_a_seed_that_is_lost_are_missing_from_then_on():
+    mean = torch.zeros(2, 3).double()
+    mean[1] = 1000.0
+    prior, y = Gaussian(mean, torch.eye(3).double()), torch.ones(2, 4, 2).double()
+    generator, index = streams("diverge", range(2), "filter"), torch.arange(3)
+    found = assimilate(enkf(step=exploding), prior, y, generator, kept=index)
+    assert found.members[0].isfinite().all()
+    assert found.members[1, found.diverged_at[1] :].isnan().all()
+
+
+def test_kept_members_continue_as_if_the_run_had_not_stopped():
+    y, index, saved = normal((4, 6, 2), stream(5)), torch.tensor([0, 2]), []
+    whole = assimilate(
+        enkf(),
+        standard(3),
+        y,
+        streams("kept", range(4), "filter"),
+        kept=index,
+        save=lambda state: saved.append(copy.deepcopy(state())),
+    )
+    for state in saved:
+        other = streams("another", range(4), "filter")
+        again = assimilate(enkf(), standard(3), y, other, kept=index, resume=state)
+        for one, expected in zip(again, whole, strict=True):
+            assert torch.equal(one, expected)
+
+
+def test_a_free_run_never_looks():
+    """Without noise the members are those that the model makes of the prior."""
+    free = FreeRun(step=lambda x: 0.9 * x, observe=Subset((0, 1)), obs_std=1.0, members=10)
+    members = normal((10, 3), stream("members"))
+    found = (
+        assimilate(free, Ensemble(members), factor * torch.ones(4, 2).double(), stream(1), kept=ALL)
+        for factor in (1.0, 1e6)
+    )
+    for one, other in zip(*found, strict=True):
+        assert torch.equal(one, other)
+        if one.ndim == 3:
+            powers = 0.9 ** torch.arange(1, 5).double()[:, None, None]
+            torch.testing.assert_close(one, powers * members)

@@ -280,3 +280,22 @@ def test_batches_of_runs_keep_apart_what_belongs_to_all_runs(tmp_path):
     np.testing.assert_array_equal(whole.x, [[1, 2], [3, 4], [5, 6]])
     np.testing.assert_array_equal(whole.own, [np.nan, np.nan, 7])
     assert whole.scan.dims == ("place", "time") and float(whole.scan[0, 1]) == 9
+
+
+def test_scores_go_by_case_and_product_and_other_files_by_their_names(tmp_path):
+    def written(path):
+        described = {"units": "1", "long_name": str(path)}
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        io.write(xr.Dataset({"x": ((), 1.0, described)}), tmp_path / path, title="part")
+        return tmp_path / path
+
+    def names(*paths):
+        found = io.read_scores([written(path) for path in paths])
+        assert [d.x.attrs["long_name"] for d in found.values()] == list(paths)
+        return list(found)
+
+    paths = ["basin/scores/fields.nc", "ring/scores/fields.nc", "basin/timing.nc"]
+    assert names(*paths) == ["basin/fields", "ring/fields", "timing"]
+    assert names(*paths, "ring/timing.nc") == [
+        *("basin/fields", "ring/fields", "basin/timing", "ring/timing")
+    ]

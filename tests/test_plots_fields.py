@@ -211,7 +211,7 @@ def test_rings_are_in_order_of_size_with_published_values_where_the_case_has_som
     assert int(data.published_last.notnull().sum()) == 1
     one = made_up.ring(100, times=15).sel(run="ensf_ring", drop=True)
     last = one.rmse.isel(time=slice(-10, None)).mean("time").median("seed")
-    assert float(data.rmse_last_median.sel(run="ring100 ensf")) == pytest.approx(float(last))
+    assert float(data.rmse_last_median.sel(run="ring100 ensf_ring")) == pytest.approx(float(last))
 
 
 def test_a_ring_of_unknown_size_is_refused():

@@ -368,6 +368,95 @@ def test_class_of_the_users_own_is_checked_without_importing_it(real):
     ]
 
 
+# -- points of filters on fields -----------------------------------------------------------------
+
+BASIN = "lensf.cases.basin.fields"
+
+
+def basin(methods=None, **fields):
+    return {"lensf": {"cases": {"basin": {"fields": {"methods": methods or {}, **fields}}}}}
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        (
+            basin({"ensff": [{}]}),
+            f'{BASIN}.methods.ensff: unknown method "ensff" (did you mean "ensf"?)',
+        ),
+        (
+            basin({"latent_ensf": [{"model": "vaae"}]}),
+            f'{BASIN}.methods.latent_ensf.0.model: unknown model "vaae" (did you mean "vae',
+        ),
+        (
+            basin({"ensf": [{"evry": 2}]}),
+            f'{BASIN}.methods.ensf.0.evry: unknown key (did you mean "every"?)',
+        ),
+        (
+            basin({"ensf": [{}, {"settings": {"member": 5}}]}),
+            f'{BASIN}.methods.ensf.1.settings.member: unknown key (did you mean "members"?)',
+        ),
+        (
+            basin({"ensf": [{"settings": {"members": 1}}]}),
+            f"{BASIN}.methods.ensf.0.settings.members: 1 is too small, at least 2 members are",
+        ),
+        (
+            basin({"latent_ensf": [{"settings": {"filter": {"scal": 5.0}}}]}),
+            f"{BASIN}.methods.latent_ensf.0.settings.filter.scal: unknown key (did you mean",
+        ),
+        (
+            basin({"latent_ensf": [{"settings": {"weight": "half"}}]}),
+            f'{BASIN}.methods.latent_ensf.0.settings.weight: "half" is a text, a number is needed',
+        ),
+        (
+            basin({"ensf": [{"start": "nois"}]}),
+            f'{BASIN}.methods.ensf.0.start: unknown start "nois" (did you mean "noise"?)',
+        ),
+        (
+            basin(base={"start": "nois"}),
+            f'{BASIN}.base.start: unknown start "nois" (did you mean "noise"?); there are: locat',
+        ),
+        (
+            basin({"ensf": [{"noise": 0.15}]}),
+            f"{BASIN}.methods.ensf.0.noise: 0.15 is none of the errors of the observations; "
+            "there are: 0, 0.1, 0.2",
+        ),
+        (
+            basin({"ensf": [{"every": 2}, {"every": 2}]}),
+            f"{BASIN}.methods.ensf: two points of ensf are both called 'ensf every=2'",
+        ),
+        (
+            basin(jobs={"cheap": ["fre"]}),
+            f"{BASIN}.jobs: jobs of fields: 'fre' has to be one of the methods",
+        ),
+        (
+            {"lensf": {"cases": {"basin": {"timing": {"methods": ["letkff"]}}}}},
+            'lensf.cases.basin.timing.methods.0: unknown method "letkff" (did you mean "letkf"?)',
+        ),
+        (
+            {"lensf": {"cases": {"weather": {"dynamics": {"model": "afnoo"}}}}},
+            'lensf.cases.weather.dynamics.model: unknown model "afnoo" (did you mean "afno"?)',
+        ),
+        (
+            {"lensf": {"cases": {"ring3": {"observations": {"error_std": 0.1}}}}},
+            "lensf.cases.ring3.fields.base.noise: 0.05 is none of the errors of the observations; "
+            "there are: 0.1",
+        ),
+    ],
+)
+def test_points_are_checked_against_their_case_and_their_filters(given, line, real):
+    found = [said.partition(": ")[2] for said in messages(real, given)]
+    assert any(said.startswith(line) for said in found), found
+
+
+def test_points_that_are_no_points_are_told_like_other_mistakes(real):
+    """And nothing that looks into them falls over them."""
+    for wrong in ({"ensf": 3}, {"ensf": [3]}, {"ensf": [{"settings": 3}]}, {"ensf": {}}):
+        assert any(f"{BASIN}.methods.ensf" in line for line in messages(real, basin(wrong)))
+    for wrong in ({"base": 3}, {"jobs": 3}, {"methods": 3}):
+        assert any(f"{BASIN}.{[*wrong][0]}" in line for line in messages(real, basin(**wrong)))
+
+
 # -- targets -------------------------------------------------------------------------------------
 
 

@@ -1,14 +1,17 @@
 import math
+from dataclasses import dataclass
 
 import pytest
 import torch
 
+from dalib import simulate as simulation
 from dalib.integrate import RK4, Iterate, trajectory
-from dalib.simulate import Start, simulate
-from dalib.streams import streams
+from dalib.simulate import Formed, Shocked, Start, simulate
+from dalib.streams import normal, streams
 from dalib.systems.henon import Henon
 from dalib.systems.lorenz import Lorenz63, Lorenz96
 from dalib.systems.rossler import Rossler
+from dalib.systems.shallow_water import Bump, ShallowWater
 
 
 def simulate_seeds(step, seeds, mean, std, samples, **options):
@@ -151,3 +154,109 @@ def test_a_trajectory_of_henons_map_that_escapes_is_named():
     assert 0 < len(lost) < 10
     with pytest.raises(ValueError, match=rf"{len(lost)} of 10 leave .*\(seed {lost[0]}\b"):
         simulate(Iterate(1).flow(Henon()), start, 50, seeds=range(10), generator=generator)
+
+
+# -- starts that a system forms, shocks, long spin-ups ---------------------------------------------
+
+
+@dataclass(frozen=True)
+class Corner:
+    """A state of two uniform numbers and one normal number."""
+
+    uniforms: int = 2
+    normals: int = 1
+
+    def states(self, uniform, normal):
+        return torch.cat([uniform.to(normal), normal], -1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_start_that_a_system_forms_is_given_its_random_numbers(dtype):
+    x = Formed(Corner()).draw((4000, 2), streams("e", range(4000), "truth"), dtype)
+    assert x.shape == (4000, 2, 3) and x.dtype == dtype
+    assert x[..., :2].amin() >= 0 and x[..., :2].amax() < 1
+    mean = x.flatten(0, 1).double().mean(0)
+    torch.testing.assert_close(mean, torch.tensor([0.5, 0.5, 0.0]).double(), atol=0.05, rtol=0)
+    alone = Formed(Corner()).draw((1, 2), streams("e", [7], "truth"), dtype)
+    assert torch.equal(alone[0], x[7])
+
+
+def test_a_bump_without_noise_takes_no_normal_numbers():
+    bump = Formed(Bump(ShallowWater(points=5), centre=(0.0, 0.0), width=2e5))
+    x = bump.draw(3, streams("e", range(3), "truth"))
+    assert x.shape == (3, 75) and torch.equal(x[0], x[2])
+    assert x[0].unflatten(-1, (3, 5, 5))[2, 2, 2] == 1 and not x[0, :50].any()
+
+
+def shocked(sizes, probabilities, x, count=1, step=lambda x: x):
+    generator = streams("shocks", range(len(x)), "truth")
+    return Shocked(step, count, sizes, probabilities)(x, generator)
+
+
+def test_shocks_that_never_strike_leave_the_steps():
+    one, three = (RK4(0.01, steps).flow(Lorenz96(6)) for steps in (1, 3))
+    x = normal((2, 6), streams("e", range(2), "x"))
+    torch.testing.assert_close(shocked([0.5], [0.0], x, 3, one), three(x), rtol=1e-14, atol=0)
+    assert torch.equal(shocked([], [], x, 3, one), one(one(one(x))))
+
+
+def test_shocks_are_shares_of_what_they_strike():
+    """x' = x + s |x| ξ: of unit variance after division, and nothing where the state is 0."""
+    x = torch.linspace(-2, 2, 5).double().repeat(20, 4000)
+    xi = ((shocked([0.3], [1.0], x) - x) / (0.3 * x.abs()))[x != 0]
+    assert xi.mean().abs() < 5 / math.sqrt(len(xi))
+    assert xi.std().item() == pytest.approx(1, abs=5 / math.sqrt(2 * len(xi)))
+    assert not shocked([0.3], [1.0], torch.zeros(2, 9).double()).any()
+
+
+def test_as_many_components_are_struck_as_shocks_are_probable():
+    x = torch.ones(20, 5000).double()
+    struck = (shocked([0.3], [0.05], x) != x).double().mean().item()
+    assert struck == pytest.approx(0.05, abs=5 * math.sqrt(0.05 * 0.95 / x.numel()))
+    both = shocked([0.3, 0.1], [1.0, 1.0], x) - x  # the sizes of all that strike add up
+    assert both.std().item() == pytest.approx(0.4, rel=0.02)
+
+
+def test_a_shocked_truth_is_the_same_in_any_batch():
+    step = Shocked(RK4(0.01).flow(Lorenz96(40)), 5, [0.5, 0.2], [0.05, 0.1])
+    together = simulate_seeds(step, range(3), [0.0] * 40, 3.0, 4, spinup=3)
+    alone = simulate_seeds(step, [2], [0.0] * 40, 3.0, 4, spinup=3)
+    assert torch.equal(together[2], alone[0])
+
+
+@pytest.mark.parametrize("size, probability", [([0.5], [0.1, 0.2]), ([0.5], [1.5])])
+def test_shocks_that_cannot_be_are_refused(size, probability):
+    with pytest.raises(ValueError, match="as many sizes as probabilities, each from 0 to 1"):
+        Shocked(lambda x: x, 1, size, probability)
+
+
+@pytest.mark.parametrize("step", ["rk4", "shocked"])
+def test_of_large_states_the_spin_up_is_forgotten_and_changes_nothing(step, monkeypatch):
+    flow = RK4(0.01, 5).flow(Lorenz96())
+    step = flow if step == "rk4" else Shocked(flow, 1, [0.2], [0.1])
+    options = {"mean": [2.0] * 40, "std": 3.0, "samples": 4, "spinup": 6, "noise_std": 0.1}
+    small = simulate_seeds(step, range(2), **options)
+    kept = []
+    monkeypatch.setattr(simulation, "LARGE", 39)
+    monkeypatch.setattr(
+        simulation, "trajectory", lambda *given: kept.append(given[2]) or trajectory(*given)
+    )
+    assert torch.equal(simulate_seeds(step, range(2), **options), small)
+    assert kept == [1] * 6 + [4]
+
+
+def test_a_map_that_takes_many_steps_at_once_is_asked_for_all_of_them():
+    system, x = ShallowWater(points=5), normal((2, 75), streams("e", range(2), "x"))
+    asked = []
+
+    class Asked:
+        def advance(self, x, steps):
+            asked.append(steps)
+            return system.advance(x, steps)
+
+    once = Iterate(7).flow(Asked())(0.01 * x)
+    singly = 0.01 * x
+    for _ in range(7):
+        singly = system.step(singly)
+    assert asked == [7]
+    torch.testing.assert_close(once, singly, rtol=1e-13, atol=1e-15)

@@ -103,6 +103,19 @@ def test_an_entry_that_a_section_names_stands_in_its_place(make):
     }
 
 
+def test_a_point_of_a_filter_has_its_model_in_its_place_and_its_code(make):
+    changed = json.loads(json.dumps(CONFIG))
+    points = [{"every": 5, "model": "small"}, {"settings": {"filter": {"members": 5}}}]
+    changed["lab"]["cases"]["base"]["fields"] = {"methods": {"ekf": points, "enkf": [{}]}}
+    section = ("{paper}.cases.{case}.fields.methods", "ekf")
+    spec = make(changed, methods=section)
+    (first, second) = spec["config"]["methods"]["ekf"]
+    assert (first["every"], first["model"]["name"], first["model"]["data"]) == (5, "small", "truth")
+    assert second == points[1]
+    assert "dalib.nets.dkf:DeepKalman" in units_of(spec)
+    assert [*spec["config"]["methods"]] == ["ekf"]  # what other filters run changes nothing
+
+
 def test_an_entry_that_leads_to_itself_is_an_error(make):
     with pytest.raises(ConfigError, match="filter: circle leads back to itself"):
         make(method="{paper}.filters.circle")

@@ -10,6 +10,8 @@ from dalib.cases import weather
 from dalib.era5 import synthetic
 from dalib.era5.sources import files
 from dalib.metrics import sphere
+from dalib.nets.scaling import per_channel
+from dalib.streams import streams
 
 DAY = np.timedelta64(24, "h")
 HERE = {
@@ -93,22 +95,28 @@ def test_truths_can_be_written_and_read(tmp_path, truths):
     xr.testing.assert_equal(io.read(tmp_path / "truth_test.nc"), truths["test"])
 
 
+def season(training, test, members, noise, dtype=torch.float32):
+    generator = streams("test", test.seed.values.tolist(), "prior")
+    start = weather.Season(training, test.date, noise)
+    return start.draw((test.sizes["seed"], members), generator, dtype)
+
+
 def test_ensembles_start_in_the_season_of_their_window(truths):
     """Of February and of April, a window of late April finds no state but in what is trained on."""
     summer = weather.truths({**HERE, "train": HERE["test"], "test": HERE["train"]})
     training, test = summer["train"], truths["test"].isel(seed=[0, 2])
-    members = weather.seasonal(training, test, 6, 0.0, "test")
+    members = season(training, test, 6, 0.0)
     known = training.x.values[0]
     when = [[int(np.flatnonzero((known == m).all(1))[0]) for m in seed] for seed in members.numpy()]
     assert max(when[0]) <= 4 * 15 and min(when[1]) >= 4 * 4
-    noisy = weather.seasonal(training, test, 400, 0.3, "test")
+    noisy, exact = (season(training, test, 400, noise) for noise in (0.3, 0.0))
     assert noisy.dtype == torch.float32
-    std = weather.per_channel(torch.tensor(known), 2).std[0]
-    exact = weather.seasonal(training, test, 400, 0.0, "test")
+    std = per_channel(torch.tensor(known), 2).std[0]
     spread = (noisy - exact).unflatten(-1, (2, -1)).std((0, 1, 3)).double()
     torch.testing.assert_close(spread, 0.3 * std, rtol=0.02, atol=0)
+    assert torch.equal(season(training, test.isel(seed=[1]), 6, 0.0)[0], members[1])
     with pytest.raises(ValueError, match="season"):
-        weather.seasonal(truths["train"], test.assign_coords(date=test.date + 90 * DAY), 2, 0, "")
+        season(truths["train"], test.assign_coords(date=test.date + 90 * DAY), 2, 0.0)
 
 
 # --- the forecast model ------------------------------------------------------------------------

@@ -269,7 +269,7 @@ def test_lint_complains_of_missing_environments_only(tmp_path):
     assert complaints == {"Specify a conda environment or container for each rule."}, output
 
 
-@pytest.mark.parametrize("paper", ["dkf", "gpt", "adda"])
+@pytest.mark.parametrize("paper", ["dkf", "gpt", "adda", "lensf"])
 @pytest.mark.parametrize("scale", MOST_JOBS)
 def test_the_graph_of_a_paper_has_few_jobs(tmp_path, scale, paper):
     fresh = Project(tmp_path / "fresh")

@@ -21,6 +21,7 @@ NAMES_IN_A_CASE = [  # keys of a case, and the collection whose entries stand th
     ("forecasts", "methods", "forecasters"),
     ("samples", "methods", "samplers"),
     ("timing", "filters", "filters"),
+    ("timing", "methods", "filters"),
     ("timing", "samplers", "samplers"),
     ("timing", "models", "models"),
     ("timing", "experiments", "learning"),
@@ -239,7 +240,7 @@ def _reference_problems(paper: Mapping, path: kinds.Path) -> Iterator[Problem]:
     for where, collection, name in _references(paper):
         known = paper.get(collection, {})
         if isinstance(known, Mapping) and name not in known:
-            what = "method" if "methods" in where else kinds.singular(collection)
+            what = "method" if "methods" in where[-2:] else kinds.singular(collection)
             yield Problem((*path, *where), unknown(what, name, known))
 
 
@@ -258,6 +259,9 @@ def _references(paper: Mapping) -> Iterator[tuple[kinds.Path, str, str]]:
         for *keys, collection in NAMES_IN_A_CASE:
             where = ("cases", case, *keys)
             yield from _listed(kinds.get(paper, *where), where, collection)
+        dynamics = kinds.get(paper, "cases", case, "dynamics", "model")
+        if isinstance(dynamics, str):
+            yield ("cases", case, "dynamics", "model"), "models", dynamics
         for where, _, point in kinds.field_points(paper, case):
             if "model" in point:
                 yield (*where, "model"), "models", point["model"]

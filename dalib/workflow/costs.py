@@ -20,7 +20,7 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from dalib.registry import NETWORKS
-from dalib.workflow import learning_costs
+from dalib.workflow import field_costs, learning_costs
 
 START = 2.0  # seconds to import torch and xarray
 NETWORK_WIDTHS = ("hidden", "width", "channels", "embedding")
@@ -103,10 +103,13 @@ def size(stage: str, sections: Mapping[str, Any]) -> Size:
     """The size of a job from its sections of the configuration.
 
     Args:
-        sections: `case`, `batches`, and of `model` and `method` what the job has.
+        sections: `case`, `batches`, and of `model` and `method` what the job has; or `learning`
+            or `on_fields`.
     """
     if "learning" in sections:
         return _learning(stage, sections)
+    if "on_fields" in sections:
+        return _fields(stage, sections["on_fields"])
     case, batches = sections.get("case", {}), sections.get("batches", {})
     model, method = sections.get("model", {}), sections.get("method", {})
     network, training = model.get("network", {}), model.get("training", {})
@@ -164,6 +167,13 @@ def _learning(stage: str, sections: Mapping[str, Any]) -> Size:
     maps = [section["map"] for section in sections["learning"]]
     kind = json.dumps([stage, *[[m["kind"], m.get("correction")] for m in maps]])
     return Size(amount, volume, (kind, f"{stage} of filters that learn"))
+
+
+def _fields(stage: str, sections: Mapping[str, Any]) -> Size:
+    """Of a job on fields; see `field_costs.sections`."""
+    alike = [json.dumps([stage, *kinds]) for kinds in field_costs.kinds(stage, sections)]
+    amount, volume = (count(stage, sections) for count in (field_costs.work, field_costs.volume))
+    return Size(amount, volume, (*alike, f"{stage} on fields"))
 
 
 def _forecasts(settings: Mapping[str, Any], test: Mapping[str, int]) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from dalib.workflow import settings
+from dalib.workflow import field_costs, settings
 from dalib.workflow.costs import Estimate, Job, Measured, estimate, longest_chain, size
 from dalib.workflow.errors import ConfigError
 from dalib.workflow.store import Store, directory
@@ -78,6 +78,9 @@ def sections(config: Mapping[str, Any], wildcards: Mapping[str, str]) -> dict[st
     paper = config.get(wildcards.get("paper"), {})
     found = {"batches": config["batches"], "product": wildcards.get("product")}
     found["case"] = paper.get("cases", {}).get(wildcards.get("case"), {})
+    if field_costs.on_fields(found["case"]):
+        points = config["batches"]["points"]
+        return found | {"on_fields": field_costs.sections(paper, wildcards, points)}
     experiments = _experiments(paper, wildcards)
     if experiments:
         batch = wildcards.get("batch")
@@ -117,7 +120,7 @@ def measured(store: Path, root: Path) -> Iterator[Measured]:
         try:
             record = json.loads(path.read_text())
             scale = record["wildcards"]["scale"]
-            found = as_run(sections(config(scale), record["wildcards"]), record["spec"]["config"])
+            found = as_run(sections(config(scale), record["wildcards"]), record["spec"])
             of = size(record["stage"], found)
         except (ConfigError, KeyError, ValueError):  # damaged, or of what is no longer there
             continue
@@ -128,6 +131,9 @@ def measured(store: Path, root: Path) -> Iterator[Measured]:
 def as_run(found: Mapping[str, Any], spec: Mapping[str, Any]) -> dict[str, Any]:
     """The sections of a job with what its spec says of them, e.g. fewer steps than today."""
     found = dict(found)
+    if "on_fields" in found:
+        return found | {"on_fields": field_costs.as_run(found["on_fields"], spec)}
+    spec = spec["config"]
     if "learning" in found and isinstance(spec.get("model"), Mapping):
         section = {**spec["model"], **{n: spec[n] for n in ("training",) if n in spec}}  # of tune
         return found | {"learning": [section], "case": {**found["case"], **spec["case"]}}

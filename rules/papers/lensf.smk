@@ -83,7 +83,20 @@ rule lensf_curves:
     input:
         basin=scores_in("lensf", [LENSF["basin"]], "fields")[0],
     output:
-        **figure_files("lensf", 5, 6, 13, 14, "figS_members", "figS_latent_sizes", "figS_interval", "figS_tuning", "figS_remedies", "figS_calibration", "figS_training"),
+        **figure_files(
+            "lensf",
+            5,
+            6,
+            13,
+            14,
+            "figS_members",
+            "figS_latent_sizes",
+            "figS_interval",
+            "figS_tuning",
+            "figS_remedies",
+            "figS_calibration",
+            "figS_training",
+        ),
     log:
         "results/{scale}/logs/figures/lensf_curves.log",
     benchmark:

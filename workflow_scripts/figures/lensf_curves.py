@@ -33,12 +33,16 @@ with Stage(snakemake) as stage:
     data = field_sweeps.latent_sizes_data(scores)
     io.write(data, made.figS_latent_sizes_data, title="Error by size of the codes", missing=means)
     io.write_figure(
-        field_sweeps.latent_sizes_figure(data), made.figS_latent_sizes_pdf, made.figS_latent_sizes_png
+        field_sweeps.latent_sizes_figure(data),
+        made.figS_latent_sizes_pdf,
+        made.figS_latent_sizes_png,
     )
 
     data = field_sweeps.interval_data(scores)
     io.write(data, made.figS_interval_data, title="Error by interval of analyses", missing=means)
-    io.write_figure(field_sweeps.interval_figure(data), made.figS_interval_pdf, made.figS_interval_png)
+    io.write_figure(
+        field_sweeps.interval_figure(data), made.figS_interval_pdf, made.figS_interval_png
+    )
 
     data = field_sweeps.tuning_data(scores)
     io.write(
@@ -66,4 +70,6 @@ with Stage(snakemake) as stage:
 
     data = calibration.training_data(scores)
     io.write(data, made.figS_training_data, title="Training of the codecs", missing=list(data))
-    io.write_figure(calibration.training_figure(data), made.figS_training_pdf, made.figS_training_png)
+    io.write_figure(
+        calibration.training_figure(data), made.figS_training_pdf, made.figS_training_png
+    )
