@@ -36,8 +36,8 @@ bench: setup
 	$(bin)/python -m benchmarks.learning
 	$(bin)/python -m benchmarks.shallow_water
 	$(bin)/python -m benchmarks.local_letkf
-	$(bin)/python -m benchmarks.ensf
 	$(bin)/python -m benchmarks.latent
+	$(bin)/python -m benchmarks.ensf
 
 chaos: setup
 	$(bin)/pytest -m chaos
