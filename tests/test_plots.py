@@ -179,7 +179,7 @@ def test_a_method_has_one_colour_and_different_methods_differ():
     assert style.label("my_filter") == "my filter"
 
 
-def test_colours_are_those_of_okabe_and_ito_or_grey():
+def test_colours_are_those_of_okabe_and_ito_or_grey_or_earth():
     palette = {style.ORANGE, style.SKY, style.GREEN, style.YELLOW, style.BLUE, style.VERMILION}
-    palette |= {style.PURPLE, style.BLACK, style.GREY}
+    palette |= {style.PURPLE, style.BLACK, style.GREY, style.BROWN, style.SAND}
     assert {colour for _, colour in style.METHODS.values()} <= palette

@@ -17,6 +17,7 @@ COLUMN, PAGE = 3.5, 7.1  # inches: one column, full width of a two-column page
 BLACK, GREY = "#000000", "#8c8c8c"
 ORANGE, SKY, GREEN, YELLOW = "#E69F00", "#56B4E9", "#009E73", "#F0E442"
 BLUE, VERMILION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
+BROWN, SAND = "#8a5a2b", "#b8a078"  # of linear codecs; darker and lighter than all of these
 
 METHODS = {
     "truth": ("truth", BLACK),
@@ -49,8 +50,8 @@ METHODS = {
     "latent_ensf": ("Latent-EnSF", VERMILION),
     "latent_enkf": ("Latent-EnKF", GREEN),
     "latent_letkf": ("Latent-LETKF", ORANGE),
-    "pca_direct": ("direct decode, PCA", "#b8a078"),
-    "pca_latent_ensf": ("Latent-EnSF, PCA", "#8a5a2b"),
+    "pca_direct": ("direct decode, PCA", SAND),
+    "pca_latent_ensf": ("Latent-EnSF, PCA", BROWN),
 }
 LEARNED = ("var3d_k", "var3d_c", "enkf", "ens3dvar", "letkf")  # by automatic differentiation
 
