@@ -21,7 +21,7 @@ setup: .venv/.ok
 	@touch $@
 
 test: setup .venv/.slurm
-	$(bin)/pytest
+	$(bin)/pytest -n 2 --dist loadfile
 
 test-slurm: setup .venv/.slurm
 	$(bin)/pytest -m slurm

@@ -9,6 +9,7 @@ whoever kills a job often finds it in the middle of one.
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -146,6 +147,11 @@ def settings(cases: dict, cache: str) -> dict:
     }
 
 
+def interruptible() -> None:
+    """Listen to Ctrl-C, which whatever runs in the background of a shell is born deaf to."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Toy:
     """The toy project in `folder`."""
 
@@ -191,6 +197,7 @@ class Toy:
             text=True,
             errors="replace",
             start_new_session=True,
+            preexec_fn=interruptible,
         )
 
     def run(self, *arguments: str, **environment: str) -> tuple[int, str]:
