@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.toy import interruptible
 from dalib.workflow import provenance, verify
 
 pytestmark = pytest.mark.workflow
@@ -142,6 +143,7 @@ class Toy:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
+            preexec_fn=interruptible,
         )
 
     def run(self, *arguments: str, code: int = 0) -> dict[str, str]:

@@ -117,11 +117,11 @@ def test_every_claim_has_a_row_in_the_scorecard(project):
     rows = json.loads((project.folder / "results/smoke/scorecard.json").read_text())
     claims = [
         claim
-        for paper in ("dkf", "gpt", "adda")
+        for paper in ("dkf", "gpt", "adda", "lensf")
         for claim in yaml.safe_load((ROOT / f"config/claims/{paper}.yaml").read_text())
     ]
     assert [row["id"] for row in rows] == [claim["id"] for claim in claims]
-    assert len(rows) == 52
+    assert len(rows) == 68
     decided = [claim["id"] for claim in claims if claim["decided_from"] == "smoke"]
     assert [row["id"] for row in rows if row["verdict"] == "reproduced"] == decided
     others = {row["verdict"] for row in rows if row["id"] not in decided}

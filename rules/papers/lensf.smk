@@ -178,7 +178,7 @@ rule lensf_tables:
     params:
         spec=spec(
             "tables/lensf_tables.py",
-            fields=("lensf.cases." + LENSF["basin"] + ".fields", "discard"),
+            fields=(f"lensf.cases.{LENSF['basin']}.fields", "discard"),
             rings="lensf.rings",
         ),
     script:
