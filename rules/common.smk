@@ -11,7 +11,18 @@ from snakemake.exceptions import WorkflowError
 from dalib import field_runs
 from dalib.era5 import sources
 from dalib.registry import TASKS
-from dalib.workflow import audit, cluster, costs, index, kinds, plan, prune, runs, settings
+from dalib.workflow import (
+    audit,
+    cluster,
+    costs,
+    index,
+    kinds,
+    plan,
+    prune,
+    runs,
+    settings,
+    validation,
+)
 from dalib.workflow.specs import Specs
 from dalib.workflow.store import StoreError
 
@@ -152,6 +163,24 @@ def truth_from(wildcards):
     return reanalysis(config[wildcards.paper]["cases"][wildcards.case]["era5"])
 
 
+def home_of(wildcards):
+    """Folder of the case whose truth and models a case has: its own, or what it validates."""
+    cases = config[wildcards.paper]["cases"]
+    home = validation.home_of(cases, wildcards.case)
+    return f"results/{wildcards.scale}/{wildcards.paper}/{home}"
+
+
+def truth_of(part):
+    """The true states of a part; of a case that validates another the validation part of that."""
+
+    def states(wildcards):
+        validates = validation.KEY in config[wildcards.paper]["cases"][wildcards.case]
+        named = "valid" if validates and part == "test" else part
+        return f"{home_of(wildcards)}/truth_{named}.nc"
+
+    return states
+
+
 def fields_of(paper, case):
     """What filters run on the fields of a case; None where it has none."""
     return config[paper]["cases"][case].get("fields")
@@ -178,8 +207,7 @@ def dynamics_of(wildcards):
     section = config[wildcards.paper]["cases"][wildcards.case].get("dynamics")
     if not section:
         return {}
-    case = f"results/{wildcards.scale}/{wildcards.paper}/{wildcards.case}"
-    return {"dynamics": f"{case}/models/{section['model']}/batch0.nc"}
+    return {"dynamics": f"{home_of(wildcards)}/models/{section['model']}/batch0.nc"}
 
 
 def codecs_in(paper, case, names=None):
@@ -199,13 +227,14 @@ def products(wildcards):
         codecs = codecs_in(wildcards.paper, wildcards.case)
         files = results_of(wildcards.paper, wildcards.case, "fields")
         found = {
-            "truth": f"{case}/truth_test.nc",
+            "truth": truth_of("test")(wildcards),
             "observations": f"{case}/observations_test.nc",
             "methods": sum(files.values(), []),
         }
         if codecs:
-            found["models"] = [f"{case}/models/{name}/batch0.nc" for name in codecs]
-            found["histories"] = [f"{case}/models/{name}/batch0.history.nc" for name in codecs]
+            models = f"{home_of(wildcards)}/models"
+            found["models"] = [f"{models}/{name}/batch0.nc" for name in codecs]
+            found["histories"] = [f"{models}/{name}/batch0.history.nc" for name in codecs]
         return found
     if wildcards.product == "codecs":
         names = methods_of(wildcards.paper, wildcards.case, "codecs")
@@ -512,7 +541,7 @@ def assimilated_from(wildcards):
         product = fields_of(wildcards.paper, wildcards.case)
         filters = field_runs.jobs_of(product)[wildcards.filter]
         names = codecs_in(wildcards.paper, wildcards.case, filters)
-        models = {"models": [f"{case}/models/{name}/batch0.nc" for name in names]}
+        models = {"models": [f"{home_of(wildcards)}/models/{name}/batch0.nc" for name in names]}
         given |= {"prior": f"{case}/prior.nc"} | dynamics_of(wildcards)
         return given | (models if names else {})
     weights = model_of("filters", "filter")(wildcards)
@@ -612,13 +641,13 @@ def timed(wildcards):
             for name, case in cases_timed(wildcards).items()
         }
     if fields_of(wildcards.paper, wildcards.case):
-        case = f"{paper}/{wildcards.case}"
+        case, models = f"{paper}/{wildcards.case}", f"{home_of(wildcards)}/models"
         names = codecs_in(wildcards.paper, wildcards.case, settings["methods"])
         return {
             "observations": f"{case}/observations_test.nc",
             "prior": f"{case}/prior.nc",
             **dynamics_of(wildcards),
-            **({"models": [f"{case}/models/{name}/batch0.nc" for name in names]} if names else {}),
+            **({"models": [f"{models}/{name}/batch0.nc" for name in names]} if names else {}),
         }
     return {
         "observations": f"{paper}/{wildcards.case}/observations_test.nc",

@@ -6,8 +6,8 @@ from torch.distributions import Normal
 from torch.distributions import kl_divergence as torch_kl
 
 from dalib import arrays
-from dalib.nets.scaling import Scaling
-from dalib.nets.vae import CoupledVAE, per_variable, strides
+from dalib.nets.scaling import Scaling, per_variable
+from dalib.nets.vae import CoupledVAE, strides
 from dalib.observe import ArctanEveryKth, EveryKth
 from dalib.streams import normal, stream, streams, uniform
 from dalib.train import Draws, Training, fit

@@ -17,8 +17,8 @@ from dalib.cases.weather import forecast_step, steps_of
 from dalib.field_runs import FieldRun, runs_of_job
 from dalib.filters.base import Analyses, Ensemble, assimilate
 from dalib.filters.latent import latent_noise
-from dalib.nets.scaling import per_channel
-from dalib.nets.vae import per_variable
+from dalib.filters.patches import on_map
+from dalib.nets.scaling import per_channel, per_variable, spread
 from dalib.observe import Arctan, ArctanEveryKth, EveryKth, Identity
 from dalib.streams import normal_like, stream, streams
 
@@ -89,12 +89,6 @@ def trained(
     return made.assign_coords(noise), arrays.history_dataset(history, axes)
 
 
-def spread(values: Tensor, variables: int) -> Tensor:
-    """(sample, size) -> (size,), of each component the std of its variable."""
-    std = per_channel(values, variables).std[0]
-    return std.repeat_interleave(values.shape[-1] // variables)
-
-
 def seen_whole(section: Mapping, size: int) -> Any:
     """How the states are seen whose observations a codec learns; as they are without `operator`."""
     given = section.get("operator", {"kind": "identity"})
@@ -149,12 +143,13 @@ def _linear_history(codec, operator, std: Tensor, states: Tensor, generator) -> 
 class Seen(NamedTuple):
     """What a run is given: y (seed, time, obs), how it was seen, and the sizes of things.
 
-    noise_std, obs_spread: (obs,), of the errors of y and of y itself; state_std, state_mean:
-    (state,).
+    index: (obs,), components of the state where the sensors are; noise_std, obs_spread: (obs,), of
+    the errors of y and of y itself; state_std, state_mean: (state,).
     """
 
     y: Tensor
     operator: Any
+    index: Tensor
     noise_std: Tensor
     obs_spread: Tensor
     state_std: Tensor
@@ -204,29 +199,35 @@ def analyses(
 def _analysed(
     sections: Mapping, inputs: Mapping, run: FieldRun, experiment: str, device: str, saved: Mapping
 ) -> xr.Dataset:
-    case, observations = sections["case"], inputs["observations"]
-    found = seen(case, observations, run, device)
-    codec = None
-    if run.model is not None:
-        codec = build.codec(run.model, inputs["models"][run.model["name"]], found.shape).to(device)
-    forecast, errors = dynamics(case, inputs), run.conditions["errors"]
-    filter = field_filter(forecast, run.settings, found, codec, errors)
-    members = start_of(run, inputs["prior"])
-    count = getattr(filter, "inner", filter)
-    count = getattr(count, "members", members.sizes["member"])
-    seeds = observations.seed.values.tolist()
-    size = members.sizes["state"]
+    observations = inputs["observations"]
+    found, filter, start = prepared(sections["case"], observations, run, inputs, device)
+    size = start.members.shape[-1]
     kept = torch.linspace(0, size - 1, min(sections["fields"]["sampled"], size)).round().long()
     beliefs = assimilate(
         filter,
-        Ensemble(arrays.to_tensor(members.isel(member=slice(count)), dtype(case)).to(device)),
+        start,
         found.y,
-        streams(experiment, seeds, run.label),
+        streams(experiment, observations.seed.values.tolist(), run.label),
         progress=True,
         kept=kept,
         **saved,
     )
     return _described(run, beliefs, kept, found, observations)
+
+
+def prepared(
+    case: Mapping, observations: xr.Dataset, run: FieldRun, inputs: Mapping, device: str
+) -> tuple[Seen, Any, Ensemble]:
+    """What a run is given of the observations, its filter, and the ensemble it starts with."""
+    found, codec = seen(case, observations, run, device), None
+    if run.model is not None:
+        codec = build.codec(run.model, inputs["models"][run.model["name"]], found.shape).to(device)
+    forecast, errors = dynamics(case, inputs), run.conditions["errors"]
+    filter = field_filter(forecast, run.settings, found, codec, errors)
+    members = start_of(run, inputs["prior"]).sel(seed=observations.seed)
+    count = getattr(getattr(filter, "inner", filter), "members", members.sizes["member"])
+    E = arrays.to_tensor(members.isel(member=slice(count)), dtype(case))
+    return found, filter, Ensemble(E.to(device))
 
 
 def dynamics(case: Mapping, inputs: Mapping) -> Callable[[Tensor], Tensor]:
@@ -267,7 +268,7 @@ def seen(case: Mapping, observations: xr.Dataset, run: FieldRun, device: str) ->
     y[..., times % conditions["interval"] != 0, :] = torch.nan
     noise_std = arrays.to_tensor(observed.obs_std)[index]
     moved = (v.to(device) for v in (noise_std, obs_spread[index], state_std, state_mean))
-    return Seen(y.to(device), operator, *moved, shape)
+    return Seen(y.to(device), operator, index, *moved, shape)
 
 
 def _with_errors(observations: xr.Dataset, run: FieldRun) -> tuple[xr.Dataset, Tensor]:
@@ -332,7 +333,7 @@ def field_filter(step, settings: Mapping, seen: Seen, codec=None, errors: str = 
         "mean": seen.state_mean,
         "std": seen.state_std,
         "codec": codec,
-        "places": places(*seen.shape),
+        "places": on_map(seen.shape),
         "period": float(grid[0]) if grid[1] == 1 else None,
     }
     return _made(build.without(settings, "obs_std"), given)
@@ -346,7 +347,7 @@ def latent_filter(step, settings: Mapping, codec, errors: str):
         "step": step,
         "observe": Identity(size),
         "obs_std": _error_of_codes(settings, codec, errors),
-        "places": places(size // (rows * columns), rows, columns),
+        "places": on_map((size // (rows * columns), rows, columns)),
         "period": None,
     }
     return _made(build.without(settings, "obs_std"), given)
@@ -366,12 +367,6 @@ def _error_of_codes(settings: Mapping, codec, errors: str) -> float:
 
 def _made(settings: Mapping, given: Mapping):
     return build.make("filter", settings, {k: (lambda v=v: v) for k, v in given.items()})
-
-
-def places(variables: int, rows: int, columns: int) -> Tensor:
-    """(variable · x · y, 2), coordinates of the components of a flat state, in points."""
-    x, y = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
-    return torch.stack([x.flatten(), y.flatten()], -1).double().repeat(variables, 1)
 
 
 def _described(

@@ -9,12 +9,12 @@ import xarray as xr
 from torch import Tensor
 
 from dalib import arrays, build
-from dalib.cases.fields import parts_of, seen, seen_whole, sensors, spread
+from dalib.cases.fields import Seen, parts_of, seen, seen_whole, sensors
 from dalib.cases.linear_problem import linear_problem
 from dalib.field_runs import FieldRun, runs_of
 from dalib.filters.ensf import likelihood_score
 from dalib.metrics.sphere import latitude_weights
-from dalib.observe import EveryKth
+from dalib.nets.scaling import spread
 from dalib.scores.common import at_times
 from dalib.scores.fields import score_run, score_runs
 from dalib.streams import normal_like, stream
@@ -34,6 +34,7 @@ def fields(sections: Mapping, inputs: Mapping[str, Any]) -> xr.Dataset:
     shape = arrays.shape_of(observations, truth.sizes["state"])
     std = observations.state_std.values if "state_std" in observations else np.ones(shape[0])
     scored, members, coords, runs = {}, {}, [], {}
+    weights = _weights(observations)
     known = {
         run.label: run
         for name in product["methods"]
@@ -44,7 +45,7 @@ def fields(sections: Mapping, inputs: Mapping[str, Any]) -> xr.Dataset:
             labelled = made.sel({"run": label})
             one = labelled.reset_coords(drop=True)
             x = at_times(truth.x, one.time)
-            scored[label] = score_run(one, x, shape, std, **_weights(observations))
+            scored[label] = score_run(one, x, shape, std, **weights)
             scored[label]["diverged"] = (one.diverged_at >= 0).astype(float)
             if "kept_members" in one:
                 kept = one.kept_members.notnull().any(("seed", "time", "sampled"))
@@ -120,9 +121,10 @@ def _shown(
         variables["film"] = (("time", "x", "y"), made, "analysis mean, last variable")
     if settings.get("score") in runs:
         run, one = runs[settings["score"]]
-        score = _score(case, run, one, observations)
+        given = seen(case, observations.isel(seed=slice(1)), run, "cpu")
+        score = _score(given, one)
         away = np.ones(len(score), bool)
-        away[EveryKth(shape, run.conditions["every"]).selected(len(score))] = False
+        away[given.index] = False
         gone = np.abs(score[away]).max(initial=0.0) / np.abs(score).max()
         text = "gradient of the log likelihood"
         variables["likelihood_score"] = (axes[1:], score.reshape(shape), text)
@@ -143,15 +145,22 @@ def _observed(
 ) -> np.ndarray:
     """(time, variable, x, y), NaN where nothing is seen."""
     given = seen(case, observations.isel(seed=slice(1)), run, "cpu")
-    index = EveryKth(given.shape, run.conditions["every"]).selected(len(given.state_std))
     whole = given.y.new_full((len(times), len(given.state_std)), torch.nan)
-    whole[:, index] = given.y[0, [n - 1 for n in times]]
+    whole[:, given.index] = given.y[0, [n - 1 for n in times]]
     return whole.unflatten(-1, given.shape).numpy()
 
 
-def _score(case: Mapping, run: FieldRun, one: xr.Dataset, observations: xr.Dataset) -> np.ndarray:
-    """(state,), ∇ log p(y | x) of the first observation at the mean of the first forecast."""
-    given = seen(case, observations.isel(seed=slice(1)), run, "cpu")
+def _score(given: Seen, one: xr.Dataset) -> np.ndarray:
+    """(state,), ∇ log p(y | x) of the first observation at the mean of the first forecast.
+
+    Raises:
+        ValueError: the observations are exact, which have no such gradient.
+    """
+    if not given.noise_std.min() > 0:
+        raise ValueError(
+            "shown: the run under `score` has observations without errors, which give no gradient; "
+            "name one with noise"
+        )
     x = arrays.to_tensor(one["forecast_mean"].isel(seed=0, time=0), given.y.dtype)
     score = likelihood_score(given.operator, given.y[0, 0], given.noise_std.to(x), len(x))
     return score(x[None])[0].numpy()

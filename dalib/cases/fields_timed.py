@@ -3,7 +3,6 @@
 Process time on one thread, not wall time, so that what else runs on the machine counts little.
 """
 
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,13 +11,12 @@ import xarray as xr
 from torch import Tensor
 from tqdm import tqdm
 
-from dalib import arrays, build
-from dalib.cases.fields import dynamics, field_filter, seen, start_of
-from dalib.cases.truth import dtype
+from dalib.cases.fields import prepared
 from dalib.field_runs import FieldRun, runs_of
 from dalib.filters.base import Ensemble
 from dalib.filters.latent import LatentFilter
 from dalib.streams import stream
+from dalib.timing import cpu_seconds
 
 PARTS = ("analysis", "codec", "forecast")
 
@@ -53,22 +51,13 @@ def measured(sections: Mapping, inputs: Mapping) -> xr.Dataset:
 def _work(case: Mapping, run: FieldRun, inputs: Mapping) -> dict[str, Callable[[], Any] | None]:
     """What to call for each part; None where there is nothing to do."""
     observations = inputs["observations"].isel(seed=slice(1))
-    given = seen(case, observations, run, "cpu")
-    codec = None
-    if run.model is not None:
-        codec = build.codec(run.model, inputs["models"][run.model["name"]], given.shape)
-    filter = field_filter(
-        dynamics(case, inputs), run.settings, given, codec, run.conditions["errors"]
-    )
-    latent = isinstance(filter, LatentFilter)
-    count = (filter.inner if latent else filter).members
-    members = start_of(run, inputs["prior"])
-    E = arrays.to_tensor(members.isel(seed=slice(1), member=slice(count)), dtype(case))
-    y, generator = given.y[:, 0], stream("timing")
+    given, filter, start = prepared(case, observations, run, inputs, "cpu")
+    E, y, generator = start.members, given.y[:, 0], stream("timing")
     forecast = lambda: filter.forecast(Ensemble(E), generator)  # noqa: E731
-    if not latent:
+    if not isinstance(filter, LatentFilter):
         analysis = lambda: filter.analyse(Ensemble(E), y, generator)  # noqa: E731
         return {"analysis": analysis, "codec": None, "forecast": forecast}
+    codec = filter.codec
     with torch.no_grad():
         z, z_obs = codec.encode(E)[0].double(), codec.encode_observations(y)[0].double()
 
@@ -89,9 +78,4 @@ def _seconds(run: Callable[[], Any] | None, repetitions: int) -> list[float]:
     if run is None:
         return [0.0] * repetitions
     run()
-    found = []
-    for _ in range(repetitions):
-        before = time.process_time()
-        run()
-        found.append(time.process_time() - before)
-    return found
+    return [cpu_seconds(run) for _ in range(repetitions)]

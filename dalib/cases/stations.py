@@ -24,7 +24,8 @@ from dalib.filters.ensf import EnSF
 from dalib.filters.latent import DirectDecode, LatentFilter
 from dalib.filters.letkf import LETKF
 from dalib.localise import Grid
-from dalib.nets.vae import CoupledVAE, per_variable
+from dalib.nets.scaling import per_variable
+from dalib.nets.vae import CoupledVAE
 from dalib.observe import EveryKth, Identity
 from dalib.streams import Generator, Streams, integers, normal, stream
 

@@ -23,7 +23,7 @@ from dalib.era5.names import channel
 from dalib.era5.prepare import prepare
 from dalib.era5.read import labelled, named, read, variable
 from dalib.era5.sources import files
-from dalib.nets.scaling import per_channel
+from dalib.nets.scaling import per_channel, spread
 from dalib.streams import Streams, each, integers, normal, stream
 
 WATCHED = 64  # windows held fixed, on which a training reports
@@ -233,9 +233,9 @@ class Season:
         """(seed, member, state)."""
         training, (_, members) = self.training, shape
         days = _day_of_year(training["date"].values[0] + _days(training["time"].values))
-        variables, *points = (training.sizes[name] for name in ("variable", *arrays.GRID))
+        variables = training.sizes["variable"]
         x = arrays.to_tensor(training.x.isel(seed=0), dtype)
-        std = per_channel(x, variables).std[0].to(x).repeat_interleave(points[0] * points[1])
+        std = spread(x, variables).to(x)
         found = []
         for one, start in zip(each(generator), self.dates.values, strict=True):
             apart = np.abs(days - _day_of_year(start))

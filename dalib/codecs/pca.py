@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from dalib.nets.vae import Code, per_variable
+from dalib.nets.scaling import spread
+from dalib.nets.vae import Code
 from dalib.streams import Generator, normal, normal_like
 
 OVERSAMPLING, ITERATIONS = 20, 4  # of the search for leading directions
@@ -110,7 +111,7 @@ class PCA:
             )
         if self.ridge <= 0:
             raise ValueError(f"ridge is {self.ridge}; it has to be positive")
-        std, mean = _spread(states, self.variables), states.mean(0)
+        std, mean = spread(states, self.variables).to(states), states.mean(0)
         X = (states - mean) / std
         V = leading_directions(X, self.components, generator)
         Z = X @ V.T
@@ -119,7 +120,7 @@ class PCA:
 
         y = observe(states)
         y = y + torch.as_tensor(obs_std, dtype=y.dtype, device=y.device) * normal_like(y, generator)
-        obs_std, obs_mean = _spread(y, self.variables), y.mean(0)
+        obs_std, obs_mean = spread(y, self.variables).to(y), y.mean(0)
         Y = (y - obs_mean) / obs_std
         B = ridge_regression(Y, Z, self.ridge)
         left = (Z - Y @ B.T).square().mean(0)
@@ -154,17 +155,6 @@ def ridge_regression(Y: Tensor, Z: Tensor, ridge: float) -> Tensor:
     if size <= n:
         return torch.cholesky_solve(Y.T @ Z, L).T
     return torch.cholesky_solve(Z, L).T @ Y
-
-
-def _spread(values: Tensor, variables: int) -> Tensor:
-    """(sample, size) -> (size,), of each component the std of its variable."""
-    if values.shape[-1] % variables:
-        raise ValueError(
-            f"{variables} variables of equal size need a multiple of {variables} values, got shape "
-            f"{tuple(values.shape)}"
-        )
-    std = per_variable(values, variables).std[0].to(values)
-    return std.repeat_interleave(values.shape[-1] // variables)
 
 
 def _require(x: Tensor, like: Tensor, what: str) -> None:

@@ -60,3 +60,28 @@ def per_channel(x: Tensor, channels: int, repeats: int = 1) -> Scaling:
     moments = [torch.stack(torch.std_mean(fields[:, c].double())) for c in range(channels)]
     std, mean = torch.stack(moments).T
     return Scaling(mean.expand(repeats, -1).clone(), std.expand(repeats, -1).clone())
+
+
+def per_variable(values: Tensor, variables: int, repeats: int = 1) -> Scaling:
+    """Training states or observations (..., variable · point) divided by the std of each variable.
+
+    Their means stay: the fields of the loss are those of the states, divided by one number each.
+    """
+    moments = per_channel(values, variables, repeats)
+    std = moments.std[0]
+    still = (std == 0).nonzero().flatten().tolist()
+    if still or not std.isfinite().all():
+        which = f"variable {still[0]} never changes" if still else "some values are not finite"
+        raise ValueError(f"standardising needs fields that vary: {which}")
+    return Scaling(torch.zeros_like(moments.mean), moments.std)
+
+
+def spread(values: Tensor, variables: int) -> Tensor:
+    """(..., variable · point) -> (variable · point,), of each component the std of its variable."""
+    if values.shape[-1] % variables:
+        raise ValueError(
+            f"{variables} variables of equal size need a multiple of {variables} values, got shape "
+            f"{tuple(values.shape)}"
+        )
+    std = per_channel(values, variables).std[0]
+    return std.repeat_interleave(values.shape[-1] // variables)

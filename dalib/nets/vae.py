@@ -303,21 +303,6 @@ def _three(factor: int) -> list[tuple[int, int, int]]:
     return [three for three in STRIDES if math.prod(three) == factor]
 
 
-def per_variable(values: Tensor, variables: int, repeats: int = 1) -> Scaling:
-    """Training states or observations (..., variable · point) divided by the std of each variable.
-
-    Their means stay: the fields of the loss are those of the states, divided by one number each.
-    """
-    fields = values.reshape(-1, variables, values.shape[-1] // variables)
-    std = torch.stack([fields[:, v].double().std() for v in range(variables)])
-    still = (std == 0).nonzero().flatten().tolist()
-    if still or not std.isfinite().all():
-        which = f"variable {still[0]} never changes" if still else "some values are not finite"
-        raise ValueError(f"standardising needs fields that vary: {which}")
-    std = std.expand(repeats, -1).clone()
-    return Scaling(torch.zeros_like(std), std)
-
-
 class Convolution(nn.Module):
     """For each repeat one convolution, around the edges zeros, or what follows on a closed axis.
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from dalib.workflow import kinds
+from dalib.workflow import kinds, validation
 from dalib.workflow.checks import Problem, check, kind_problems
 from dalib.workflow.conversion import converted
 from dalib.workflow.errors import ConfigError
@@ -57,6 +57,7 @@ def load(
 
     schema = read_yaml(root / "config/schema.yaml", "config/schema.yaml")
     config = converted(merged(layers), schema, root)
+    problems += validation.filled(config)
     problems += check(config, schema, root)
     lines = [*_lines(problems, config, layers), *_claim_lines(config, schema, root)]
     if lines:
@@ -124,7 +125,7 @@ def _with_seeds(config: dict[str, Any]) -> dict[str, Any]:
     if config.get("seeds") is not None:
         for section in config.values():
             for case in section.get("cases", {}).values() if isinstance(section, Mapping) else ():
-                if "observations" in case:
+                if "observations" in case and validation.KEY not in case:
                     where = case["era5"] if "era5" in case else case["truth"]["test"]
                     where["seeds"] = config["seeds"]
     return config

@@ -1,8 +1,8 @@
 rule observe:
     input:
-        train="results/{scale}/{paper}/{case}/truth_train.nc",
-        valid="results/{scale}/{paper}/{case}/truth_valid.nc",
-        test="results/{scale}/{paper}/{case}/truth_test.nc",
+        train=truth_of("train"),
+        valid=truth_of("valid"),
+        test=truth_of("test"),
     output:
         train="results/{scale}/{paper}/{case}/observations_train.nc",
         valid="results/{scale}/{paper}/{case}/observations_valid.nc",
