@@ -6,7 +6,8 @@ A map of 150 x 150 points with three variables, every 15th point observed, N = 2
 the score filters, float32, one thread. The codec is the coupled VAE of the paper's size, r = 400
 and width 16, with its first weights: time does not depend on what they are. Codec: all members and
 the observation encoded, all members decoded. LETKF: full space as in `benchmarks.local_letkf`; of
-codes each point of the 5 x 5 latent map with its neighbours.
+codes each point of the 5 x 5 latent map with its neighbours. Score filters take every step, as
+published, and where it says so all at once (`dalib.filters.ensf_linear`).
 
 The target is that of Latent-EnSF to full-space EnSF, codec included.
 """
@@ -27,7 +28,8 @@ from dalib.filters.ensf import EnSF
 from dalib.filters.local import LocalLETKF
 from dalib.filters.patches import on_map
 from dalib.memory import keep_freed_memory
-from dalib.nets.vae import CoupledVAE, per_variable
+from dalib.nets.scaling import per_variable
+from dalib.nets.vae import CoupledVAE
 from dalib.observe import EveryKth, Identity
 from dalib.streams import Streams, normal, stream
 
@@ -57,14 +59,15 @@ class Problem:
         channels = LATENT // (self.codec.latent_map[0] * self.codec.latent_map[1])
         places = on_map((channels, *self.codec.latent_map))
         self.latent = {
-            "Latent-EnSF": EnSF(**of_codes, obs_std=0.001, scale=100.0),
+            "Latent-EnSF": EnSF(**of_codes, obs_std=0.001, scale=100.0, composed=False),
             "Latent-LETKF": LocalLETKF(
                 **of_codes, obs_std=0.3, places=places, radius=ON_MAP, most=None
             ),
         }
         seen = {**common, "observe": operator}
         self.full = {
-            "EnSF": EnSF(**seen, obs_std=ERROR, scale=10.0),
+            "EnSF": EnSF(**seen, obs_std=ERROR, scale=10.0, composed=False),
+            "EnSF, steps at once": EnSF(**seen, obs_std=ERROR, scale=10.0),
             "LETKF": LocalLETKF(
                 **seen, obs_std=ERROR, places=on_map(SHAPE), radius=RADIUS, most=MOST
             ),

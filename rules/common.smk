@@ -82,10 +82,14 @@ def runtime(stage):
 BEFORE_TUNING, TUNING = 50, 40  # more than any training
 
 
-def longest_first(wildcards):
-    """Priority of a training, log10 of its multiplications: what is longest should not run last."""
-    work = costs.size("train", plan.sections(config, dict(wildcards.items())))
-    return round(math.log10(max(work.amount, 1)), 2)
+def longest_first(stage):
+    """Priority of a job, log10 of its multiplications: what is longest should not run last."""
+
+    def priority(wildcards):
+        work = costs.size(stage, plan.sections(config, dict(wildcards.items())))
+        return round(math.log10(max(work.amount, 1)), 2)
+
+    return priority
 
 
 def gpu(stage):

@@ -11,7 +11,8 @@ from dalib import arrays, build
 from dalib.cases import fields, fields_scored, fields_timed, observed
 from dalib.cases.checkpoint import FORGOTTEN
 from dalib.cases.truth import start, truth
-from dalib.filters.ensf_sampler import Diffusion, moments
+from dalib.filters.ensf_linear import moments
+from dalib.filters.ensf_sampler import Diffusion
 from dalib.integrate import trajectory
 from dalib.observe import EveryKth
 from dalib.streams import streams

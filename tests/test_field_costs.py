@@ -11,7 +11,7 @@ from dalib.workflow.costs import Measured, estimate, size
 from dalib.workflow.field_costs import JOB, Shape, afno, coupled_vae, shape_of, work
 
 ROOT = Path(__file__).parents[1]
-ENSF = {"kind": "ensf", "members": 20, "steps": 100}
+ENSF = {"kind": "ensf", "members": 20, "steps": 100, "composed": False}  # every step
 FREE = {"kind": "free_run", "members": 20}
 VAE = {"kind": "coupled_vae", "every": 10, "latent": 400, "width": 16}
 TRAINING = {"repeats": 1, "steps": 1000, "batch": 32, "check_every": 1000}
@@ -23,7 +23,7 @@ def basin(points=50, seeds=3, samples=50, substeps=13, members=50):
         "system": {"kind": "shallow_water", "points": points},
         "integrator": {"kind": "iterate", "steps": substeps},
         "truth": {"spinup": 0.0, "train": {"seeds": 9, "samples": 9}, "valid": part, "test": part},
-        "observations": {"relative_error": [0.0, 0.1]},
+        "observations": {"operator": {"kind": "identity"}, "relative_error": [0.0, 0.1]},
         "prior": {"members": members, "starts": {"noise": {}, "locations": {}}},
         "fields": {
             "base": {"every": 10, "noise": 0.1, "start": "noise", "interval": 1},
@@ -128,6 +128,19 @@ def test_a_filter_in_latent_space_saves_the_sampler_and_pays_the_codec():
     models = {"vae": {"network": VAE | {"every": 15}, "data": "fields", "training": TRAINING}}
     latent, full = (filtering(case, job, models=models) for job in ("latent", "ensf"))
     assert filtering(case, "free") < latent < full
+
+
+def test_steps_at_once_leave_what_is_not_seen_as_it_is():
+    """Nothing of what is seen as it is, one in 100 behind an arctangent, all that interpolates."""
+    case, arctan = basin(), basin()
+    arctan["observations"]["operator"] = {"kind": "arctan"}
+    for one in (case, arctan):
+        one["fields"]["methods"]["ensf"] = [{"settings": {"composed": True}}]
+    full = copy.deepcopy(arctan)
+    full["fields"]["methods"]["ensf"][0]["settings"]["interpolated"] = True
+    none, few, every = (filtering(one) for one in (case, arctan, full))
+    assert none < few < every
+    assert few - none < 0.1 * (every - none)
 
 
 def test_a_record_counts_with_the_runs_that_it_made():

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from dalib.filters import Ensemble, cycle
 from dalib.filters.ensf import EnSF, Joint, Pointwise, likelihood_score
-from dalib.filters.ensf_sampler import Diffusion, descend, mixture, moments, paired
+from dalib.filters.ensf_linear import composed, moments
+from dalib.filters.ensf_sampler import Diffusion, descend, mixture, paired
 from dalib.integrate import RK4
 from dalib.observe import Arctan, ArctanEveryKth, EveryKth, Identity, Linear, Subset, noisy
 from dalib.streams import normal, stream, streams
@@ -30,7 +31,9 @@ def still(x: Tensor) -> Tensor:
 
 
 def made(observe, obs_std=0.3, **settings) -> EnSF:
-    return EnSF(step=still, observe=observe, obs_std=obs_std, **{"scale": 1.0} | settings)
+    """A filter that takes every step unless it is told otherwise."""
+    settings = {"scale": 1.0, "composed": False} | settings
+    return EnSF(step=still, observe=observe, obs_std=obs_std, **settings)
 
 
 def drawn(diffusion: Diffusion, error_std: float, x: float = 0.0, y: float = 1.0) -> Tensor:
@@ -208,6 +211,78 @@ def test_a_shift_and_a_change_of_units_go_through():
     scaled = made(Identity(5), 0.3 / 4, members=8, scale=4.0)
     other = scaled.analyse(Ensemble(E / 4), y / 4, stream("units"))
     torch.testing.assert_close(other.members, plain.members / 4)
+
+
+# -- all steps at once ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("solver", ["ode_euler", "exponential"])
+@pytest.mark.parametrize(
+    ("observe", "clip"),
+    [
+        (Identity(360), None),
+        (GRID, 1000.0),
+        (Identity(360), 30.0),
+        (ArctanEveryKth(GRID.shape, 5), 9.0),
+    ],
+)
+def test_without_noise_all_steps_at_once_are_the_steps_one_by_one(solver, observe, clip):
+    """Also where the clip holds back members that are far from what is observed."""
+    E, y = states(8, 360), observe(states(360, name="truth"))
+    settings = {"members": 8, "block": 100, "solver": solver, "scale": 3.0, "clip": clip}
+    one_by_one, at_once = (
+        made(observe, 0.2, composed=c, standardised=True, **settings) for c in (False, True)
+    )
+    a, b = (f.analyse(Ensemble(E), y, stream("at once")).members for f in (one_by_one, at_once))
+    torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
+    if clip == 30.0:
+        free = replace(one_by_one, clip=None).analyse(Ensemble(E), y, stream("at once"))
+        assert not torch.allclose(a, free.members)  # the clip was in play
+
+
+@pytest.mark.parametrize("standardised", [False, True])
+@pytest.mark.parametrize(("x", "clip"), [(0.5, 1000.0), (6.0, 60.0)])
+def test_all_steps_at_once_have_the_distribution_of_the_steps(standardised, x, clip):
+    """Of a component that is seen and one that is not; also where the clip is in play."""
+    E = torch.full((6000, 5, 2), x, dtype=torch.float64)
+    y = torch.zeros(6000, 1, dtype=torch.float64)
+    settings = {"members": 5, "standardised": standardised, "clip": clip, "steps": 50}
+    a, b = (
+        made(Subset((0,)), composed=c, **settings).analyse(Ensemble(E), y, stream(c)).members
+        for c in (False, True)
+    )
+    error = (a.var((0, 1)) / a[..., 0].numel()).sqrt()
+    assert (((a - b).mean((0, 1)) / error).abs() < 4).all()
+    torch.testing.assert_close(a.std((0, 1)), b.std((0, 1)), rtol=0.02, atol=0)
+    torch.testing.assert_close(a.mean(1).std(0), b.mean(1).std(0), rtol=0.04, atol=0)
+
+
+def test_at_once_a_seed_is_what_it_is_alone_whatever_the_others_need():
+    E, y = states(3, 5, 40), states(3, 40, name="y")
+    y[1] += 8.0  # far off: the clip is in play in this seed alone
+    filter = made(Identity(40), 0.2, members=5, block=16, clip=40.0, composed=True)
+    batch = filter.analyse(Ensemble(E), y, streams("ensf", range(3), "alone")).members
+    for seed, generator in enumerate(streams("ensf", range(3), "alone").generators):
+        alone = filter.analyse(Ensemble(E[seed]), y[seed], generator).members
+        torch.testing.assert_close(alone, batch[seed], rtol=0, atol=1e-12)
+
+
+def test_the_bound_on_the_score_holds_on_the_way():
+    """Of members far from their observation, the largest score that is met in 200 of them."""
+    diffusion, error, x, y = Diffusion(), 0.2, 3.0, -2.0
+    steps = composed(torch.tensor(error**-2).double(), diffusion)
+    met = []
+
+    def watched(z: Tensor, alpha: float, variance: float) -> Tensor:
+        s = paired(torch.full_like(z, x))(z, alpha, variance)
+        tau = (variance - diffusion.eps_beta) / (1 - diffusion.eps_beta)
+        met.append((s + (1 - tau) * (y - z) / error**2).abs().max())
+        return s
+
+    pull = Pointwise(*(torch.full((200, 1), v / error**2).double() for v in (y, 1.0)), None)
+    descend(states(200, 1, name="z"), watched, pull, diffusion, None, stream("bound"))
+    bound = steps.largest(torch.tensor(x).double(), torch.tensor(y - x).double())
+    assert max(met) < bound < 3 * max(met)
 
 
 # -- blocks, seeds, options -----------------------------------------------------------------------

@@ -14,6 +14,17 @@ PAPER = made_up.scores(made_up.paper_points(), seeds=8, times=20)
 RINGS = {"shocks": {"note": "with shocks", "published": {"ensf_ring": {"whole": 3.0, "last": 2.0}}}}
 
 
+def validated(scores):
+    """Scores on validation trajectories of what was tried there; none of the small scale."""
+    tried = [*("latent_ensf", "latent_ensf weight=0.5", "latent_ensf model=vae10_wide")]
+    tried += ["latent_ensf reparameterise=true", "latent_ensf scale=1.0 obs_std=0.1"]
+    worse = scores.assign(mean_relative_rmse=scores.mean_relative_rmse * 1.1)
+    if not set(tried) <= set(scores.run.values):
+        return worse.isel(run=[])
+    worse.mean_relative_rmse.loc[{"run": tried[2]}] = 0.01
+    return worse.sel(run=tried)
+
+
 def rings():
     found = {f"ring{d}/fields": made_up.ring(d, times=15) for d in (1000, 100)}
     return ring.ring_data(found | {"shocks/fields": made_up.ring(1000, shocks=True)}, RINGS)
@@ -31,7 +42,7 @@ OF_SCORES = {
     "latent_sizes": (field_sweeps.latent_sizes_data, field_sweeps.latent_sizes_figure),
     "interval": (field_sweeps.interval_data, field_sweeps.interval_figure),
     "tuning": (field_sweeps.tuning_data, field_sweeps.tuning_figure),
-    "remedies": (remedies.remedies_data, remedies.remedies_figure),
+    "remedies": (lambda s: remedies.remedies_data(s, validated(s)), remedies.remedies_figure),
     "calibration": (calibration.calibration_data, calibration.calibration_figure),
     "training": (calibration.training_data, calibration.training_figure),
 }
@@ -177,12 +188,13 @@ def test_codecs_that_no_case_has_are_missed():
 
 
 def test_remedies_begin_with_the_method_of_the_paper_and_say_what_differs():
-    data = remedies.remedies_data(PAPER)
+    data = remedies.remedies_data(PAPER, validated(PAPER))
     words = data.description.values.tolist()
     assert words[0] == "Latent-EnSF as in the paper"
-    assert {"weight 0.5", "reparameterise=true", "other codec: vae10_wide", "$S = 1$"} <= set(words)
+    assert set(words[1:5]) == {"weight 0.5", "reparameterise=true", "model vae10_wide", "$S = 1$"}
     assert words[-3:] == ["Latent-EnSF, PCA", "direct decode", "direct decode, PCA"]
     assert len(set(words)) == len(words)
+    assert data.description.values[data.chosen.values == 1] == ["model vae10_wide"]
     last = PAPER.relative_rmse.isel(time=-1).median("seed")
     np.testing.assert_allclose(data.last_median, last.sel(run=data.run))
 

@@ -70,3 +70,19 @@ def test_rings_are_in_order_of_size_with_what_was_published_beside():
         float(own.rmse.isel(time=slice(-10, None)).mean("time").median("seed"))
     )
     assert "|" in fields.page(rows, fields.ON_RING)
+
+
+def test_the_row_of_the_remedy_that_is_best_on_validation_is_marked():
+    test = made_up.scores()
+    valid = test.isel(
+        run=[r for r in range(test.sizes["run"]) if test["method"][r] == "latent_ensf"]
+    )
+    valid = valid.assign(mean_relative_rmse=valid.mean_relative_rmse + 0.1)
+    rows = fields.remedies(test, valid)
+    assert [row["run"] for row in rows] == valid.run.values.tolist()
+    means = [row["validation"] for row in rows]
+    assert [row["chosen"] for row in rows] == ["×" if m == min(means) else "" for m in means]
+    for row in rows:
+        one = test.sel(run=row["run"])
+        assert row["test"] == pytest.approx(float(one.mean_relative_rmse.median()))
+        assert row["test, last"] == pytest.approx(float(one.relative_rmse.isel(time=-1).median()))

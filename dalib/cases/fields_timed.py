@@ -12,7 +12,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from dalib.cases.fields import prepared
-from dalib.field_runs import FieldRun, runs_of
+from dalib.field_runs import FieldRun, laid_over, runs_of
 from dalib.filters.base import Ensemble
 from dalib.filters.latent import LatentFilter
 from dalib.streams import stream
@@ -30,13 +30,15 @@ def measured(sections: Mapping, inputs: Mapping) -> xr.Dataset:
     forecast: all members over one observation interval.
 
     Args:
-        sections: `case`, `fields`, `settings` (the timing of the case), and `filter_<name>` of
-            each method: what is timed is its first point.
+        sections: `case`, `fields`, `settings` (the timing of the case, with settings of filters
+            that differ in it), and `filter_<name>` of each method: what is timed is its first
+            point.
         inputs: observations, prior, and `models`, weights of codecs by their name.
     """
     settings, rows = sections["settings"], []
     for name in tqdm(settings["methods"], "timing"):
-        run = runs_of(sections["fields"], name, sections[f"filter_{name}"])[0]
+        own = laid_over(sections[f"filter_{name}"], settings.get("settings", {}).get(name, {}))
+        run = runs_of(sections["fields"], name, own)[0]
         work = _work(sections["case"], run, inputs)
         rows.append([_seconds(work[part], settings["repetitions"]) for part in PARTS])
     attrs = {"units": "s", "long_name": "CPU time of one trajectory at one time on one thread"}

@@ -8,7 +8,7 @@ import xarray as xr
 
 from dalib.filters.base import Ensemble
 from dalib.filters.ensf import EnSF
-from dalib.filters.ensf_sampler import moments
+from dalib.filters.ensf_linear import moments
 from dalib.observe import Identity
 from dalib.streams import stream
 
@@ -73,4 +73,5 @@ def _filter(eps_beta: float, error: float, steps: int, members: int) -> EnSF:
         steps=steps,
         eps_beta=eps_beta,
         clip=None if eps_beta > 0 else 1e6,
+        composed=False,
     )

@@ -2,7 +2,7 @@
 
 No covariance is formed. With the paired prior a component is updated alone, its forecast error
 taken as ε_β in diffusion units whatever the ensemble says; what is not observed, directly or
-through a state-dependent operator, comes back as the forecast with noise. `ensf_sampler.moments`
+through a state-dependent operator, comes back as the forecast with noise. `ensf_linear.moments`
 says exactly what comes out where the operator is linear.
 """
 
@@ -16,9 +16,10 @@ from torch import Tensor
 
 from dalib.filters.base import Ensemble
 from dalib.filters.ensemble import EnsembleFilter
+from dalib.filters.ensf_linear import Composed, composed
 from dalib.filters.ensf_sampler import Diffusion, descend, mixture, paired, start, unstable
 from dalib.filters.linalg import like
-from dalib.streams import Generator
+from dalib.streams import Generator, Streams, each, normal
 
 logger = logging.getLogger(__name__)
 
@@ -152,6 +153,9 @@ class EnSF(EnsembleFilter):
         interpolated: whether y, on the sensors of a grid, is interpolated to all points and used as
             if all had been observed, with the errors of the sensors.
         block: how many components take the steps together.
+        composed: with the paired prior, take all steps at once in components that are seen as they
+            are or not at all, wherever the clip stays out of play (see `ensf_linear`): the same
+            distribution, without K draws. False takes every step, as published.
     """
 
     members: int = 20
@@ -168,6 +172,7 @@ class EnSF(EnsembleFilter):
     standardised: bool = False
     interpolated: bool = False
     block: int = 4096
+    composed: bool = True
 
     def __post_init__(self):
         super().__post_init__()
@@ -228,12 +233,14 @@ class EnSF(EnsembleFilter):
     ) -> Tensor:
         """(..., member, state), new members, some components after the others where that can be."""
         apart = self.prior == "paired" and isinstance(pull, Pointwise)
-        if not apart or E.shape[-1] <= self.block:
+        if not apart:
             return self._down(E, pull, units, generator)
+        down = self._composed if self.composed else self._down
+        if E.shape[-1] <= self.block:
+            return down(E, pull, units, generator)
         drawn = torch.empty_like(E)
         for part in _parts(E.shape[-1], self.block):
-            some = E[..., part], pull.part(part), units.part(part)
-            drawn[..., part] = self._down(*some, generator)
+            drawn[..., part] = down(E[..., part], pull.part(part), units.part(part), generator)
         return drawn
 
     def _down(
@@ -248,6 +255,58 @@ class EnSF(EnsembleFilter):
         z = start(tuple(E.shape), self.standardised, generator, forecast)
         z = descend(z, prior, pull.diffused(units), self.diffusion, self.clip, generator)
         return units.restored(z)
+
+    def _composed(self, E: Tensor, pull: Pointwise, units: Units, generator: Generator) -> Tensor:
+        """(..., member, state), through all steps at once where these are linear."""
+        forecast, likelihood = units.diffused(E), pull.diffused(units)
+        weighted, precision, _ = likelihood
+        if pull.response is not None and (precision > 0).all():
+            return self._down(E, pull, units, generator)
+        z = start(tuple(E.shape), self.standardised, generator, forecast)
+        steps = composed(precision, self.diffusion)
+        y = torch.where(precision > 0, weighted / precision, 0.0)
+        drawn = torch.addcmul(steps.gain * y, steps.kept, forecast).addcmul(steps.start, z)
+        if steps.noise.any():
+            xi = normal(tuple(E.shape), generator, E.dtype).to(E.device)
+            drawn = drawn.addcmul(steps.noise, xi)
+        return units.restored(self._stepped(drawn, z, forecast, likelihood, steps, y, generator))
+
+    def _stepped(
+        self,
+        drawn: Tensor,
+        z: Tensor,
+        forecast: Tensor,
+        likelihood: Pointwise,
+        steps: Composed,
+        y: Tensor,
+        generator: Generator,
+    ) -> Tensor:
+        """`drawn`, but step by step from z where steps are not linear, one seed after the other."""
+        weighted, precision, response = likelihood
+        seen = precision > 0
+        with torch.no_grad():
+            one_by_one = torch.zeros_like(drawn, dtype=torch.bool)
+            if response is not None:
+                one_by_one |= seen
+            if self.clip is not None:
+                innovation = torch.where(seen, y - forecast, 0.0)
+                one_by_one |= ~(steps.largest(forecast, innovation) < self.clip)  # NaN too
+        if not one_by_one.any():
+            return drawn
+        drawn = drawn.clone()
+        everything = (weighted.expand_as(drawn), precision.expand_as(drawn))
+        seeds = each(generator)
+        several = isinstance(generator, Streams)
+        for index, stream in enumerate(seeds) if several else [(..., generator)]:
+            chosen = one_by_one[index]
+            if not chosen.any():
+                continue
+            part = Pointwise(*(v[index][chosen] for v in everything), response)
+            prior = paired(forecast[index][chosen])
+            drawn[index][chosen] = descend(
+                z[index][chosen], prior, part, self.diffusion, self.clip, stream
+            )
+        return drawn
 
     def _check_stable(self, pull: Pointwise | Joint, units: Units) -> None:
         if isinstance(pull, Joint):

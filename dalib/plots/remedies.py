@@ -12,13 +12,11 @@ from dalib.plots.selection import (
     ONLY,
     SETTINGS,
     alike,
-    base,
     joined,
     over_seeds,
     prepared,
     same,
     summary,
-    usual,
     where,
 )
 
@@ -29,34 +27,49 @@ SYMBOLS = {
     "eps_beta": r"$\varepsilon_\beta = {:g}$",
     "likelihood_std": r"$\hat\sigma = {:g}$",
 }
-MARKS = {  # what is shown: beside the row, line of the first run, look
-    "mean": (0.13, "-", {}),
-    "last": (-0.13, (0, (3, 2)), {"markerfacecolor": "white"}),
+ERRORS = {
+    "given": "errors as given",
+    "latent_noise": "errors of codes from those of observations",
+    "mismatch": "errors of codes from their mismatch",
 }
-LABELS = {"mean": "mean of the late analyses", "last": "last analysis"}
+MARKS = {  # what is shown: beside the row, line of the first run, look
+    "valid": (0.24, ":", {"marker": "D", "markersize": 3.0}),
+    "mean": (0.0, "-", {}),
+    "last": (-0.24, (0, (3, 2)), {"markerfacecolor": "white"}),
+}
+LABELS = {
+    "valid": "mean, validation trajectories",
+    "mean": "mean of the late analyses",
+    "last": "last analysis",
+}
 DOT = {"linestyle": "none", "marker": "o", "markersize": 3.6}
 
 
-def remedies_data(scores: xr.Dataset) -> xr.Dataset:
-    """mean_... and last_... (run): of Latent-EnSF as in the paper and with one thing changed.
+def remedies_data(scores: xr.Dataset, validation: xr.Dataset) -> xr.Dataset:
+    """mean_..., last_..., valid_... (run): of Latent-EnSF as in the paper and with changes.
 
-    At the base point and the base size of the codes; with another codec and other settings. The
-    direct decodes, which use no forecast, stand beside them.
+    The changes are those of the runs on validation trajectories, whose mean errors are valid_...;
+    `chosen` is the one that is best there. Direct decodes, without a forecast, stand beside them.
     """
-    scores = prepared(scores)
+    scores, validation = prepared(scores), prepared(validation)
+    tried = [run for run in validation.run.values if run in scores.run.values]
+    own = where(scores.sel(run=tried), method="latent_ensf")
     first = alike(scores, "latent_ensf")
-    others = [where(scores, method=m, **base(scores)) for m in ("latent_ensf", "pca_latent_ensf")]
-    latent = usual(first.latent.values) if first.sizes["run"] else 0
-    own = joined(scores, first, *(where(one, latent=latent) for one in others))
-    codes = [alike(scores, method) for method in ("direct", "pca_direct")]
-    found = joined(scores, own, *codes)
+    others = own.sel(run=[run for run in own.run.values if run not in first.run.values])
+    codes = [alike(scores, method) for method in ("pca_latent_ensf", "direct", "pca_direct")]
+    found = joined(scores, first, others, *codes)
     last = found.at_analysis.isel(nth=-1, drop=True)
     data = means_data(scores, found, kept=("method",))
     data = data.assign(summary(last, "last").drop_vars(list(data.coords), errors="ignore"))
+    valid = summary(validation.mean_relative_rmse, "valid").reindex(run=data.run)
+    data = data.assign(valid.drop_vars([n for n in valid.coords if n != "run"]))
     data = data.drop_vars([n for n in data.coords if n not in ("run", "method")])
     names = [words(found.sel(run=run), first) for run in data.run.values]
-    few = f"other settings and codecs: {ONLY}" if own.sizes["run"] < 2 else ""
-    return data.assign_coords(description=("run", names)).assign_attrs(note=few)
+    best = valid.valid_median.fillna(np.inf).values
+    few = "" if np.isfinite(best).any() else f"validation: {ONLY}"
+    chosen = np.isfinite(best) & (best == best.min())
+    data = data.assign_coords(description=("run", names), chosen=("run", chosen.astype(int)))
+    return data.assign_attrs(note=few)
 
 
 def words(run: xr.Dataset, first: xr.Dataset) -> str:
@@ -66,16 +79,17 @@ def words(run: xr.Dataset, first: xr.Dataset) -> str:
         return f"{style.label(method)} as in the paper"
     if method not in first["method"].values:
         return style.label(method)
+    paper = first.isel(run=0)
     unlike = [
-        n
-        for n in SETTINGS
-        if n in run.coords and not same(run[n].values[None], first[n].values[0])[0]
+        n for n in SETTINGS if n in run.coords and not same(run[n].values[None], paper[n].values)[0]
     ]
-    if unlike:
-        return ", ".join(said(name, run[name].values) for name in unlike)
-    if run["model"].values != first["model"].values[0]:
-        return f"other codec: {run['model'].values}"
-    return str(run.run.values).partition(" ")[2]  # a setting that is no coordinate
+    named = [said(name, run[name].values) for name in unlike]
+    if "errors" in run.coords and run["errors"].values != paper["errors"].values:
+        named.append(ERRORS[str(run["errors"].values)])
+    if run["model"].values != paper["model"].values and "latent" not in unlike:
+        given = str(run.run.values).partition(" ")[2]  # its label
+        return given.replace("=", " ").replace("reparameterise true", "codes drawn")
+    return ", ".join(named) or str(run.run.values).partition(" ")[2]
 
 
 def said(name: str, value: object) -> str:
@@ -87,9 +101,9 @@ def said(name: str, value: object) -> str:
 
 @style.published
 def remedies_figure(data: xr.Dataset) -> Figure:
-    """A row for each variant: mean and last error, beside those of the paper's method."""
+    """A row for each variant: its errors, beside those of the paper's method; bold: chosen."""
     count = data.sizes["run"]
-    fig = style.figure(5.6, 1.2 + 0.2 * count)
+    fig = style.figure(5.6, 1.2 + 0.24 * count)
     ax = fig.add_subplot()
     rows = np.arange(count)[::-1]
     for name, (shift, dashes, look) in MARKS.items():
@@ -98,13 +112,15 @@ def remedies_figure(data: xr.Dataset) -> Figure:
         variants(ax, rows + shift, data, name, look)
         ax.plot([], [], color=style.BLACK, label=LABELS[name], **DOT | look)
     ax.set_yticks(rows, data.description.values)
+    for text, chosen in zip(ax.get_yticklabels(), data.chosen.values, strict=True):
+        text.set_fontweight("bold" if chosen else "normal")
     ax.tick_params(axis="y", length=0)
     ax.set_ylim(-0.6, count - 0.4 + 0.8 * bool(data.attrs["note"]))
     ax.set_xlim(right=min(ax.get_xlim()[1], HIGHEST))
     ax.set_xlabel(ERROR)
     ax.grid(axis="x")
     remark(ax, data.attrs["note"])
-    fig.legend(loc="outside upper center", ncols=2, title=over_seeds(data), title_fontsize=7)
+    fig.legend(loc="outside upper center", ncols=3, title=over_seeds(data), title_fontsize=7)
     return fig
 
 
@@ -114,6 +130,8 @@ def variants(ax: Axes, rows: np.ndarray, data: xr.Dataset, name: str, look: dict
         one = data.sel(run=run)
         colour = style.colour(str(one["method"].values))
         low, middle, high = (float(one[f"{name}_{part}"]) for part in ("low", "median", "high"))
+        if name == "valid" and np.isnan(middle):
+            continue  # not run there
         high = HIGHEST if np.isnan(high) else high  # a seed is lost
         ax.hlines(row, low, high, color=colour, alpha=0.35, linewidth=2.2)
         ax.plot(middle, row, color=colour, **DOT | look)

@@ -31,6 +31,11 @@ ON_METHODS = (
     "times: median [range] over seeds. Sparsity: grid points for each one observed. N: members. "
     "An empty cell has no number; a run that was lost counts as the worst."
 )
+ON_REMEDIES = (
+    "Relative RMSE of the analysis mean in normalised variables, mean over the late times: on "
+    "validation trajectories, where the one marked is the best, and on those of the test, there "
+    "also at the last time: median [range] over trajectories."
+)
 ON_TIMING = (
     "CPU time of one analysis of the whole ensemble, median over repetitions, measured on "
     "the machine that made this page; with and without the codec's encoding and decoding, and "
@@ -86,6 +91,26 @@ def ranged(name: str, values: xr.DataArray | None) -> Row:
     numbers = float(np.median(found)), float(found.min()), float(found.max())
     median, low, high = (n if np.isfinite(n) else np.nan for n in numbers)
     return {name: median, name + SPREAD[0]: low, name + SPREAD[1]: high}
+
+
+def remedies(scores: xr.Dataset, validation: xr.Dataset) -> list[Row]:
+    """A row for each run that validation trajectories have too: errors there and on the test."""
+    found = validation.mean_relative_rmse.median("seed", skipna=False).fillna(np.inf)
+    best = str(found.run.values[np.argmin(found.values)])
+    names = scores.nth.values.astype(str).tolist()
+    rows = []
+    for run in map(str, validation.run.values):
+        if run not in scores.run.values:
+            continue
+        test = scores.sel(run=run)
+        values = {
+            "validation": validation.mean_relative_rmse.sel(run=run),
+            "test": test.mean_relative_rmse,
+            "test, last": test.at_analysis.isel(nth=names.index("last")),
+        }
+        row: Row = {"run": run, "chosen": "×" if run == best else ""}
+        rows.append(row | {k: v for n, one in values.items() for k, v in ranged(n, one).items()})
+    return rows
 
 
 # -- time ------------------------------------------------------------------------------------------

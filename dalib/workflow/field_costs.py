@@ -20,6 +20,7 @@ FILE = 1.5e4  # numbers
 WATCHED, CODED = 2 * 64, 50 * 100  # states of a report; observations encoded after a training
 SHALLOW_WATER, LORENZ96 = 20.0, 160.0  # of a component in a step
 SAMPLER, SAMPLER_CALL = 60.0, 1e6  # of a component and of all in a step of pseudo-time
+AT_ONCE = 4  # steps that all of them at once are worth
 COLUMN = 12.5  # of a column of a local filter, times N³
 STATISTICS = 60.0  # of a component of a member: means and deviations, before and after
 SEARCH = 20.0  # passes over the training states for principal components, in double precision
@@ -343,7 +344,8 @@ def _filtering(found: Mapping[str, Any], run: FieldRun) -> float:
     members = (_inner(run) or settings).get("members", 1)
     followed = seeds * times * members * shape.size * (_step(found) + STATISTICS)
     if "filter" not in settings:
-        return followed + analyses * _analysis(settings, shape, seeds)
+        stepped = _stepped(case, run)
+        return followed + analyses * _analysis(settings, shape, seeds, stepped)
     # of codes: their map as that of one variable more for each channel
     size = _latent(found, run)
     rows, columns = _section(found, run).get("network", {}).get("latent_map", (5, 5))
@@ -352,14 +354,26 @@ def _filtering(found: Mapping[str, Any], run: FieldRun) -> float:
     return followed + analyses * (PASS * coded + _analysis(settings["filter"], codes, seeds))
 
 
-def _analysis(settings: Mapping[str, Any], shape: Shape, seeds: int) -> float:
-    """Of one analysis of one trajectory; all trajectories share the calls."""
+def _stepped(case: Mapping[str, Any], run: FieldRun) -> float:
+    """The share of components that a score filter takes step by step: what is not seen as it is."""
+    if not run.settings.get("composed", True):
+        return 1.0
+    if case["observations"]["operator"]["kind"] == "identity":
+        return 0.0
+    return 1.0 if run.settings.get("interpolated") else run.conditions["every"] ** -2
+
+
+def _analysis(settings: Mapping[str, Any], shape: Shape, seeds: int, stepped: float = 1.0) -> float:
+    """Of one analysis of one trajectory; all trajectories share the calls.
+
+    stepped: the share of components that take their steps of pseudo-time one by one.
+    """
     N = settings.get("members", 20)
     match settings["kind"]:
         case "ensf":
-            blocks = math.ceil(shape.size / settings.get("block", 4096))
-            each = N * shape.size * SAMPLER + blocks * SAMPLER_CALL / seeds
-            return settings.get("steps", 100) * each
+            blocks = math.ceil(shape.size * stepped / settings.get("block", 4096))
+            each = N * shape.size * stepped * SAMPLER + blocks * SAMPLER_CALL / seeds
+            return settings.get("steps", 100) * each + AT_ONCE * N * shape.size * SAMPLER
         case "local_letkf":
             return shape.points * COLUMN * N**3
         case "enkf":

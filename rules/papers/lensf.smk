@@ -16,7 +16,7 @@ LENSF_FIGURES = [
     "figS_weather",
     "timing_figS_ring",
 ]
-LENSF_TABLES = ["table_methods", "timing_table1", "table_ring"]
+LENSF_TABLES = ["table_methods", "table_remedies", "timing_table1", "table_ring"]
 
 TARGETS["lensf"] = [
     *expand(
@@ -82,6 +82,7 @@ rule lensf_weather:
 rule lensf_curves:
     input:
         basin=scores_in("lensf", [LENSF["basin"]], "fields")[0],
+        validation=scores_in("lensf", [LENSF["validation"]], "fields")[0],
     output:
         **figure_files(
             "lensf",
@@ -134,6 +135,7 @@ rule lensf_ring:
 rule lensf_tables:
     input:
         basin=scores_in("lensf", [LENSF["basin"]], "fields")[0],
+        validation=scores_in("lensf", [LENSF["validation"]], "fields")[0],
         timing=timings_in("lensf", [LENSF["basin"]])[0],
         rings=scores_in("lensf", [*LENSF["rings"], LENSF["shocks"]], "fields"),
     output:
@@ -146,6 +148,16 @@ rule lensf_tables:
             caption="../../docs/captions/lensf_table_methods.rst",
             category="lensf",
             labels={"table": "methods"},
+        ),
+        remedies=report(
+            expand(
+                "results/{scale}/lensf/tables/table_remedies.{kind}",
+                kind=["md", "csv"],
+                allow_missing=True,
+            ),
+            caption="../../docs/captions/lensf_table_remedies.rst",
+            category="lensf",
+            labels={"table": "remedies"},
         ),
         timing=report(
             expand(

@@ -10,7 +10,7 @@ rule train:
         "results/{scale}/logs/train/{paper}.{case}.{model}.{batch}.log",
     benchmark:
         "results/{scale}/benchmarks/train/{paper}.{case}.{model}.{batch}.tsv"
-    priority: longest_first
+    priority: longest_first("train")
     threads: 1
     resources:
         mem_mb=mem("train"),

@@ -53,12 +53,12 @@ with Stage(snakemake) as stage:
     )
     io.write_figure(field_sweeps.tuning_figure(data), made.figS_tuning_pdf, made.figS_tuning_png)
 
-    data = remedies.remedies_data(scores)
+    data = remedies.remedies_data(scores, io.read(snakemake.input.validation))
     io.write(
         data,
         made.figS_remedies_data,
         title="Changes of Latent-EnSF",
-        missing=[*means, "last_median", "last_low", "last_high"],
+        missing=[f"{name}_{part}" for name in remedies.MARKS for part in lost],
     )
     io.write_figure(remedies.remedies_figure(data), made.figS_remedies_pdf, made.figS_remedies_png)
 

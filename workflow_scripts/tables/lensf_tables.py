@@ -7,12 +7,16 @@ with Stage(snakemake) as stage:
     from dalib.tables import fields, text
 
     given, made = snakemake.input, snakemake.output
-    methods = fields.methods(io.read(given.basin), stage.config["fields"]["discard"])
+    basin = io.read(given.basin)
+    methods = fields.methods(basin, stage.config["fields"]["discard"])
+    remedies = fields.remedies(basin, io.read(given.validation))
     timing = fields.timing(io.read(given.timing))
     rings = fields.rings(io.read_scores(given.rings), stage.config["rings"])
 
     io.write_text(made.methods[0], fields.page(methods, fields.ON_METHODS))
     io.write_text(made.methods[1], text.csv(methods))
+    io.write_text(made.remedies[0], fields.page(remedies, fields.ON_REMEDIES))
+    io.write_text(made.remedies[1], text.csv(remedies))
     io.write_text(made.timing[0], fields.page(timing, fields.ON_TIMING))
     io.write_text(made.timing[1], text.csv(timing))
     io.write_text(made.ring[0], fields.page(rings, fields.ON_RING))
