@@ -38,7 +38,7 @@ def ring_data(scores: Mapping[str, xr.Dataset], rings: Mapping[str, Mapping]) ->
     Args:
         scores: of each case, with `size`, the components of its state.
         rings: of a case, where there is something to say of it: `kind`, what its truth has that
-            others have not, and `published`, {method: {last, whole: RMSE}}.
+            others have not, and `published`, {method: {last, whole: RMSE, and size, if another}}.
     """
     parts = [
         ring_of(one, case.partition("/")[0], method, rings.get(case.partition("/")[0], {}))
@@ -63,10 +63,13 @@ def ring_of(scores: xr.Dataset, case: str, method: str, about: Mapping) -> xr.Da
     data = xr.Dataset(attrs={"seeds": one.sizes["seed"]})
     for name, values in parts.items():
         data = data.assign(summary(values.drop_vars(list(values.coords)), name))
+    published = about.get("published", {}).get(method, {})
     for name, (text, _) in MEANS.items():
-        said = about.get("published", {}).get(method, {}).get(name, np.nan)
         attrs = {"units": "1", "long_name": f"published RMSE, {text}"}
-        data[f"published_{name}"] = ((), float(said), attrs)
+        data[f"published_{name}"] = ((), float(published.get(name, np.nan)), attrs)
+    size = float(published.get("size", size_of(scores)))
+    attrs = {"units": "1", "long_name": "components of the state of the published RMSE"}
+    data["published_size"] = ((), size, attrs)
     data = data.rename_dims(time="analysis")
     data = data.assign_coords(analysis=np.arange(1, one.sizes["time"] + 1))
     data = data.expand_dims(run=[f"{case} {method}"])
@@ -179,12 +182,16 @@ def by_size(ax: Axes, data: xr.Dataset) -> None:
             )
             ax.vlines(sizes, low, high, color=colour, alpha=0.35, linewidth=2.4)
             ax.plot(sizes, middle, color=colour, marker=kind_of(data, kind)[1], **DOT | look)
-            ax.plot(sizes, own[f"published_{name}"].values, color=colour, **STAR | look)
+            values = own[f"published_{name}"].values
+            ax.plot(own.published_size.values, values, color=colour, **STAR | look)
     shown = [
-        data[n].values.ravel() for n in data.data_vars if n.startswith(("rmse_l", "rmse_w", "p"))
+        values.values.ravel()
+        for name, values in data.data_vars.items()
+        if name.startswith(("rmse_l", "rmse_w", "published_l", "published_w"))
     ]
+    there = data.published_size.values[data.published_last.notnull().values]
     logarithmic(ax, *2 * [np.concatenate(shown)])
-    sizes_axis(ax, data["size"].values)
+    sizes_axis(ax, np.concatenate([data["size"].values, there]))
     ax.set_ylabel("mean RMSE")
     ax.grid(axis="y")
 

@@ -147,7 +147,8 @@ def rings(scores: Mapping[str, xr.Dataset], about: Mapping[str, Mapping]) -> lis
 
     Args:
         scores: {case/fields: scores}, with `size`, the components of the state.
-        about: of a case, `kind` and `published`, {method: {last, whole: RMSE}}, where it has any.
+        about: of a case, where there is something to say of it: `kind`, and `published`, {method:
+            {last, whole: RMSE, size: components}}.
     """
     ordered = sorted(scores.items(), key=lambda item: int(item[1]["size"]))
     return [
@@ -172,6 +173,7 @@ def _ring(run: xr.Dataset, about: Mapping) -> Row:
     return row | {
         "published, whole run": said.get("whole", np.nan),
         "published, last": said.get("last", np.nan),
+        "published, d": said.get("size", np.nan),
     }
 
 
