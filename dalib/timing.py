@@ -40,21 +40,20 @@ def measured(sections: Mapping, inputs: Mapping) -> xr.Dataset:
         for name in settings["samplers"]
     }
     seconds = [
-        leastcpu_seconds(load.run, settings["repetitions"]) / load.states
+        least_cpu_seconds(load.run, settings["repetitions"]) / load.states
         for load in tqdm(work.values(), "timing")
     ]
     attrs = {"units": "s", "long_name": "CPU time per state on one thread"}
     return xr.Dataset({"cpu_seconds_per_state": ("method", seconds, attrs)}, {"method": list(work)})
 
 
-def leastcpu_seconds(run: Callable[[], Any], repetitions: int) -> float:
+def least_cpu_seconds(run: Callable[[], Any], repetitions: int) -> float:
     """The least process time of `repetitions` calls, after one call to warm up."""
     run()
-    return min(cpu_seconds(run) for _ in range(repetitions))
+    return min(_cpu_seconds(run) for _ in range(repetitions))
 
 
-def cpu_seconds(run: Callable[[], Any]) -> float:
-    """Process time of one call."""
+def _cpu_seconds(run: Callable[[], Any]) -> float:
     before = time.process_time()
     run()
     return time.process_time() - before

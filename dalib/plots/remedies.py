@@ -42,6 +42,7 @@ LABELS = {
     "mean": "mean of the late analyses",
     "last": "last analysis",
 }
+MISSING = [f"{name}_{part}" for name in MARKS for part in ("median", "low", "high")]  # of the lost
 DOT = {"linestyle": "none", "marker": "o", "markersize": 3.6}
 
 

@@ -58,7 +58,7 @@ with Stage(snakemake) as stage:
         data,
         made.figS_remedies_data,
         title="Changes of Latent-EnSF",
-        missing=[f"{name}_{part}" for name in remedies.MARKS for part in lost],
+        missing=remedies.MISSING,
     )
     io.write_figure(remedies.remedies_figure(data), made.figS_remedies_pdf, made.figS_remedies_png)
 
