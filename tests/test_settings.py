@@ -538,3 +538,39 @@ def test_a_section_of_another_kind_replaces_what_is_below():
         "schedule": {"kind": "decay", "after": [4], "factor": 0.1},
         "epochs": 6,
     }
+
+
+# -- cases that validate another ------------------------------------------------------------------
+
+
+def validating(**case):
+    return {"lensf": {"cases": {"own": {"validation_of": "basin", **case}}}}
+
+
+def test_a_case_that_validates_another_has_its_keys_and_its_validation_truth(real):
+    fields = load(real)["lensf"]["cases"]["basin_valid"]["fields"]
+    given = validating(fields=fields, dtype="float64") | {"seeds": 7}
+    cases = load(real, given)["lensf"]["cases"]
+    home, own = cases["basin"], cases["own"]
+    for key in ("system", "integrator", "observations", "prior"):
+        assert own[key] == home[key]
+    assert (own["dtype"], home["dtype"]) == ("float64", "float32")
+    assert own["truth"]["test"] == home["truth"]["valid"] != home["truth"]["test"]
+    assert home["truth"]["test"]["seeds"] == 7  # of the validation there are as many as there are
+    assert own["truth"]["train"] == home["truth"]["train"]
+
+
+@pytest.mark.parametrize(
+    ("case", "message"),
+    [
+        ({"validation_of": "nowhere"}, "no such case; there are: "),
+        ({"validation_of": "weather"}, "weather has no validation trajectories of its own"),
+        ({"validation_of": "basin_valid"}, "basin_valid has no validation trajectories"),
+        ({"truth": {}}, "the truth is that of basin; take the key truth away"),
+    ],
+)
+def test_what_cannot_be_validated_is_told(case, message, real):
+    assert any(
+        line.startswith("--config: lensf.cases.own.validation_of: ") and message in line
+        for line in messages(real, validating(**case))
+    )

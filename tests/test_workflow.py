@@ -280,6 +280,18 @@ def test_the_graph_of_a_paper_has_few_jobs(tmp_path, scale, paper):
     assert 0 < computing <= MOST_JOBS[scale], run.stdout
 
 
+def test_a_case_that_validates_another_takes_its_validation_truth_and_models(tmp_path):
+    fresh = Project(tmp_path / "fresh")
+    case = "results/quick/lensf/basin_valid"
+    run = fresh.snakemake(f"{case}/scores/fields.nc", "--dry-run", scale="quick")
+    assert run.returncode == 0, run.stdout
+    read = set(re.findall(r"results/quick/lensf/\S+?\.nc", run.stdout))
+    home = "results/quick/lensf/basin"
+    assert {f"{home}/truth_valid.nc", f"{home}/models/vae/batch0.nc"} <= read
+    assert not [path for path in read if path.startswith((f"{case}/truth", f"{case}/models"))]
+    assert f"{case}/observations_test.nc" in read
+
+
 def test_no_paper_reruns_for_the_code_of_another(project):
     """An edit of the GPT leaves dkf alone, one of the particle filter leaves gpt alone."""
 
