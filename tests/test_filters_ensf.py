@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dalib.filters import Ensemble, cycle
 from dalib.filters.ensf import EnSF, Joint, Pointwise, likelihood_score
-from dalib.filters.ensf_linear import composed, moments
+from dalib.filters.ensf_linear import all_steps, moments
 from dalib.filters.ensf_sampler import Diffusion, descend, mixture, paired
 from dalib.integrate import RK4
 from dalib.observe import Arctan, ArctanEveryKth, EveryKth, Identity, Linear, Subset, noisy
@@ -230,6 +230,7 @@ def test_without_noise_all_steps_at_once_are_the_steps_one_by_one(solver, observ
     """Also where the clip holds back members that are far from what is observed."""
     E, y = states(8, 360), observe(states(360, name="truth"))
     settings = {"members": 8, "block": 100, "solver": solver, "scale": 3.0, "clip": clip}
+    settings |= {"mean": torch.linspace(-1, 1, 360), "std": torch.linspace(0.5, 2, 360)}
     one_by_one, at_once = (
         made(observe, 0.2, composed=c, standardised=True, **settings) for c in (False, True)
     )
@@ -257,20 +258,36 @@ def test_all_steps_at_once_have_the_distribution_of_the_steps(standardised, x, c
     torch.testing.assert_close(a.mean(1).std(0), b.mean(1).std(0), rtol=0.04, atol=0)
 
 
-def test_at_once_a_seed_is_what_it_is_alone_whatever_the_others_need():
-    E, y = states(3, 5, 40), states(3, 40, name="y")
+@pytest.mark.parametrize("observe", [Identity(40), Arctan(), Arctan(1.0, tuple(range(0, 40, 3)))])
+def test_at_once_a_seed_is_what_it_is_alone_whatever_the_others_need(observe):
+    E, y = states(3, 5, 40), observe(states(3, 40, name="y"))
     y[1] += 8.0  # far off: the clip is in play in this seed alone
-    filter = made(Identity(40), 0.2, members=5, block=16, clip=40.0, composed=True)
+    y[1, 3] = torch.nan
+    filter = made(observe, 0.2, members=5, block=16, clip=40.0, composed=True)
     batch = filter.analyse(Ensemble(E), y, streams("ensf", range(3), "alone")).members
     for seed, generator in enumerate(streams("ensf", range(3), "alone").generators):
         alone = filter.analyse(Ensemble(E[seed]), y[seed], generator).members
         torch.testing.assert_close(alone, batch[seed], rtol=0, atol=1e-12)
 
 
+def test_gradients_are_those_of_the_steps_also_where_values_are_missing_or_clipped():
+    y = states(40, name="y")
+    y[3] = torch.nan
+    gradients = []
+    for at_once in (False, True):
+        E, std = states(5, 40).requires_grad_(), torch.tensor(0.3).double().requires_grad_()
+        settings = {"members": 5, "clip": 25.0, "solver": "ode_euler", "composed": at_once}
+        made(Identity(40), std, **settings).analyse(
+            Ensemble(E), y, stream("gradient")
+        ).members.square().sum().backward()
+        gradients.append((E.grad, std.grad))
+    torch.testing.assert_close(gradients[0], gradients[1])
+
+
 def test_the_bound_on_the_score_holds_on_the_way():
     """Of members far from their observation, the largest score that is met in 200 of them."""
     diffusion, error, x, y = Diffusion(), 0.2, 3.0, -2.0
-    steps = composed(torch.tensor(error**-2).double(), diffusion)
+    steps = all_steps(torch.tensor(error**-2).double(), diffusion)
     met = []
 
     def watched(z: Tensor, alpha: float, variance: float) -> Tensor:

@@ -574,3 +574,28 @@ def test_what_cannot_be_validated_is_told(case, message, real):
         line.startswith("--config: lensf.cases.own.validation_of: ") and message in line
         for line in messages(real, validating(**case))
     )
+
+
+@pytest.mark.parametrize("wrong", [["basin"], {"basin": 1}, 3, None])
+def test_a_name_that_is_no_name_is_told_like_other_mistakes(wrong, real):
+    found = messages(real, validating(validation_of=wrong))
+    assert any("lensf.cases.own.validation_of: " in line for line in found), found
+
+
+def test_one_mistake_in_a_validating_case_is_told_once_and_others_too(real):
+    fields = load(real)["lensf"]["cases"]["basin_valid"]["fields"]
+    assert len(messages(real, validating(validation_of="nowhere", fields=fields))) == 1
+    assert any("fields" in line for line in messages(real, validating()))
+    analyses = {"methods": {"letkf": {}}, "discard": 1}
+    found = messages(real, validating(fields=fields, analyses=analyses))
+    assert any("lensf.cases.own" in line and "analyses" in line for line in found), found
+
+
+@pytest.mark.parametrize(
+    ("timed", "said"),
+    [({"ensff": {}}, "ensff"), ({"ensf": {"compossed": False}}, "composed"), ({"ensf": 3}, "ensf")],
+)
+def test_settings_with_which_filters_are_timed_are_checked(timed, said, real):
+    given = {"lensf": {"cases": {"basin": {"timing": {"settings": timed}}}}}
+    found = messages(real, given)
+    assert any("lensf.cases.basin.timing.settings" in line and said in line for line in found)

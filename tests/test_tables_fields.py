@@ -86,3 +86,14 @@ def test_the_row_of_the_remedy_that_is_best_on_validation_is_marked():
         one = test.sel(run=row["run"])
         assert row["test"] == pytest.approx(float(one.mean_relative_rmse.median()))
         assert row["test, last"] == pytest.approx(float(one.relative_rmse.isel(time=-1).median()))
+
+
+def test_a_lost_trajectory_of_the_validation_counts_as_the_worst():
+    test = made_up.scores()
+    valid = test.sel(run=["latent_ensf", "latent_ensf every=5"])
+    valid = valid.assign(mean_relative_rmse=valid.mean_relative_rmse.copy())
+    valid.mean_relative_rmse[{"run": 1}] = [0.01, np.nan, 0.02]
+    assert [row["chosen"] for row in fields.remedies(test, valid)] == ["", "×"]
+    valid.mean_relative_rmse[:] = np.nan
+    assert [row["chosen"] for row in fields.remedies(test, valid)] == ["", ""]
+    assert fields.remedies(test, valid.isel(run=[])) == []

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from dalib.nets.scaling import spread
+from dalib.nets.scaling import per_variable, spread
 from dalib.nets.vae import Code
 from dalib.streams import Generator, normal, normal_like
 
@@ -112,6 +112,7 @@ class PCA:
         if self.ridge <= 0:
             raise ValueError(f"ridge is {self.ridge}; it has to be positive")
         std, mean = spread(states, self.variables).to(states), states.mean(0)
+        per_variable(states, self.variables)  # refuses a variable that never changes
         X = (states - mean) / std
         V = leading_directions(X, self.components, generator)
         Z = X @ V.T

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from dalib.filters.base import Ensemble
 from dalib.filters.ensemble import EnsembleFilter
-from dalib.filters.ensf_linear import Composed, composed
+from dalib.filters.ensf_linear import AllSteps, all_steps
 from dalib.filters.ensf_sampler import Diffusion, descend, mixture, paired, start, unstable
 from dalib.filters.linalg import like
 from dalib.streams import Generator, Streams, each, normal
@@ -52,11 +52,13 @@ class Pointwise(NamedTuple):
 
     weighted, precision: (..., 1, state), the two sums; zero where nothing looks.
     response: x -> h(x), h'(x); None where h(x) = x.
+    looked: (1, state), whether anything looks, also where its value is missing; None unless known.
     """
 
     weighted: Tensor
     precision: Tensor
     response: Callable[[Tensor], tuple[Tensor, Tensor]] | None
+    looked: Tensor | None = None
 
     def __call__(self, x: Tensor) -> Tensor:
         """(..., member, state) -> (..., member, state)."""
@@ -68,20 +70,21 @@ class Pointwise(NamedTuple):
     def part(self, components: slice) -> "Pointwise":
         """That of some components."""
         weighted, precision = self.weighted[..., components], self.precision[..., components]
-        return Pointwise(weighted, precision, self.response)
+        looked = None if self.looked is None else self.looked[..., components]
+        return Pointwise(weighted, precision, self.response, looked)
 
     def diffused(self, units: Units) -> "Pointwise":
         """The same as a function of ζ, of a part as of the whole."""
         origin, size = units
         if self.response is None:
             weighted = size * (self.weighted - self.precision * origin)
-            return Pointwise(weighted, size**2 * self.precision, None)
+            return Pointwise(weighted, size**2 * self.precision, None, self.looked)
 
         def response(z: Tensor) -> tuple[Tensor, Tensor]:
             seen, slope = self.response(units.restored(z))
             return seen, size * slope
 
-        return Pointwise(self.weighted, self.precision, response)
+        return Pointwise(self.weighted, self.precision, response, self.looked)
 
 
 class Joint(NamedTuple):
@@ -125,7 +128,9 @@ def likelihood_score(observe: Any, y: Tensor, obs_std: Tensor | float, size: int
         y.new_zeros(*y.shape[:-1], size).index_add(-1, index, values)[..., None, :]
         for values in (precision * y.nan_to_num(), precision)
     )
-    return Pointwise(*sums, response)
+    looked = torch.zeros(1, size, dtype=torch.bool, device=y.device)
+    looked[:, index] = True
+    return Pointwise(*sums, response, looked)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -258,54 +263,64 @@ class EnSF(EnsembleFilter):
 
     def _composed(self, E: Tensor, pull: Pointwise, units: Units, generator: Generator) -> Tensor:
         """(..., member, state), through all steps at once where these are linear."""
-        forecast, likelihood = units.diffused(E), pull.diffused(units)
-        weighted, precision, _ = likelihood
-        if pull.response is not None and (precision > 0).all():
+        if pull.response is not None and pull.looked.all():
             return self._down(E, pull, units, generator)
+        forecast, likelihood = units.diffused(E), pull.diffused(units)
+        weighted, precision = likelihood.weighted, likelihood.precision
         z = start(tuple(E.shape), self.standardised, generator, forecast)
-        steps = composed(precision, self.diffusion)
-        y = torch.where(precision > 0, weighted / precision, 0.0)
-        drawn = torch.addcmul(steps.gain * y, steps.kept, forecast).addcmul(steps.start, z)
-        if steps.noise.any():
+        steps = all_steps(precision, self.diffusion)
+        y = weighted / torch.where(precision > 0, precision, 1.0)  # 0 where nothing is seen
+        one_by_one = self._one_by_one(forecast, y, precision, steps, pull)
+
+        x, y = (torch.where(one_by_one, 0.0, v) for v in (forecast, y))  # taken below
+        kept, gain, first, noise = steps.finite()
+        drawn = torch.addcmul(gain * y, kept, x).addcmul(first, z)
+        if noise.any():
             xi = normal(tuple(E.shape), generator, E.dtype).to(E.device)
-            drawn = drawn.addcmul(steps.noise, xi)
-        return units.restored(self._stepped(drawn, z, forecast, likelihood, steps, y, generator))
+            drawn = drawn.addcmul(noise, xi)
+        drawn = units.restored(drawn)
+        return self._stepped(drawn, one_by_one, z, E, pull, units, generator)
+
+    @torch.no_grad()
+    def _one_by_one(
+        self, forecast: Tensor, y: Tensor, precision: Tensor, steps: AllSteps, pull: Pointwise
+    ) -> Tensor:
+        """(..., member, state), whether steps may not be linear."""
+        found = torch.zeros_like(forecast, dtype=torch.bool)
+        if pull.response is not None:
+            found |= pull.looked
+        if self.clip is not None:
+            innovation = torch.where(precision > 0, y - forecast, 0.0)
+            found |= ~(steps.largest(forecast, innovation) < self.clip)  # NaN too
+        return found
 
     def _stepped(
         self,
         drawn: Tensor,
+        one_by_one: Tensor,
         z: Tensor,
-        forecast: Tensor,
-        likelihood: Pointwise,
-        steps: Composed,
-        y: Tensor,
+        E: Tensor,
+        pull: Pointwise,
+        units: Units,
         generator: Generator,
     ) -> Tensor:
-        """`drawn`, but step by step from z where steps are not linear, one seed after the other."""
-        weighted, precision, response = likelihood
-        seen = precision > 0
-        with torch.no_grad():
-            one_by_one = torch.zeros_like(drawn, dtype=torch.bool)
-            if response is not None:
-                one_by_one |= seen
-            if self.clip is not None:
-                innovation = torch.where(seen, y - forecast, 0.0)
-                one_by_one |= ~(steps.largest(forecast, innovation) < self.clip)  # NaN too
+        """`drawn`, but step by step from z what has to be, one seed after the other."""
         if not one_by_one.any():
             return drawn
         drawn = drawn.clone()
-        everything = (weighted.expand_as(drawn), precision.expand_as(drawn))
-        seeds = each(generator)
         several = isinstance(generator, Streams)
-        for index, stream in enumerate(seeds) if several else [(..., generator)]:
-            chosen = one_by_one[index]
+        for i, stream in enumerate(each(generator)) if several else [(..., generator)]:
+            chosen = one_by_one[i]
             if not chosen.any():
                 continue
-            part = Pointwise(*(v[index][chosen] for v in everything), response)
-            prior = paired(forecast[index][chosen])
-            drawn[index][chosen] = descend(
-                z[index][chosen], prior, part, self.diffusion, self.clip, stream
+            weighted, precision, *sizes = (
+                v.expand_as(E)[i][chosen] for v in (pull.weighted, pull.precision, *units)
             )
+            own = Units(*sizes)
+            likelihood = Pointwise(weighted, precision, pull.response).diffused(own)
+            prior = paired(own.diffused(E[i][chosen]))
+            found = descend(z[i][chosen], prior, likelihood, self.diffusion, self.clip, stream)
+            drawn[i][chosen] = own.restored(found)
         return drawn
 
     def _check_stable(self, pull: Pointwise | Joint, units: Units) -> None:

@@ -21,7 +21,7 @@ from dalib.filters.ensf_sampler import Diffusion, damping
 SURE = 8.0  # standard deviations of the noise that a score is taken to stay within: 1e-15
 
 
-class Composed(NamedTuple):
+class AllSteps(NamedTuple):
     """z_0 = start z_1 + kept x_f + gain y + noise ξ; each like the precision.
 
     per_state, per_innovation, per_noise: on the way, |s| is at most
@@ -41,13 +41,18 @@ class Composed(NamedTuple):
         """Of a sample that starts from z_1 ~ N(0, 1)."""
         return (self.start.square() + self.noise.square()).sqrt()
 
+    def finite(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """kept, gain, start, noise, 0 where steps are so unstable that they overflow."""
+        parts = (self.kept, self.gain, self.start, self.noise)
+        return tuple(torch.where(v.isfinite(), v, 0.0) for v in parts)
+
     def largest(self, x: Tensor, innovation: Tensor) -> Tensor:
-        """What |s| stays below, whatever the noise."""
+        """What |s| stays below, but for noise beyond SURE standard deviations."""
         bound = torch.addcmul(SURE * self.per_noise, self.per_state, x.abs())
         return bound.addcmul_(self.per_innovation, innovation.abs())
 
 
-def composed(precision: Tensor, diffusion: Diffusion) -> Composed:
+def all_steps(precision: Tensor, diffusion: Diffusion) -> AllSteps:
     """All steps of `diffusion` for components of such precision.
 
     Args:
@@ -55,18 +60,18 @@ def composed(precision: Tensor, diffusion: Diffusion) -> Composed:
             shape. Computed in float64, once for each value that occurs.
     """
     if precision.requires_grad:
-        return Composed(*(v.to(precision.dtype) for v in _composed(precision.double(), diffusion)))
+        return AllSteps(*(v.to(precision.dtype) for v in _taken(precision.double(), diffusion)))
     values, back = precision.unique(return_inverse=True)
     found = _remembered(tuple(values.tolist()), diffusion)
-    return Composed(*(v.to(precision)[back] for v in found))
+    return AllSteps(*(v.to(precision)[back] for v in found))
 
 
 @lru_cache(maxsize=64)
-def _remembered(values: tuple[float, ...], diffusion: Diffusion) -> Composed:
-    return _composed(torch.tensor(values, dtype=torch.float64), diffusion)
+def _remembered(values: tuple[float, ...], diffusion: Diffusion) -> AllSteps:
+    return _taken(torch.tensor(values, dtype=torch.float64), diffusion)
 
 
-def _composed(precision: Tensor, diffusion: Diffusion) -> Composed:
+def _taken(precision: Tensor, diffusion: Diffusion) -> AllSteps:
     start, kept, gain, variance = (torch.full_like(precision, v) for v in (1.0, 0.0, 0.0, 0.0))
     largest = [torch.zeros_like(precision)] * 3
     for tau, step in diffusion.way():
@@ -80,7 +85,7 @@ def _composed(precision: Tensor, diffusion: Diffusion) -> Composed:
         start, variance = factor * start, factor**2 * variance + step.noise**2
         kept = factor * kept + step.push * alpha / beta2
         gain = factor * gain + step.push * pull
-    return Composed(start, kept, gain, variance.sqrt(), *(v.detach() for v in largest))
+    return AllSteps(start, kept, gain, variance.sqrt(), *(v.detach() for v in largest))
 
 
 class Moments(NamedTuple):
@@ -108,7 +113,7 @@ def moments(error_std: float, diffusion: Diffusion, *, limit: bool = True) -> Mo
     """
     if limit:
         return _limit(error_std, diffusion)
-    steps = composed(torch.tensor(error_std**-2, dtype=torch.float64), diffusion)
+    steps = all_steps(torch.tensor(error_std**-2, dtype=torch.float64), diffusion)
     return Moments(float(steps.kept), float(steps.gain), float(steps.std))
 
 

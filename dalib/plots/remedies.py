@@ -70,7 +70,8 @@ def remedies_data(scores: xr.Dataset, validation: xr.Dataset) -> xr.Dataset:
     few = "" if np.isfinite(best).any() else f"validation: {ONLY}"
     chosen = np.isfinite(best) & (best == best.min())
     data = data.assign_coords(description=("run", names), chosen=("run", chosen.astype(int)))
-    return data.assign_attrs(note=few)
+    seeds = validation.sizes["seed"] if tried else 0
+    return data.assign_attrs(note=few, validation_seeds=seeds)
 
 
 def words(run: xr.Dataset, first: xr.Dataset) -> str:
@@ -121,7 +122,11 @@ def remedies_figure(data: xr.Dataset) -> Figure:
     ax.set_xlabel(ERROR)
     ax.grid(axis="x")
     remark(ax, data.attrs["note"])
-    fig.legend(loc="outside upper center", ncols=3, title=over_seeds(data), title_fontsize=7)
+    over = over_seeds(data)
+    if data.attrs["validation_seeds"]:
+        there = over_seeds(xr.Dataset(attrs={"seeds": data.attrs["validation_seeds"]}))
+        over = f"{over}; validation: {there}"
+    fig.legend(loc="outside upper center", ncols=3, title=over, title_fontsize=7)
     return fig
 
 

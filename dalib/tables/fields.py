@@ -95,8 +95,6 @@ def ranged(name: str, values: xr.DataArray | None) -> Row:
 
 def remedies(scores: xr.Dataset, validation: xr.Dataset) -> list[Row]:
     """A row for each run that validation trajectories have too: errors there and on the test."""
-    found = validation.mean_relative_rmse.median("seed", skipna=False).fillna(np.inf)
-    best = str(found.run.values[np.argmin(found.values)])
     names = scores.nth.values.astype(str).tolist()
     rows = []
     for run in map(str, validation.run.values):
@@ -108,8 +106,11 @@ def remedies(scores: xr.Dataset, validation: xr.Dataset) -> list[Row]:
             "test": test.mean_relative_rmse,
             "test, last": test.at_analysis.isel(nth=names.index("last")),
         }
-        row: Row = {"run": run, "chosen": "×" if run == best else ""}
+        row: Row = {"run": run, "chosen": ""}
         rows.append(row | {k: v for n, one in values.items() for k, v in ranged(n, one).items()})
+    finite = [row for row in rows if np.isfinite(row["validation"])]
+    if finite:
+        min(finite, key=lambda row: row["validation"])["chosen"] = "×"
     return rows
 
 

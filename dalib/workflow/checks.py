@@ -22,6 +22,7 @@ NAMES_IN_A_CASE = [  # keys of a case, and the collection whose entries stand th
     ("samples", "methods", "samplers"),
     ("timing", "filters", "filters"),
     ("timing", "methods", "filters"),
+    ("timing", "settings", "filters"),
     ("timing", "samplers", "samplers"),
     ("timing", "models", "models"),
     ("timing", "experiments", "learning"),

@@ -356,7 +356,7 @@ def _filtering(found: Mapping[str, Any], run: FieldRun) -> float:
 
 def _stepped(case: Mapping[str, Any], run: FieldRun) -> float:
     """The share of components that a score filter takes step by step: what is not seen as it is."""
-    if not run.settings.get("composed", True):
+    if not run.settings.get("composed", True) or run.settings.get("prior") == "mixture":
         return 1.0
     if case["observations"]["operator"]["kind"] == "identity":
         return 0.0

@@ -109,10 +109,16 @@ def field_points(paper: Mapping, case: str) -> Iterator[tuple[Path, str, Mapping
 
 
 def _field_tunings(paper: Mapping, case: str, root: Folder, path: Path) -> Iterator[tuple]:
-    """What points say to a filter, and to the one within it."""
-    for where, name, point in field_points(paper, case):
-        tuning, keys = point.get("settings"), ("filters", name)
-        where = (*path, *where, "settings")
+    """What points and timings say to a filter, and to the one within it."""
+    said = [
+        ((*where, "settings"), name, point.get("settings"))
+        for where, name, point in field_points(paper, case)
+    ]
+    where = ("cases", case, "timing", "settings")
+    timed = get(paper, *where)
+    said += [((*where, n), n, t) for n, t in (timed.items() if isinstance(timed, Mapping) else ())]
+    for where, name, tuning in said:
+        keys, where = ("filters", name), (*path, *where)
         while isinstance(tuning, Mapping):
             section = get(paper, *keys)
             if not isinstance(section, Mapping) or "kind" not in section:

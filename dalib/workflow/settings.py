@@ -57,8 +57,11 @@ def load(
 
     schema = read_yaml(root / "config/schema.yaml", "config/schema.yaml")
     config = converted(merged(layers), schema, root)
-    problems += validation.filled(config)
-    problems += check(config, schema, root)
+    unfilled = validation.filled(config)
+    lacking = {problem.path[:3] for problem in unfilled}  # cases that then miss much
+    checked = check(config, schema, root)
+    problems += unfilled
+    problems += [p for p in checked if not (p.missing and p.path[:3] in lacking)]
     lines = [*_lines(problems, config, layers), *_claim_lines(config, schema, root)]
     if lines:
         raise ConfigError("\n".join(lines))

@@ -2,8 +2,8 @@
 
     basin_valid: {validation_of: basin, fields: {...}}
 
-Such a case has the truth, the training states and the models of the other, and of it every key
-that it does not give itself.
+Such a case has the truth, the training states and the models of the other, and of the keys SHARED
+those that it does not give itself.
 """
 
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ def filled(config: Mapping[str, Any]) -> list[Problem]:
     for paper, section in config.items():
         cases = section.get("cases", {}) if kinds.is_paper(section) else {}
         for name, case in cases.items() if isinstance(cases, Mapping) else ():
-            if not isinstance(case, Mapping) or KEY not in case:
+            if not isinstance(case, Mapping) or not isinstance(case.get(KEY), str):
                 continue
             problem = _problem(cases, case)
             if problem:
@@ -50,8 +50,9 @@ def home_of(cases: Mapping[str, Any], name: str) -> str:
 def _problem(cases: Mapping[str, Any], case: Mapping[str, Any]) -> str | None:
     home = cases.get(case[KEY])
     if home is None:
-        return f"no such case; there are: {', '.join(n for n in cases if KEY not in cases[n])}"
-    if not isinstance(home, Mapping) or "truth" not in home or KEY in home:
+        others = [n for n, one in cases.items() if isinstance(one, Mapping) and KEY not in one]
+        return f"no such case; there are: {', '.join(others)}"
+    if not isinstance(kinds.get(home, "truth", "valid"), Mapping) or KEY in home:
         return f"{case[KEY]} has no validation trajectories of its own; name a case that has"
     if "truth" in case:
         return f"the truth is that of {case[KEY]}; take the key truth away"
