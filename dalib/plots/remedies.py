@@ -43,6 +43,7 @@ LABELS = {
     "last": "last analysis",
 }
 MISSING = [f"{name}_{part}" for name in MARKS for part in ("median", "low", "high")]  # of the lost
+TICKS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5)
 DOT = {"linestyle": "none", "marker": "o", "markersize": 3.6}
 
 
@@ -85,12 +86,15 @@ def words(run: xr.Dataset, first: xr.Dataset) -> str:
     unlike = [
         n for n in SETTINGS if n in run.coords and not same(run[n].values[None], paper[n].values)[0]
     ]
+    estimated = "errors" in run.coords and run["errors"].values != paper["errors"].values
+    if estimated:  # in the place of the one that the filter was given
+        unlike = [name for name in unlike if name != "likelihood_std"]
     named = [said(name, run[name].values) for name in unlike]
-    if "errors" in run.coords and run["errors"].values != paper["errors"].values:
+    if estimated:
         named.append(ERRORS[str(run["errors"].values)])
     if run["model"].values != paper["model"].values and "latent" not in unlike:
         given = str(run.run.values).partition(" ")[2]  # its label
-        return given.replace("=", " ").replace("reparameterise true", "codes drawn")
+        return given.replace("=", " ")
     return ", ".join(named) or str(run.run.values).partition(" ")[2]
 
 
@@ -118,7 +122,13 @@ def remedies_figure(data: xr.Dataset) -> Figure:
         text.set_fontweight("bold" if chosen else "normal")
     ax.tick_params(axis="y", length=0)
     ax.set_ylim(-0.6, count - 0.4 + 0.8 * bool(data.attrs["note"]))
-    ax.set_xlim(right=min(ax.get_xlim()[1], HIGHEST))
+    ax.set_xscale("log")
+    low, high = ax.get_xlim()
+    high = min(high, HIGHEST)
+    ax.set_xlim(low, high)
+    ticks = [tick for tick in TICKS if low <= tick <= high]
+    ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    ax.minorticks_off()
     ax.set_xlabel(ERROR)
     ax.grid(axis="x")
     remark(ax, data.attrs["note"])
