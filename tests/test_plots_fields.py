@@ -238,3 +238,13 @@ def test_times_are_medians_of_the_analysis_alone():
     assert data["size"].values.tolist() == [100, 1000]
     made = made_up.timing(("ensf", "letkf"), 100).cpu_seconds.sel(part="analysis", drop=True)
     np.testing.assert_allclose(data.seconds_median.sel(size=100), made.median("repetition"))
+
+
+def test_the_means_of_a_run_of_few_analyses_are_left_out():
+    long, short = made_up.ring(100, times=20), made_up.ring(1000, times=8)
+    data = ring.ring_data({"a/fields": long, "b/fields": short}, {})
+    means = selection.where(data, size=1000)[["rmse_last_median", "rmse_whole_high"]]
+    assert all(values.isnull().all() for values in means.data_vars.values())
+    kept = selection.where(data, size=100)
+    assert kept.rmse_last_median.notnull().all() and kept.rmse_median.notnull().all()
+    assert data.attrs["short"] == 2 and isinstance(ring.ring_figure(data), Figure)

@@ -17,6 +17,7 @@ METHODS = ("ensf_ring", "letkf_ring")
 LAST = 10  # analyses whose mean is shown
 LEVEL = 0.95  # of the interval whose coverage was scored
 KINDS = (("-", "o"), ((0, (3, 1.5)), "s"), ((0, (1, 1.2)), "^"))  # of truth: dashes, marker
+MEAN_ERRORS = ("rmse_last", "rmse_whole")
 MEANS = {  # over which analyses, look of the markers
     "last": (f"last {LAST} analyses", {}),
     "whole": ("whole run", {"markerfacecolor": "white"}),
@@ -33,7 +34,8 @@ def ring_data(scores: Mapping[str, xr.Dataset], rings: Mapping[str, Mapping]) ->
     """rmse_..., spread_..., coverage_... (run, analysis), and rmse_last_..., rmse_whole_... (run).
 
     Of EnSF and LETKF as most runs of their case have them, in units of the state.
-    `published_last`, `published_whole` (run) are missing where nothing was published.
+    `published_last`, `published_whole` (run) are missing where nothing was published, and means
+    where a run has so few analyses that it is still on its way to what others have reached.
 
     Args:
         scores: of each case, with `size`, the components of its state.
@@ -51,7 +53,10 @@ def ring_data(scores: Mapping[str, xr.Dataset], rings: Mapping[str, Mapping]) ->
             f"expected scores of {' or '.join(METHODS)}, found none in: {', '.join(scores)}"
         )
     data = xr.concat(parts, "run", join="outer", combine_attrs="override")
-    return data.assign_attrs(seeds=parts[0].attrs["seeds"])
+    done = data.rmse_median.notnull().sum("analysis")
+    short = (done <= LAST) & (done.max() > LAST)  # the two means would be the same
+    means = {name: data[name].where(~short) for name in data if name.startswith(MEAN_ERRORS)}
+    return data.assign(means).assign_attrs(seeds=parts[0].attrs["seeds"], short=int(short.sum()))
 
 
 def ring_of(scores: xr.Dataset, case: str, method: str, about: Mapping) -> xr.Dataset:
@@ -216,7 +221,10 @@ def entries(data: xr.Dataset) -> list[Line2D]:
         found.append(Line2D([], [], color=style.GREY, label=text, marker="o", **DOT | look))
     if any(data[f"published_{name}"].notnull().any() for name in MEANS):
         found.append(Line2D([], [], color=style.GREY, label="published", **STAR))
-    return [*found, heading(""), *notes(data)]
+    few = (
+        [heading("(b) without the run of"), heading("few analyses")] if data.attrs["short"] else []
+    )
+    return [*found, heading(""), *notes(data), *few]
 
 
 def written(size: int) -> str:
