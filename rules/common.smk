@@ -185,6 +185,11 @@ def truth_of(part):
     return states
 
 
+def codec_files(wildcards, names, suffix=""):
+    """Weights of codecs of a case, or `suffix=".history"`; those of the case that it validates."""
+    return [f"{home_of(wildcards)}/models/{name}/batch0{suffix}.nc" for name in names]
+
+
 def fields_of(paper, case):
     """What filters run on the fields of a case; None where it has none."""
     return config[paper]["cases"][case].get("fields")
@@ -236,9 +241,8 @@ def products(wildcards):
             "methods": sum(files.values(), []),
         }
         if codecs:
-            models = f"{home_of(wildcards)}/models"
-            found["models"] = [f"{models}/{name}/batch0.nc" for name in codecs]
-            found["histories"] = [f"{models}/{name}/batch0.history.nc" for name in codecs]
+            found["models"] = codec_files(wildcards, codecs)
+            found["histories"] = codec_files(wildcards, codecs, ".history")
         return found
     if wildcards.product == "codecs":
         names = methods_of(wildcards.paper, wildcards.case, "codecs")
@@ -545,9 +549,8 @@ def assimilated_from(wildcards):
         product = fields_of(wildcards.paper, wildcards.case)
         filters = field_runs.jobs_of(product)[wildcards.filter]
         names = codecs_in(wildcards.paper, wildcards.case, filters)
-        models = {"models": [f"{home_of(wildcards)}/models/{name}/batch0.nc" for name in names]}
         given |= {"prior": f"{case}/prior.nc"} | dynamics_of(wildcards)
-        return given | (models if names else {})
+        return given | ({"models": codec_files(wildcards, names)} if names else {})
     weights = model_of("filters", "filter")(wildcards)
     return given | {"prior": f"{case}/prior.nc"} | ({"model": weights} if weights else {})
 
@@ -645,13 +648,13 @@ def timed(wildcards):
             for name, case in cases_timed(wildcards).items()
         }
     if fields_of(wildcards.paper, wildcards.case):
-        case, models = f"{paper}/{wildcards.case}", f"{home_of(wildcards)}/models"
+        case = f"{paper}/{wildcards.case}"
         names = codecs_in(wildcards.paper, wildcards.case, settings["methods"])
         return {
             "observations": f"{case}/observations_test.nc",
             "prior": f"{case}/prior.nc",
             **dynamics_of(wildcards),
-            **({"models": [f"{models}/{name}/batch0.nc" for name in names]} if names else {}),
+            **({"models": codec_files(wildcards, names)} if names else {}),
         }
     return {
         "observations": f"{paper}/{wildcards.case}/observations_test.nc",

@@ -13,6 +13,7 @@ from dalib.plots.selection import (
     SETTINGS,
     alike,
     joined,
+    over,
     over_seeds,
     prepared,
     same,
@@ -132,11 +133,10 @@ def remedies_figure(data: xr.Dataset) -> Figure:
     ax.set_xlabel(ERROR)
     ax.grid(axis="x")
     remark(ax, data.attrs["note"])
-    over = over_seeds(data)
+    title = over_seeds(data)
     if data.attrs["validation_seeds"]:
-        there = over_seeds(xr.Dataset(attrs={"seeds": data.attrs["validation_seeds"]}))
-        over = f"{over}; validation: {there}"
-    fig.legend(loc="outside upper center", ncols=3, title=over, title_fontsize=7)
+        title += f"; validation: {over(int(data.attrs['validation_seeds']))}"
+    fig.legend(loc="outside upper center", ncols=3, title=title, title_fontsize=7)
     return fig
 
 

@@ -151,7 +151,11 @@ def summary(values: xr.DataArray, name: str = "") -> xr.Dataset:
 
 def over_seeds(data: xr.Dataset) -> str:
     """What line and band of a summary are."""
-    seeds = int(data.attrs["seeds"])
+    return over(int(data.attrs["seeds"]))
+
+
+def over(seeds: int) -> str:
+    """What line and band of a summary of so many seeds are."""
     if seeds == 1:
         return "one seed"
     band = "range" if seeds <= FEW else "25–75 % band"
