@@ -2,9 +2,7 @@
 
 A claim is a mapping of config/claims/<paper>.yaml: id, statement, published, decided_from (the
 smallest scale that decides it) and checks. A check names a measure, its inputs among the score
-datasets, an operator and a threshold; a claim holds when all of its checks hold. A note is a check
-that is reported with the claim and decides nothing; so is, at smaller scales, a check with its own
-`decided_from`.
+datasets (`claim_inputs`), an operator and a threshold; a claim holds when all of its checks hold.
 
     measure: {kind: ratio}
     inputs:
@@ -12,48 +10,45 @@ that is reported with the claim and decides nothing; so is, at smaller scales, a
       denominator: {scores: sparse/analyses, variable: rmse, where: {method: ekf}}
     operator: "<"
     threshold: 0.8                 # or one for each scale: {quick: 0.45, desk: 0.32, paper: 0.32}
+    threshold_from: a prototype    # where the threshold comes from, if not from the paper or theory
+    null:                          # what must not pass, scored like the check; or a list of them
+      name: observations
+      inputs: {numerator: {...}}   # those inputs that differ
+    timing: true                   # decided by a measured time
+    decided_from: desk             # a check can wait for a larger scale than its claim
+
+A check decides by its value. Every value has a bootstrap interval; where that straddles the
+threshold, the reason says so, and a check of a measured time is then undecided. A check that a null
+method passes tells nothing about the claim, which is then not decidable.
+
+`conditions` are checks that must hold for the claim to be judged at all, such as the convergence of
+a training. `notes` are checks that are reported with the claim and decide nothing.
 """
 
-import fnmatch
 import math
-import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 import xarray as xr
 
+from dalib.claim_inputs import OPERATORS, SYMBOLS, ClaimError, NotRunError, select, written
 from dalib.metrics.measures import Measured
 
 SCALES = ("smoke", "quick", "desk", "paper")
-REPRODUCED, NOT_REPRODUCED, UNDECIDED = (
+REPRODUCED, IN_PART, NOT_REPRODUCED, UNDECIDED = VERDICTS = (
     "reproduced",
+    "reproduced in part",
     "not reproduced",
     "not decidable at this scale",
 )
-OPERATORS = {
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-    "within": lambda value, ends: ends[0] <= value <= ends[1],
-}
-SYMBOLS = {"<=": "≤", ">=": "≥"}
-ROUNDING = 1e-6  # two coordinates that differ by less are the same
-BOUNDS = {  # of a range: how coordinates are compared with it, and with which tolerance
-    "at_least": (">=", -ROUNDING),
-    "at_most": ("<=", ROUNDING),
-    "above": (">", ROUNDING),
-    "below": ("<", -ROUNDING),
-}
 
 
-class ClaimError(ValueError):
-    """A claim that cannot be read: the message says what was expected and found."""
+class Null(NamedTuple):
+    """What a method scores that must not pass a check."""
 
-
-class NotRunError(ValueError):
-    """A claim about a case, method or point that this scale leaves out."""
+    name: str
+    value: float
+    holds: bool
 
 
 class Outcome(NamedTuple):
@@ -63,7 +58,36 @@ class Outcome(NamedTuple):
     measured: Measured
     criterion: str
     holds: bool
+    straddles: bool  # whether the interval of the value holds values on both sides
+    timing: bool
+    nulls: list[Null]
+    missing: list[str]  # why a null was not run
     evidence: list[str]
+
+    @property
+    def open(self) -> str:
+        """Why a measured time does not decide the check; "" if it does, or if it is none."""
+        if self.timing and math.isnan(self.measured.low):
+            return "a time measured once decides nothing"
+        if self.timing and self.straddles:
+            return "so that the measured time decides nothing"
+        return ""
+
+    @property
+    def blind(self) -> str:
+        """Why the check, if it holds, tells nothing about its claim; "" if it does."""
+        passing = [f"{null.name} ({_short(null.value)})" for null in self.nulls if null.holds]
+        said = [f"does not discriminate, since {' and '.join(passing)} would hold too"]
+        return _joined([*(said if passing else []), *self.missing])
+
+
+class Judged(NamedTuple):
+    """A claim, judged."""
+
+    verdict: str
+    reason: str
+    outcomes: list[Outcome]  # of conditions and checks
+    notes: list[Outcome]
 
 
 def judge(
@@ -86,48 +110,64 @@ def row(paper: str, claim: Mapping, scores: Mapping, scale: str, make: Callable)
     """One claim judged: the object that stands in scorecard.json."""
     try:
         verdict, reason, outcomes, notes = _judged(claim, scores, scale, make)
-        criteria = {c["name"]: criterion(c, scale) for c in _parted(claim, scale)[0]}
+        sections = [*claim.get("conditions", []), *_parted(claim, scale)[0]]
+        criteria = {section["name"]: criterion(section, scale) for section in sections}
     except (ClaimError, KeyError) as error:
         missing = f"key {error} is missing" if isinstance(error, KeyError) else str(error)
         raise ClaimError(f"claim {claim.get('id', '?')} of {paper}: {missing}") from error
+    every = outcomes + notes
+    sections = [*claim.get("conditions", []), *claim["checks"], *claim.get("notes", [])]
     return {
         "id": claim["id"],
         "paper": paper,
         "statement": claim["statement"],
         "published": claim["published"],
-        "measured": {o.name: number(o.measured.value) for o in outcomes + notes},
-        "spread": {
-            o.name: [number(o.measured.low), number(o.measured.high)] for o in outcomes + notes
-        },
+        "measured": {o.name: number(o.measured.value) for o in every},
+        "interval": {o.name: _ends(o.measured) for o in every},
         "criterion": criteria,
+        "threshold_from": {
+            section["name"]: section["threshold_from"]
+            for section in sections
+            if "threshold_from" in section
+        },
+        "nulls": {o.name: {n.name: number(n.value) for n in o.nulls} for o in every if o.nulls},
+        "straddles": [o.name for o in outcomes if o.straddles],
         "verdict": verdict,
         "reason": reason,
-        "evidence": sorted({e for o in outcomes + notes for e in o.evidence}),
+        "evidence": sorted({e for o in every for e in o.evidence}),
     }
 
 
-def _judged(
-    claim: Mapping, scores: Mapping, scale: str, make: Callable
-) -> tuple[str, str, list[Outcome], list[Outcome]]:
-    """Verdict, reason, and what was measured; nothing where the scale leaves a check out."""
-    decidable = decides(claim, scale)
-    checks, waiting = _parted(claim, scale)
-    try:
-        outcomes = [check(c, scores, scale, make) for c in checks]
-    except NotRunError as error:
-        return UNDECIDED, str(error), [], []
-    verdict, reason = decide(outcomes, decidable, claim["decided_from"])
+def _judged(claim: Mapping, scores: Mapping, scale: str, make: Callable) -> Judged:
+    """The verdict, and what was measured."""
+    ready, waiting = _parted(claim, scale)
+    conditions, unknown = _measured(claim.get("conditions", []), scores, scale, make)
+    checks, absent = _measured(ready, scores, scale, make)
+    verdict, reason = decide(conditions, checks, unknown, absent, bool(waiting))
+    if not decides(claim, scale):
+        reason = f"decided from scale {claim['decided_from']} upwards"
+        verdict, reason = UNDECIDED, _joined([reason, *absent])
     notes, remarks = [], []
     for section in [*waiting, *claim.get("notes", [])]:
         later = f" (decided from scale {section['decided_from']})" if section in waiting else ""
+        found, missing = _measured([section], scores, scale, make)
+        notes += found
+        remarks += [f"{o.name}: {sentence(o)}{later}" for o in found]
+        remarks += [f"{why}{later}" for why in missing]
+    return Judged(verdict, ". ".join([reason, *remarks]), conditions + checks, notes)
+
+
+def _measured(
+    sections: Iterable[Mapping], scores: Mapping, scale: str, make: Callable
+) -> tuple[list[Outcome], list[str]]:
+    """The checks that could be done, and why the others could not."""
+    done, absent = [], []
+    for section in sections:
         try:
-            note = check(section, scores, scale, make)
+            done.append(check(section, scores, scale, make))
         except NotRunError as error:
-            remarks.append(f"{section['name']}: {error}{later}")
-        else:
-            notes.append(note)
-            remarks.append(f"{note.name}: {sentence(note)}{later}")
-    return verdict, ". ".join([reason, *remarks]), outcomes, notes
+            absent.append(f"{section['name']}: {error}")
+    return done, absent
 
 
 def _parted(claim: Mapping, scale: str) -> tuple[list[Mapping], list[Mapping]]:
@@ -146,39 +186,96 @@ def decides(claim: Mapping, scale: str) -> bool:
     return SCALES.index(scale) >= SCALES.index(claim["decided_from"])
 
 
-def decide(outcomes: Sequence[Outcome], decidable: bool, smallest: str) -> tuple[str, str]:
-    """Verdict and reason."""
-    if not decidable:
-        return UNDECIDED, f"decided from scale {smallest} upwards"
-    failed = [o for o in outcomes if not o.holds]
+def decide(
+    conditions: Sequence[Outcome],
+    checks: Sequence[Outcome],
+    unknown: Sequence[str],
+    absent: Sequence[str],
+    waiting: bool,
+) -> tuple[str, str]:
+    """Verdict and reason.
+
+    Args:
+        conditions, checks: what was measured.
+        unknown, absent: why other conditions and checks were not.
+        waiting: whether some checks of the claim need a larger scale.
+    """
+    unmet = [f"{o.name}: {sentence(o)}" for o in conditions if not o.holds]
+    if unmet or unknown:
+        return UNDECIDED, _joined(["a condition is not met", *unmet, *unknown])
+    failed = [o for o in checks if not o.holds and not o.open]
     if failed:
-        return NOT_REPRODUCED, "; ".join(f"{o.name}: {sentence(o)}" for o in failed)
-    return REPRODUCED, "; ".join(f"{o.name}: {sentence(o)}" for o in outcomes)
+        return NOT_REPRODUCED, _joined(f"{o.name}: {sentence(o)}" for o in failed)
+    told = [f"{o.name}: {_joined([sentence(o), *filter(None, [o.open, o.blind])])}" for o in checks]
+    reason = _joined([*told, *absent]) or "no check is decided at this scale"
+    if any(o.blind for o in checks) or all(o.open for o in checks):
+        return UNDECIDED, reason
+    in_part = waiting or absent or any(o.open for o in checks)
+    return (IN_PART if in_part else REPRODUCED), reason
 
 
 def sentence(outcome: Outcome) -> str:
-    """`0.327 < 0.4 holds`."""
-    value = outcome.measured.value
+    """`0.327 < 0.4 holds`, and the interval where it straddles the threshold."""
+    value, low, high = outcome.measured
     if not math.isfinite(value):
         return f"{value} is not finite, so that {outcome.criterion} fails"
-    return f"{value:.3g} {outcome.criterion} {'holds' if outcome.holds else 'does not hold'}"
+    told = f"{_short(value)} {outcome.criterion} {'holds' if outcome.holds else 'does not hold'}"
+    if not outcome.straddles:
+        return told
+    return f"{told}, but its interval [{_short(low)}, {_short(high)}] straddles the threshold"
 
 
 def check(section: Mapping, scores: Mapping, scale: str, make: Callable) -> Outcome:
-    """One check: measure, compare."""
+    """One check: measure, compare, and do the same for the methods that must not pass."""
     if section["operator"] not in OPERATORS:
         known = ", ".join(OPERATORS)
         raise ClaimError(f"unknown operator {section['operator']!r}; known: {known}")
-    inputs = {name: select(scores, address) for name, address in section["inputs"].items()}
-    measured = make(section["measure"])(**inputs)
-    holds, limit = OPERATORS[section["operator"]], threshold(section["threshold"], scale)
+    measure, limit = make(section["measure"]), threshold(section["threshold"], scale)
+    measured = measure(**_selected(scores, section["inputs"]))
+    holds = _test(section["operator"], limit)
+    nulls, missing = [], []
+    for null in _listed(section.get("null", [])):
+        own = section["inputs"] | null["inputs"]
+        try:
+            value = measure(**_selected(scores, own)).value
+        except NotRunError as error:
+            missing.append(f"what {null['name']} scores is not known: {error}")
+        else:
+            nulls.append(Null(null["name"], value, holds(value)))
     return Outcome(
         name=section["name"],
         measured=measured,
         criterion=criterion(section, scale),
-        holds=math.isfinite(measured.value) and bool(holds(measured.value, limit)),
+        holds=holds(measured.value),
+        straddles=straddles(holds, measured, limit),
+        timing=section.get("timing", False),
+        nulls=nulls,
+        missing=missing,
         evidence=[written(address) for address in section["inputs"].values()],
     )
+
+
+def _selected(scores: Mapping, inputs: Mapping) -> dict[str, xr.DataArray]:
+    return {name: select(scores, address) for name, address in inputs.items()}
+
+
+def _listed(nulls: Any) -> list[Mapping]:
+    return [nulls] if isinstance(nulls, Mapping) else list(nulls)
+
+
+def _test(name: str, limit: Any) -> Callable[[float], bool]:
+    """Whether a value meets a criterion; what is not finite meets none."""
+    return lambda value: math.isfinite(value) and bool(OPERATORS[name](value, limit))
+
+
+def straddles(holds: Callable[[float], bool], measured: Measured, limit: Any) -> bool:
+    """Whether some values of the interval meet the criterion and others do not."""
+    value, low, high = measured
+    if math.isnan(low):
+        return False
+    ends = limit if isinstance(limit, Sequence) else [limit]
+    within = [min(max(end, low), high) for end in ends]
+    return len({holds(x) for x in (low, value, high, *within)}) > 1
 
 
 def criterion(section: Mapping, scale: str) -> str:
@@ -199,146 +296,21 @@ def threshold(value: Any, scale: str) -> Any:
     return value[named[0]]
 
 
-def select(scores: Mapping[str, xr.Dataset], address: Mapping) -> xr.DataArray:
-    """The array that an address names: `{scores: ..., variable: ..., where: {dim: label}}`.
-
-    A label is a value or a list of them; a number means the coordinate nearest to it, within a
-    millionth. A range, `{at_least: 0.5, below: 1.0}`, means all values in it; with `times: size`
-    its bounds are in units of that variable of the scores. `among` keeps some of the repeats: for
-    `{variable: error, operator: "<", quantile: 0.25, of: start_error}` those whose error is below
-    the 0.25-quantile of start_error. With a pattern such as `ring*/analyses` and `along: size` the
-    scores of all cases that have the variable stand along a dimension, labelled by their `size`.
-    """
-    if "*" in address["scores"]:
-        return _along(scores, address)
-    if address["scores"] not in scores:
-        there = ", ".join(sorted(scores)) or "none"
-        raise NotRunError(f"no scores {address['scores']!r}; there are: {there}")
-    dataset = scores[address["scores"]]
-    if address["variable"] not in dataset:
-        raise _missing(address, dataset)
-    values = _picked(dataset, address["variable"], address)
-    return _among(dataset, values, address) if "among" in address else values
-
-
-def _along(scores: Mapping[str, xr.Dataset], address: Mapping) -> xr.DataArray:
-    """The arrays of all scores that match a pattern, in the order of their labels."""
-    along, where = address["along"], dict(address.get("where", {}))
-    chosen = {along: where.pop(along)} if along in where else {}
-    matching = fnmatch.filter(sorted(scores), address["scores"])
-    if not matching:
-        raise NotRunError(f"no scores {address['scores']!r}")
-    names = [name for name in matching if address["variable"] in scores[name]]
-    if not names:
-        raise _missing(address, scores[matching[0]])
-    parts = [
-        select(scores, address | {"scores": name, "where": where}).assign_coords(
-            {along: float(scores[name][along])}
-        )
-        for name in names
-    ]
-    parts = sorted(parts, key=lambda part: float(part[along]))
-    whole = xr.concat(parts, along, join="inner", coords="minimal", compat="override")
-    if not whole.size:
-        raise NotRunError(f"{written(address)}: the scores have no points in common")
-    return _picked(whole.to_dataset(), whole.name, address | {"where": chosen})
-
-
-def _missing(address: Mapping, dataset: xr.Dataset) -> ValueError:
-    """A sweep that this scale leaves out, or a name that was never there."""
-    name, variable = address["scores"], address["variable"]
-    _, by, sweep = variable.rpartition("_by_")
-    if by and not any(str(there).endswith(by + sweep) for there in dataset.data_vars):
-        return NotRunError(f"scores {name!r} have no sweep {sweep!r}: not run at this scale")
-    there = ", ".join(sorted(map(str, dataset.data_vars)))
-    return ClaimError(f"scores {name!r} have no variable {variable!r}; there are: {there}")
-
-
-def _picked(dataset: xr.Dataset, variable: str, address: Mapping) -> xr.DataArray:
-    """The variable where the address says."""
-    values = dataset[variable]
-    for dim, label in address.get("where", {}).items():
-        try:
-            if isinstance(label, Mapping):
-                values = values.isel({dim: _within(values[dim], label, dataset).nonzero()[0]})
-                if not values.sizes[dim]:
-                    raise KeyError(dim)
-            else:
-                first = label[0] if isinstance(label, list) else label
-                near = {"method": "nearest", "tolerance": ROUNDING}
-                values = values.sel({dim: label}, **(near if isinstance(first, float) else {}))
-        except KeyError as error:
-            there = dataset[variable]
-            there = ", ".join(map(str, there[dim].values)) if dim in there.dims else "none"
-            raise NotRunError(
-                f"{written(address)}: no {dim} {_text(label)}; there are: {there}"
-            ) from error
-    return values
-
-
-def _within(values: xr.DataArray, bounds: Mapping, dataset: xr.Dataset) -> np.ndarray:
-    """Which of the values lie in a range, with a tolerance for those on its ends."""
-    unknown = bounds.keys() - BOUNDS.keys() - {"times"}
-    if unknown:
-        raise ClaimError(
-            f"unknown bound {', '.join(sorted(unknown))} of a range; known: {', '.join(BOUNDS)}"
-        )
-    unit = float(dataset[bounds["times"]]) if "times" in bounds else 1.0
-    inside = np.ones(values.shape, bool)
-    for name, bound in bounds.items():
-        if name != "times":
-            sign, tolerance = BOUNDS[name]
-            inside &= OPERATORS[sign](values.values, bound * unit + tolerance)
-    return inside
-
-
-def _among(dataset: xr.Dataset, values: xr.DataArray, address: Mapping) -> xr.DataArray:
-    """The values of those repeats that an address keeps."""
-    among = address["among"]
-    limit = _where_it_can(dataset, among["of"], address).quantile(among["quantile"], skipna=False)
-    judged = _where_it_can(dataset, among["variable"], address)
-    if judged.ndim != 1:
-        raise ClaimError(
-            f"{written(address)}: {among['variable']} there has the dimensions "
-            f"{', '.join(map(str, judged.dims))}; choose in `where` so that one is left"
-        )
-    kept = OPERATORS[among["operator"]](judged, limit).values
-    if not kept.any():
-        raise NotRunError(f"{written(address)}: there is no such {judged.dims[0]}")
-    return values.isel({judged.dims[0]: kept.nonzero()[0]})
-
-
-def _where_it_can(dataset: xr.Dataset, variable: str, address: Mapping) -> xr.DataArray:
-    """A second variable where the address says, in those dimensions that it has."""
-    dims = dataset[variable].dims
-    where = {dim: label for dim, label in address.get("where", {}).items() if dim in dims}
-    return _picked(dataset, variable, address | {"where": where})
-
-
-def written(address: Mapping) -> str:
-    """`clean/analyses: rmse(method=ekf)`."""
-    where = [
-        f"{dim} {_text(label)}" if isinstance(label, Mapping) else f"{dim}={label}"
-        for dim, label in address.get("where", {}).items()
-    ]
-    if "among" in address:
-        among = address["among"]
-        limit = f"{among['quantile']:g} quantile of {among['of']}"
-        where.append(f"{among['variable']} {among['operator']} {limit}")
-    return f"{address['scores']}: {address['variable']}" + (
-        f"({', '.join(where)})" if where else ""
-    )
-
-
-def _text(label: Any) -> str:
-    """`'ekf'`, or `≥ 0.5 size and < 1 size` of a range."""
-    if not isinstance(label, Mapping):
-        return repr(label)
-    unit = f" {label['times']}" if "times" in label else ""
-    bounds = [(BOUNDS[name][0], v) for name, v in label.items() if name != "times"]
-    return " and ".join(f"{SYMBOLS.get(sign, sign)} {v:g}{unit}" for sign, v in bounds)
-
-
 def number(value: float) -> float | None:
     """A plain float for JSON, which knows no NaN: none in its place."""
     return value if math.isfinite(value) else None
+
+
+def _joined(sentences: Iterable[str]) -> str:
+    return "; ".join(sentences)
+
+
+def _ends(measured: Measured) -> list[float | None] | None:
+    """Both ends of the interval; none where there are no replicates."""
+    if math.isnan(measured.low):
+        return None
+    return [number(measured.low), number(measured.high)]
+
+
+def _short(value: float) -> str:
+    return f"{value:.3g}"

@@ -108,6 +108,7 @@ SCHEDULES = {
 MEASURES = {
     "median": "dalib.metrics.measures:Median",
     "ratio": "dalib.metrics.measures:Ratio",
+    "median_ratio": "dalib.metrics.measures:MedianRatio",
     "difference": "dalib.metrics.measures:Difference",
     "largest": "dalib.metrics.measures:Largest",
     "smallest": "dalib.metrics.measures:Smallest",

@@ -56,15 +56,15 @@ def judged(one, scale="quick", data=None):
 
 
 def test_a_claim_holds_when_its_check_holds():
-    row = judged(claim())
+    row = judged(claim(threshold=0.5))
     assert row["verdict"] == "reproduced"
     assert row["measured"] == {"RMSE of the EKF": 0.3}
-    assert row["spread"] == {"RMSE of the EKF": [0.2, 0.4]}
-    assert row["criterion"] == {"RMSE of the EKF": "< 0.4"}
+    assert row["interval"] == {"RMSE of the EKF": [0.2, 0.4]}
+    assert row["criterion"] == {"RMSE of the EKF": "< 0.5"}
     assert row["evidence"] == ["base/analyses: rmse(method=ekf)"]
     assert list(row) == [
-        "id", "paper", "statement", "published", "measured", "spread", "criterion", "verdict",
-        "reason", "evidence",
+        "id", "paper", "statement", "published", "measured", "interval", "criterion",
+        "threshold_from", "nulls", "straddles", "verdict", "reason", "evidence",
     ]  # fmt: skip
 
 
@@ -136,7 +136,8 @@ def test_a_range_without_points_was_not_run():
     data, change = sizes(members={"above": 10})
     row = judged(claim(**change), data=data)
     assert row["verdict"] == "not decidable at this scale"
-    assert row["reason"] == "ring/learning: rmse(members > 10): no members > 10; there are: 5, 10"
+    why = "ring/learning: rmse(members > 10): no members > 10; there are: 5, 10"
+    assert row["reason"] == f"RMSE of the EKF: {why}"
 
 
 def test_a_sweep_that_is_left_out_was_not_run():
@@ -176,11 +177,104 @@ def test_a_check_can_wait_for_a_larger_scale_than_its_claim():
     one = claim()
     one["checks"].append(claim(name="smaller", threshold=0.1, decided_from="desk")["checks"][0])
     row = judged(one)
-    assert row["verdict"] == "reproduced"
+    assert row["verdict"] == "reproduced in part"
     assert row["criterion"] == {"RMSE of the EKF": "< 0.4"}
     assert row["measured"]["smaller"] == 0.3
     assert "smaller: 0.3 < 0.1 does not hold (decided from scale desk)" in row["reason"]
     assert judged(one, "desk")["verdict"] == "not reproduced"
+
+
+def test_what_a_scale_leaves_out_makes_a_claim_reproduced_in_part():
+    one = claim()
+    inputs = {"values": {"scores": "base/forecasts", "variable": "rmse"}}
+    one["checks"].append(claim(name="forecast", inputs=inputs)["checks"][0])
+    row = judged(one)
+    assert row["verdict"] == "reproduced in part"
+    assert "forecast: no scores 'base/forecasts'" in row["reason"]
+    one["checks"][0]["threshold"] = 0.1
+    assert judged(one)["verdict"] == "not reproduced"
+
+
+def test_an_interval_that_straddles_the_threshold_is_named():
+    """The three seeds have 0.2, 0.3 and 0.4."""
+    row = judged(claim(threshold=0.35))
+    assert row["verdict"] == "reproduced" and row["straddles"] == ["RMSE of the EKF"]
+    assert "but its interval [0.2, 0.4] straddles the threshold" in row["reason"]
+    row = judged(claim(threshold=0.25))
+    assert row["verdict"] == "not reproduced" and row["straddles"] == ["RMSE of the EKF"]
+    assert judged(claim(threshold=0.41))["straddles"] == []
+    assert judged(claim(operator="within", threshold=[0.1, 0.5]))["straddles"] == []
+    for ends in ([0.25, 0.5], [0.22, 0.28], [0.32, 0.38], [0.29, 0.31]):
+        assert judged(claim(operator="within", threshold=ends))["straddles"]
+    assert judged(claim(operator="within", threshold=[0.5, 0.6]))["straddles"] == []
+
+
+def test_a_time_near_its_threshold_decides_nothing():
+    assert judged(claim(timing=True, threshold=0.5))["verdict"] == "reproduced"
+    assert judged(claim(timing=True, threshold=0.1))["verdict"] == "not reproduced"
+    for threshold in (0.35, 0.25):
+        row = judged(claim(timing=True, threshold=threshold))
+        assert row["verdict"] == "not decidable at this scale"
+        assert "the measured time decides nothing" in row["reason"]
+    one = claim(timing=True, threshold=0.35)
+    one["checks"].append(claim(name="far", timing=True, threshold=0.5)["checks"][0])
+    assert judged(one)["verdict"] == "reproduced in part"
+
+
+def test_a_time_that_was_measured_once_decides_nothing():
+    data = scores()
+    data["base/analyses"] = data["base/analyses"].isel(seed=[0])
+    row = judged(claim(timing=True), data=data)
+    assert row["verdict"] == "not decidable at this scale" and "measured once" in row["reason"]
+
+
+def test_a_claim_waits_for_its_conditions():
+    one = claim()
+    condition = claim(name="training has converged", threshold=0.5)["checks"][0]
+    one["conditions"] = [condition]
+    row = judged(one)
+    assert row["verdict"] == "reproduced" and row["measured"]["training has converged"] == 0.3
+    assert row["criterion"]["training has converged"] == "< 0.5"
+    for unmet in ({"threshold": 0.1}, {"inputs": {"values": {"scores": "x", "variable": "y"}}}):
+        one["conditions"] = [condition | unmet]
+        for limit in (0.4, 0.1):  # whether the check holds or not
+            one["checks"][0]["threshold"] = limit
+            row = judged(one)
+            assert row["verdict"] == "not decidable at this scale"
+            assert "a condition is not met; training has converged" in row["reason"]
+            assert row["measured"]["RMSE of the EKF"] == 0.3
+
+
+def null(method, name="persistence"):
+    address = {"scores": "base/analyses", "variable": "rmse", "where": {"method": method}}
+    return {"name": name, "inputs": {"values": address}}
+
+
+def test_a_check_that_a_null_passes_decides_nothing():
+    row = judged(claim(threshold=0.5, null=null("particle")))
+    assert row["verdict"] == "reproduced"
+    assert row["nulls"] == {"RMSE of the EKF": {"persistence": 0.6}}
+    row = judged(claim(threshold=0.7, null=[null("particle"), null("ekf", "itself")]))
+    assert row["verdict"] == "not decidable at this scale"
+    assert "does not discriminate, since persistence (0.6) and itself (0.3)" in row["reason"]
+    assert judged(claim(threshold=0.1, null=null("particle")))["verdict"] == "not reproduced"
+
+
+def test_a_blind_check_spares_no_claim_that_fails():
+    one = claim(threshold=0.7, null=null("particle"))
+    one["checks"].append(claim(name="smaller", threshold=0.1)["checks"][0])
+    assert judged(one)["verdict"] == "not reproduced"
+
+
+def test_a_null_that_was_not_run_leaves_the_claim_open():
+    row = judged(claim(null=null("climatology")))
+    assert row["verdict"] == "not decidable at this scale"
+    assert "what persistence scores is not known" in row["reason"]
+
+
+def test_the_source_of_a_threshold_stands_in_the_row():
+    row = judged(claim(threshold_from="a prototype"))
+    assert row["threshold_from"] == {"RMSE of the EKF": "a prototype"}
 
 
 def test_a_note_on_what_was_not_run_says_so_and_decides_nothing():
@@ -268,17 +362,32 @@ def test_every_claim_of_a_paper_is_complete_and_its_measures_are_known(path):
     for row in rows:
         assert {"id", "statement", "published", "decided_from", "checks"} <= row.keys()
         assert row["decided_from"] in claims.SCALES
-        for section in row["checks"] + row.get("notes", []):
+        known = {"id", "statement", "published", "decided_from", "checks", "notes", "conditions"}
+        assert row.keys() <= known
+        sections = row["checks"] + row.get("notes", []) + row.get("conditions", [])
+        for section in sections:
             needed = {"name", "measure", "inputs", "operator", "threshold"}
-            assert needed <= section.keys() <= needed | {"decided_from"}
+            more = {"decided_from", "null", "timing", "threshold_from"}
+            assert needed <= section.keys() <= needed | more
             assert section.get("decided_from", "paper") in claims.SCALES
             assert section["operator"] in claims.OPERATORS
             assert callable(make(section["measure"]))
-            for address in section["inputs"].values():
+            nulls = section.get("null", [])
+            nulls = [nulls] if isinstance(nulls, dict) else nulls
+            for null in nulls:
+                assert null.keys() == {"name", "inputs"}
+                assert null["inputs"].keys() <= section["inputs"].keys()
+            assert isinstance(section.get("timing", False), bool)
+            assert isinstance(section.get("threshold_from", ""), str)
+            addresses = [
+                *section["inputs"].values(),
+                *(a for n in nulls for a in n["inputs"].values()),
+            ]
+            for address in addresses:
                 known = {"scores", "variable", "where", "among", "along"}
                 assert {"scores", "variable"} <= address.keys() <= known
                 assert ("*" in address["scores"]) == ("along" in address)
-        names = [section["name"] for section in row["checks"] + row.get("notes", [])]
+        names = [section["name"] for section in sections]
         assert len(set(names)) == len(names)
 
 

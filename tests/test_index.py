@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from dalib.workflow import index
+from dalib.workflow import index, scorecard
 
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -18,9 +18,12 @@ SCORES = [
         "paper": "one",
         "statement": "filters follow <the> truth",
         "published": 0.2,
-        "measured": {"RMSE": 0.21345, "spread": None},
-        "spread": {"RMSE": [0.1, 0.3], "spread": [None, None]},
+        "measured": {"RMSE": 0.21345, "W1": None, "MAE": 2.0},
+        "interval": {"RMSE": [0.1, 0.3], "W1": None, "MAE": [1.0, None]},
         "criterion": {"RMSE": "< 0.4"},
+        "threshold_from": {"RMSE": "a prototype"},
+        "nulls": {"RMSE": {"persistence": 8.1}},
+        "straddles": ["RMSE"],
         "verdict": "reproduced",
         "reason": "RMSE: 0.213 < 0.4 holds",
         "evidence": ["base/analyses: rmse"],
@@ -103,7 +106,23 @@ def test_claims_stand_beside_the_published_numbers(root):
     row = text[text.index('id="A-1"') :]
     assert "filters follow &lt;the&gt; truth" in row
     assert "<td>0.2</td>" in row and "<b>0.213</b>" in row and "[0.1, 0.3]" in row
-    assert 'class="verdict good">reproduced' in row and "(&lt; 0.4)" in row
+    assert 'class="verdict good">reproduced' in row
+    asked = "(&lt; 0.4; persistence 8.1; the interval straddles the threshold)"
+    assert asked in row and "Threshold of RMSE: a prototype" in row
+    assert "[1, ∞]</span> MAE" in row and "<b>–</b> W1" in row
+
+
+def test_the_scorecard_as_text_says_the_same():
+    text = list(scorecard.table(SCORES))[2]
+    assert "RMSE 0.213 [0.1, 0.3] (< 0.4; persistence 8.1; the interval straddles" in text
+    assert "W1 -; MAE 2 [1, ∞]" in text
+
+
+def test_a_scorecard_of_an_earlier_version_is_shown_without_intervals(root):
+    later = {"interval", "threshold_from", "nulls", "straddles"}
+    old = {key: value for key, value in SCORES[0].items() if key not in later}
+    (root / "results/quick/one/scorecard.json").write_text(json.dumps([old]))
+    assert "<b>0.213</b> RMSE" in page(root)
 
 
 def test_scorecards_of_all_papers_are_merged(root):

@@ -1,43 +1,65 @@
-"""Small measures from scores to one number with its spread: what a claim is judged by.
+"""Small measures from scores to one number with its interval: what a claim is judged by.
 
-Each is a frozen dataclass called with named arrays. Every measure takes the median over whatever
-dimensions are left (seeds, repeats, components), and the range of the single values as its spread.
+Each is a frozen dataclass called with named arrays; `of` is its formula. Every measure takes the
+median over whatever dimensions are left (seeds, repeats, components). The interval says how far the
+number could lie elsewhere had other replicates been drawn (`bootstrap`).
 
 Where a measure has `over`, medians over these dimensions (repeats) are taken first, at each point
 of the others (the sweeps). A repeat without a value is lost there: it counts as infinitely large.
 """
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import xarray as xr
 
+from dalib.metrics.bootstrap import RESAMPLE, interval
+
 
 class Measured(NamedTuple):
-    """A number and the lowest and highest of the single values behind it."""
+    """A number and the ends of its 95 % bootstrap interval, NaN where there are no replicates."""
 
     value: float
     low: float
     high: float
 
 
-def _measured(value: float, single: xr.DataArray) -> Measured:
-    return Measured(float(value), _smallest(single), _largest(single))
+class Measure:
+    """A number made of named arrays by `of`, with its interval."""
+
+    pairs: ClassVar[bool] = False  # whether values are set against each other one by one
+
+    def __call__(self, *arrays: xr.DataArray, **named: xr.DataArray) -> Measured:
+        inputs = inspect.signature(self.of).bind(*arrays, **named).arguments
+        if self.pairs:
+            inputs = dict(zip(inputs, xr.align(*inputs.values(), join="inner"), strict=True))
+        value = float(self.of(**inputs))
+        return Measured(value, *interval(self.of, value, inputs))
+
+    def of(self, **inputs: xr.DataArray) -> xr.DataArray:
+        """One number: of all dimensions `resample` alone is kept, where there is one."""
+        raise NotImplementedError
 
 
-def _median(values: xr.DataArray) -> float:
-    return float(values.median(skipna=False))
+def _all(values: xr.DataArray) -> list[str]:
+    """All dimensions but that of the resamples of a bootstrap."""
+    return [dim for dim in map(str, values.dims) if dim != RESAMPLE]
 
 
-def _largest(values: xr.DataArray) -> float:
-    """NaN where nothing is left, such as pairs of repeats that have none in common."""
-    return float(values.max(skipna=False)) if values.size else np.nan
+def _median(values: xr.DataArray) -> xr.DataArray:
+    return values.median(_all(values), skipna=False)
 
 
-def _smallest(values: xr.DataArray) -> float:
-    return float(values.min(skipna=False)) if values.size else np.nan
+def _largest(values: xr.DataArray) -> xr.DataArray:
+    """NaN where nothing is left."""
+    return values.max(_all(values), skipna=False) if values.size else xr.DataArray(np.nan)
+
+
+def _smallest(values: xr.DataArray) -> xr.DataArray:
+    return values.min(_all(values), skipna=False) if values.size else xr.DataArray(np.nan)
 
 
 def _medians(values: xr.DataArray, over: Sequence[str]) -> xr.DataArray:
@@ -50,94 +72,106 @@ def _quantile(values: xr.DataArray, share: float, over: Sequence[str]) -> xr.Dat
     dims = [dim for dim in over if dim in values.dims]
     if not dims:
         return values
-    ends = [values.quantile(share, dims, method=end) for end in ("lower", "higher")]
+    if not all(values.sizes[dim] for dim in dims):  # nothing in common
+        return values.sum(dims) * np.nan
+    low, high = (
+        values.quantile(share, dims, method=end, skipna=False) for end in ("lower", "higher")
+    )
     with np.errstate(invalid="ignore"):  # of what is infinite, and not used
-        between = values.quantile(share, dims)
-    return xr.where(ends[0] == ends[1], ends[0], between).drop_vars("quantile")
+        between = values.quantile(share, dims, skipna=False)
+    settled = (low == high) | np.isinf(high)
+    return xr.where(settled, high, between).drop_vars("quantile")
 
 
 @dataclass(frozen=True)
-class Median:
+class Median(Measure):
     """Median of all values."""
 
-    def __call__(self, values: xr.DataArray) -> Measured:
-        return _measured(_median(values), values)
+    def of(self, values: xr.DataArray) -> xr.DataArray:
+        return _median(values)
 
 
 @dataclass(frozen=True)
-class Largest:
+class Largest(Measure):
     """Largest of all values, or of the medians over `over`: the claim must hold for each."""
 
     over: tuple[str, ...] = ()
 
-    def __call__(self, values: xr.DataArray) -> Measured:
-        return _measured(_largest(_medians(values, self.over)), values)
+    def of(self, values: xr.DataArray) -> xr.DataArray:
+        return _largest(_medians(values, self.over))
 
 
 @dataclass(frozen=True)
-class Smallest:
+class Smallest(Measure):
     """Smallest of all values, or of the medians over `over`: the claim must hold for each."""
 
     over: tuple[str, ...] = ()
 
-    def __call__(self, values: xr.DataArray) -> Measured:
-        return _measured(_smallest(_medians(values, self.over)), values)
+    def of(self, values: xr.DataArray) -> xr.DataArray:
+        return _smallest(_medians(values, self.over))
 
 
 @dataclass(frozen=True)
-class Ratio:
-    """median(numerator) / median(denominator); the spread is that of the paired single ratios."""
+class Ratio(Measure):
+    """median(numerator) / median(denominator)."""
 
-    def __call__(self, numerator: xr.DataArray, denominator: xr.DataArray) -> Measured:
-        return _measured(_median(numerator) / _median(denominator), numerator / denominator)
-
-
-@dataclass(frozen=True)
-class Difference:
-    """median(minuend) - median(subtrahend); the spread is that of the paired differences."""
-
-    def __call__(self, minuend: xr.DataArray, subtrahend: xr.DataArray) -> Measured:
-        return _measured(_median(minuend) - _median(subtrahend), minuend - subtrahend)
+    def of(self, numerator: xr.DataArray, denominator: xr.DataArray) -> xr.DataArray:
+        return _median(numerator) / _median(denominator)
 
 
 @dataclass(frozen=True)
-class Growth:
+class MedianRatio(Measure):
+    """median(numerator / denominator), of pairs: of two things measured in turn, for example."""
+
+    pairs = True
+
+    def of(self, numerator: xr.DataArray, denominator: xr.DataArray) -> xr.DataArray:
+        return _median(numerator / denominator)
+
+
+@dataclass(frozen=True)
+class Difference(Measure):
+    """median(minuend) - median(subtrahend)."""
+
+    def of(self, minuend: xr.DataArray, subtrahend: xr.DataArray) -> xr.DataArray:
+        return _median(minuend) - _median(subtrahend)
+
+
+@dataclass(frozen=True)
+class Growth(Measure):
     """Smallest step of the medians along `dim`: positive when they grow throughout."""
 
     dim: str = "point"
 
-    def __call__(self, values: xr.DataArray) -> Measured:
-        others = [d for d in values.dims if d != self.dim]
-        medians = values.median(others, skipna=False)
-        steps = medians.diff(self.dim)
-        return _measured(_smallest(steps), steps)
+    def of(self, values: xr.DataArray) -> xr.DataArray:
+        others = [d for d in _all(values) if d != self.dim]
+        return _smallest(values.median(others, skipna=False).diff(self.dim))
 
 
 @dataclass(frozen=True)
-class Factor:
+class Factor(Measure):
     """How far all values, or the medians over `over`, lie apart: largest over smallest."""
 
     over: tuple[str, ...] = ()
 
-    def __call__(self, values: xr.DataArray) -> Measured:
+    def of(self, values: xr.DataArray) -> xr.DataArray:
         medians = _medians(values, self.over)
-        return _measured(_largest(medians) / _smallest(medians), values)
+        return _largest(medians) / _smallest(medians)
 
 
 @dataclass(frozen=True)
-class ShareWithin:
+class ShareWithin(Measure):
     """Share of the values from `low` to `high`."""
 
     low: float
     high: float
 
-    def __call__(self, values: xr.DataArray) -> Measured:
-        inside = (values >= self.low) & (values <= self.high)
-        return _measured(inside.mean(), values)
+    def of(self, values: xr.DataArray) -> xr.DataArray:
+        return ((values >= self.low) & (values <= self.high)).mean(_all(values))
 
 
 @dataclass(frozen=True)
-class LargestDeviation:
+class LargestDeviation(Measure):
     """Largest |value / reference - 1|, each value against the reference at its own coordinates.
 
     The first `skip` points of `dim` are left out (of a noise that starts at 0). With `over`, of
@@ -147,87 +181,80 @@ class LargestDeviation:
     dim: str = "point"
     skip: int = 0
     over: tuple[str, ...] = ()
+    pairs = True
 
-    def __call__(self, values: xr.DataArray, reference: xr.DataArray) -> Measured:
+    def of(self, values: xr.DataArray, reference: xr.DataArray) -> xr.DataArray:
         deviation = abs(_medians(values, self.over) / _medians(reference, self.over) - 1)
         if self.skip:
             deviation = deviation.isel({self.dim: slice(self.skip, None)})
-        return _measured(_largest(deviation), deviation)
+        return _largest(deviation)
 
 
 @dataclass(frozen=True)
-class Count:
-    """How many values there are."""
+class Count(Measure):
+    """How many values there are: no estimate, so that it has no interval."""
 
     def __call__(self, values: xr.DataArray) -> Measured:
-        count = float(values.notnull().sum())
-        return Measured(count, count, count)
+        return Measured(float(self.of(values)), np.nan, np.nan)
+
+    def of(self, values: xr.DataArray) -> xr.DataArray:
+        return values.notnull().sum()
 
 
 @dataclass(frozen=True)
-class LargestRatio:
+class LargestRatio(Measure):
     """Largest median(numerator) / quantile(denominator) among all points.
 
     Median and quantile are over `over`. Along `across` every numerator is set against every
-    denominator: the largest against the smallest. The spread is that of the points.
+    denominator: the largest against the smallest.
     """
 
     over: tuple[str, ...] = ("repeat",)
     across: tuple[str, ...] = ()
     quantile: float = 0.5
 
-    def __call__(self, numerator: xr.DataArray, denominator: xr.DataArray) -> Measured:
+    def of(self, numerator: xr.DataArray, denominator: xr.DataArray) -> xr.DataArray:
         above = _medians(numerator, self.over)
         below = _quantile(denominator, self.quantile, self.over)
         above = above.max([d for d in above.dims if d in self.across], skipna=False)
         below = below.min([d for d in below.dims if d in self.across], skipna=False)
-        ratios = above / below
-        return _measured(_largest(ratios), ratios)
+        return _largest(above / below)
 
 
 @dataclass(frozen=True)
-class MeanRatio:
-    """Mean of the medians of the numerator / that of the denominator; medians over `over`.
-
-    The spread is that of the paired ratios of means, one for each repeat.
-    """
+class MeanRatio(Measure):
+    """Mean of the medians of the numerator / that of the denominator; medians over `over`."""
 
     over: tuple[str, ...] = ("repeat",)
 
-    def __call__(self, numerator: xr.DataArray, denominator: xr.DataArray) -> Measured:
-        value = _medians(numerator, self.over).mean() / _medians(denominator, self.over).mean()
-        return _measured(value, self._single(numerator) / self._single(denominator))
+    def of(self, numerator: xr.DataArray, denominator: xr.DataArray) -> xr.DataArray:
+        return self._mean(numerator) / self._mean(denominator)
 
-    def _single(self, values: xr.DataArray) -> xr.DataArray:
-        return values.mean([d for d in values.dims if d not in self.over], skipna=False)
+    def _mean(self, values: xr.DataArray) -> xr.DataArray:
+        medians = _medians(values, self.over)
+        return medians.mean(_all(medians))
 
 
 @dataclass(frozen=True)
-class ShareOverlapping:
-    """Share of the points at which the bands between two quantiles over `over` overlap.
-
-    The spread is that of the gap between the bands, in units of the upper end of the lower one;
-    negative where they overlap.
-    """
+class ShareOverlapping(Measure):
+    """Share of the points at which the bands between two quantiles over `over` overlap."""
 
     low: float = 0.25
     high: float = 0.75
     over: tuple[str, ...] = ("repeat",)
 
-    def __call__(self, values: xr.DataArray, reference: xr.DataArray) -> Measured:
+    def of(self, values: xr.DataArray, reference: xr.DataArray) -> xr.DataArray:
         bottom, top = (_quantile(values, q, self.over) for q in (self.low, self.high))
         floor, ceiling = (_quantile(reference, q, self.over) for q in (self.low, self.high))
-        lower_top, higher_bottom = np.minimum(top, ceiling), np.maximum(bottom, floor)
-        overlap = higher_bottom <= lower_top
-        share = overlap.mean() if overlap.size else np.nan
-        return _measured(share, higher_bottom / lower_top - 1)
+        overlap = np.maximum(bottom, floor) <= np.minimum(top, ceiling)
+        return overlap.mean(_all(overlap)) if overlap.size else xr.DataArray(np.nan)
 
 
 @dataclass(frozen=True)
-class HighestExceeding:
+class HighestExceeding(Measure):
     """Largest coordinate along `dim` at which median(values) > factor x median(reference).
 
-    `nowhere` if there is none. Medians are over `over`; the spread is that of single repeats.
+    `nowhere` if there is none. Medians are over `over`.
     """
 
     dim: str
@@ -235,17 +262,14 @@ class HighestExceeding:
     nowhere: float = 0.0
     over: tuple[str, ...] = ("repeat",)
 
-    def __call__(self, values: xr.DataArray, reference: xr.DataArray) -> Measured:
-        medians = self._highest(_medians(values, self.over), _medians(reference, self.over))
-        return _measured(_largest(medians), self._highest(values.fillna(np.inf), reference))
-
-    def _highest(self, values: xr.DataArray, reference: xr.DataArray) -> xr.DataArray:
-        exceeding = values > self.factor * reference
-        return values[self.dim].where(exceeding).max(self.dim).fillna(self.nowhere)
+    def of(self, values: xr.DataArray, reference: xr.DataArray) -> xr.DataArray:
+        exceeding = _medians(values, self.over) > self.factor * _medians(reference, self.over)
+        highest = values[self.dim].where(exceeding).max(self.dim).fillna(self.nowhere)
+        return _largest(highest)
 
 
 @dataclass(frozen=True)
-class SpreadRatio:
+class SpreadRatio(Measure):
     """How many times as far the numerator's medians lie apart as the denominator's.
 
     Both are medians over `over`; apart means quantile(high) / quantile(low) along `along`; where
@@ -257,9 +281,8 @@ class SpreadRatio:
     low: float = 0.0
     high: float = 1.0
 
-    def __call__(self, numerator: xr.DataArray, denominator: xr.DataArray) -> Measured:
-        apart, reference = self._apart(numerator), self._apart(denominator)
-        return _measured(_median(apart) / _median(reference), apart / reference)
+    def of(self, numerator: xr.DataArray, denominator: xr.DataArray) -> xr.DataArray:
+        return _median(self._apart(numerator)) / _median(self._apart(denominator))
 
     def _apart(self, values: xr.DataArray) -> xr.DataArray:
         medians = _medians(values, self.over)
@@ -268,7 +291,7 @@ class SpreadRatio:
 
 
 @dataclass(frozen=True)
-class LinearDeviation:
+class LinearDeviation(Measure):
     """Largest distance from the straight line that fits best along `dim`, in units of its rise.
 
     NaN with fewer than three points, which are always on a line.
@@ -276,9 +299,8 @@ class LinearDeviation:
 
     dim: str
 
-    def __call__(self, values: xr.DataArray) -> Measured:
+    def of(self, values: xr.DataArray) -> xr.DataArray:
         if values.sizes[self.dim] < 3:
-            return Measured(np.nan, np.nan, np.nan)
+            return xr.DataArray(np.nan)
         line = xr.polyval(values[self.dim], values.polyfit(self.dim, 1).polyfit_coefficients)
-        deviation = abs(values - line) / (line.max(self.dim) - line.min(self.dim))
-        return _measured(_largest(deviation), deviation)
+        return _largest(abs(values - line) / (line.max(self.dim) - line.min(self.dim)))

@@ -11,11 +11,14 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dalib.workflow import scorecard
+
 if TYPE_CHECKING:
     from dalib.workflow.index import Artefact, Contents
 
 VERDICTS = {
     "reproduced": "good",
+    "reproduced in part": "part",
     "not reproduced": "bad",
     "not decidable at this scale": "open",
 }
@@ -130,30 +133,32 @@ def claims(rows: list[dict]) -> str:
 
 
 def measured(row: dict) -> str:
-    """Each measured number with its spread, its name and what was asked of it."""
-    if not isinstance(row["measured"], dict):
-        return escape(plain(row["measured"]))
+    """Each measured number with its interval, its name, what was asked of it, and null methods."""
     lines = [
-        f"<li><b>{plain(value)}</b>{spread(row['spread'].get(name))} {escape(name)}"
-        f"{limit(row['criterion'].get(name))}</li>"
+        f"<li><b>{plain(value)}</b>{interval(row, name)} {escape(name)}{limit(row, name)}</li>"
         for name, value in row["measured"].items()
     ]
     return f'<ul class="numbers">{"".join(lines)}</ul>'
 
 
-def spread(ends: list | None) -> str:
-    if not ends or ends[0] == ends[1]:
-        return ""
-    return f' <span class="spread">[{plain(ends[0])}, {plain(ends[1])}]</span>'
+def interval(row: dict, name: str) -> str:
+    text = escape(scorecard.interval(row.get("interval", {}).get(name)))
+    return f'<span class="interval" title="95 % interval">{text}</span>' if text else ""
 
 
-def limit(criterion: str | None) -> str:
-    return f' <span class="limit">({escape(criterion)})</span>' if criterion else ""
+def limit(row: dict, name: str) -> str:
+    asked = escape("; ".join(scorecard.asked(row, name)))
+    return f' <span class="limit">({asked})</span>' if asked else ""
 
 
 def reason(row: dict) -> str:
+    """Why the verdict, where thresholds come from that are not the paper's, and the scores."""
+    sources = "".join(
+        f"<p>Threshold of {escape(name)}: {escape(source)}</p>"
+        for name, source in row.get("threshold_from", {}).items()
+    )
     return (
-        f"<details><summary>why</summary><p>{escape(row['reason'])}</p>"
+        f"<details><summary>why</summary><p>{escape(row['reason'])}</p>{sources}"
         f"<p>From: {escape('; '.join(row['evidence']))}</p></details>"
     )
 
@@ -349,27 +354,28 @@ PAGE = """<!doctype html>
 STYLE = """
 :root { --text: #1c1f23; --soft: #5b636d; --line: #dde1e6; --page: #ffffff; --card: #f6f7f9;
         --link: #0b5cad; --good: #05664b; --good-bg: #d9f1e8; --bad: #9c3a00; --bad-bg: #fbe3d4;
-        --open: #55500a; --open-bg: #f6f0c2; }
+        --open: #55500a; --open-bg: #f6f0c2; --part: #0b5cad; --part-bg: #dcebfa; }
 @media (prefers-color-scheme: dark) {
   :root { --text: #e4e7eb; --soft: #a0a8b3; --line: #363c45; --page: #15181c; --card: #1e2227;
           --link: #7db8f5; --good: #7fe0bd; --good-bg: #12382d; --bad: #ffb38a; --bad-bg: #47230f;
-          --open: #ece28a; --open-bg: #3a370f; } }
+          --open: #ece28a; --open-bg: #3a370f; --part: #7db8f5; --part-bg: #12304d; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--page); color: var(--text);
        font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
 main { max-width: 68rem; margin: 0 auto; padding: 1.5rem 1.25rem 4rem; }
 h1 { font-size: 1.7rem; margin: 0 0 1rem; } h1 em { font-style: normal; color: var(--link); }
 h2 { font-size: 1.25rem; margin: 2.5rem 0 .25rem; }
-a { color: var(--link); } .byline, .spread, .limit, .links, summary { color: var(--soft); }
+a { color: var(--link); } .byline, .interval, .limit, .links, summary { color: var(--soft); }
 .byline { margin: 0 0 1rem; }
 .boxes { display: grid; grid-template-columns: repeat(auto-fit, minmax(8.5rem, 1fr)); gap: .6rem; }
 .box { padding: .6rem .8rem; border-radius: .5rem; background: var(--card); }
 .box b { display: block; font-size: 1.35rem; } .box span { font-size: .85rem; }
 .good { color: var(--good); } .bad { color: var(--bad); } .open { color: var(--open); }
+.part { color: var(--part); }
 .verdict { display: inline-block; padding: .1rem .55rem; border-radius: 1rem; font-weight: 600;
            font-size: .85rem; white-space: nowrap; }
 .verdict.good { background: var(--good-bg); } .verdict.bad { background: var(--bad-bg); }
-.verdict.open { background: var(--open-bg); }
+.verdict.open { background: var(--open-bg); } .verdict.part { background: var(--part-bg); }
 .older { color: var(--bad); margin: 0 0 .7rem; }
 .trouble { border: 2px solid var(--bad); border-radius: .5rem; padding: 0 1rem .5rem;
            margin-top: 1.5rem; } .trouble h2 { margin-top: 1rem; color: var(--bad); }
@@ -383,7 +389,7 @@ th.num { white-space: normal; } figure table { font-size: .84rem; }
 figure th, figure td { padding: .3rem .5rem; }
 .claims { width: 100%; } .claims .id { white-space: nowrap; font-weight: 600; }
 .claims td:nth-child(2) { min-width: 11rem; } .claims td:nth-child(3) { min-width: 8rem; }
-.claims td:nth-child(4) { min-width: 20rem; } .spread, .limit, figure td { white-space: nowrap; }
+.claims td:nth-child(4) { min-width: 20rem; } .interval, figure td { white-space: nowrap; }
 .numbers { list-style: none; margin: 0; padding: 0; } .numbers li { margin-bottom: .15rem; }
 figure { margin: 1.75rem 0; padding: 1rem; background: var(--card); border-radius: .5rem; }
 figure img { display: block; max-width: 100%; height: auto; margin: 0 auto; background: #fff;

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,20 +21,37 @@ def main(root: Path, scale: str) -> int:
 
 def table(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     """Lines of Markdown."""
-    yield "| claim | statement | measured [range of single values] | verdict |"
+    yield "| claim | statement | measured [95 % interval] | verdict |"
     yield "|---|---|---|---|"
     for row in rows:
         yield f"| {row['id']} | {row['statement']} | {measured(row)} | **{row['verdict']}** |"
 
 
 def measured(row: Mapping[str, Any]) -> str:
-    """`EKF RMSE 0.325 [0.274, 0.39] (< 0.4); ...`; what has no criterion is a note."""
-    return "; ".join(
-        f"{name} {_number(value)} [{', '.join(map(_number, row['spread'][name]))}]"
-        + (f" ({row['criterion'][name]})" if name in row["criterion"] else "")
-        for name, value in row["measured"].items()
-    )
+    """`EKF RMSE 0.325 [0.31, 0.34] (< 0.4; persistence 8.1); ...`; a note has no criterion."""
+    lines = []
+    for name, value in row["measured"].items():
+        said = "; ".join(asked(row, name))
+        ends = interval(row.get("interval", {}).get(name))
+        lines.append(f"{name} {number(value)}{ends}" + (f" ({said})" if said else ""))
+    return "; ".join(lines)
 
 
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3g}"
+def asked(row: Mapping[str, Any], name: str) -> Iterator[str]:
+    """`< 0.4`, what null methods score, and whether the interval straddles the threshold."""
+    if name in row["criterion"]:
+        yield row["criterion"][name]
+    for null, value in row.get("nulls", {}).get(name, {}).items():
+        yield f"{null} {number(value)}"
+    if name in row.get("straddles", []):
+        yield "the interval straddles the threshold"
+
+
+def interval(ends: Sequence[float | None] | None) -> str:
+    """` [0.31, 0.34]`, or nothing where there are no replicates; an end without a number is ∞."""
+    return f" [{number(ends[0], '-∞')}, {number(ends[1], '∞')}]" if ends else ""
+
+
+def number(value: float | None, none: str = "-") -> str:
+    """With three digits."""
+    return none if value is None else f"{value:.3g}"
