@@ -41,6 +41,11 @@ REPRODUCED, IN_PART, NOT_REPRODUCED, UNDECIDED = VERDICTS = (
     "not reproduced",
     "not decidable at this scale",
 )
+KEYS = {"id", "statement", "published", "decided_from", "conditions", "checks", "notes"}
+CHECK_KEYS = {
+    *("name", "measure", "inputs", "operator", "threshold", "threshold_from"),
+    *("null", "timing", "decided_from"),
+}
 
 
 class Null(NamedTuple):
@@ -109,6 +114,7 @@ def judge(
 def row(paper: str, claim: Mapping, scores: Mapping, scale: str, make: Callable) -> dict[str, Any]:
     """One claim judged: the object that stands in scorecard.json."""
     try:
+        _check_keys(claim)
         verdict, reason, outcomes, notes = _judged(claim, scores, scale, make)
         sections = [*claim.get("conditions", []), *_parted(claim, scale)[0]]
         criteria = {section["name"]: criterion(section, scale) for section in sections}
@@ -136,6 +142,17 @@ def row(paper: str, claim: Mapping, scores: Mapping, scale: str, make: Callable)
         "reason": reason,
         "evidence": sorted({e for o in every for e in o.evidence}),
     }
+
+
+def _check_keys(claim: Mapping) -> None:
+    sections = [s for part in ("conditions", "checks", "notes") for s in claim.get(part, [])]
+    for section, known in [(claim, KEYS), *((s, CHECK_KEYS) for s in sections)]:
+        unknown = sorted(section.keys() - known)
+        if unknown:
+            where = f" of {section['name']}" if "name" in section else ""
+            raise ClaimError(
+                f"unknown key {unknown[0]!r}{where}; known: {', '.join(sorted(known))}"
+            )
 
 
 def _judged(claim: Mapping, scores: Mapping, scale: str, make: Callable) -> Judged:

@@ -307,6 +307,10 @@ def test_numbers_find_the_nearest_coordinate_and_nothing_further_off():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        (
+            {"timings": True},
+            "unknown key 'timings' of RMSE of the EKF; known: decided_from, inputs",
+        ),
         ({"operator": "=="}, "unknown operator '=='; known: <, <=, >, >=, within"),
         ({"threshold": {"smoke": 1.0}}, "no threshold for scale 'quick'"),
         (
@@ -362,13 +366,11 @@ def test_every_claim_of_a_paper_is_complete_and_its_measures_are_known(path):
     for row in rows:
         assert {"id", "statement", "published", "decided_from", "checks"} <= row.keys()
         assert row["decided_from"] in claims.SCALES
-        known = {"id", "statement", "published", "decided_from", "checks", "notes", "conditions"}
-        assert row.keys() <= known
+        assert row.keys() <= claims.KEYS
         sections = row["checks"] + row.get("notes", []) + row.get("conditions", [])
         for section in sections:
             needed = {"name", "measure", "inputs", "operator", "threshold"}
-            more = {"decided_from", "null", "timing", "threshold_from"}
-            assert needed <= section.keys() <= needed | more
+            assert needed <= section.keys() <= claims.CHECK_KEYS
             assert section.get("decided_from", "paper") in claims.SCALES
             assert section["operator"] in claims.OPERATORS
             assert callable(make(section["measure"]))

@@ -9,6 +9,7 @@ of the others (the sweeps). A repeat without a value is lost there: it counts as
 """
 
 import inspect
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
@@ -68,19 +69,26 @@ def _medians(values: xr.DataArray, over: Sequence[str]) -> xr.DataArray:
 
 def _quantile(values: xr.DataArray, share: float, over: Sequence[str]) -> xr.DataArray:
     """Over those of the dimensions that are there; what is missing counts as infinitely large."""
-    values = values.fillna(np.inf)
     dims = [dim for dim in over if dim in values.dims]
+    values = values.fillna(np.inf)
     if not dims:
         return values
-    if not all(values.sizes[dim] for dim in dims):  # nothing in common
-        return values.sum(dims) * np.nan
-    low, high = (
-        values.quantile(share, dims, method=end, skipna=False) for end in ("lower", "higher")
+    return xr.apply_ufunc(
+        _of_last, values, share, input_core_dims=[dims, []], kwargs={"axes": len(dims)}
     )
+
+
+def _of_last(values: np.ndarray, share: float, axes: int) -> np.ndarray:
+    """The quantile over the last axes, infinite next to infinity, NaN where there is nothing."""
+    count = math.prod(values.shape[-axes:])
+    ordered = np.sort(values.reshape(*values.shape[:-axes], count))
+    if not count:
+        return np.full(ordered.shape[:-1], np.nan)
+    at = share * (count - 1)
+    low, high = ordered[..., math.floor(at)], ordered[..., math.ceil(at)]
     with np.errstate(invalid="ignore"):  # of what is infinite, and not used
-        between = values.quantile(share, dims, skipna=False)
-    settled = (low == high) | np.isinf(high)
-    return xr.where(settled, high, between).drop_vars("quantile")
+        between = low + (high - low) * (at - math.floor(at))
+    return np.where((low == high) | np.isinf(high), high, between)
 
 
 @dataclass(frozen=True)
