@@ -1,20 +1,24 @@
-"""What methods cost: CPU time of this process per state that they estimate.
+"""What methods cost: CPU time of this process, of methods that take turns.
 
-Process time on one thread, not wall time, so that what else runs on the machine counts little; the
-least of some repetitions, after one that is not counted.
+Process time on one thread, not wall time, so that what else runs on the machine counts little. It
+still counts (caches and memory are shared, clock rates change), so that methods that are compared
+are measured in turn, each once in every round: whatever slows one round slows all of them. A claim
+on two methods then takes the median over rounds of the ratio in a round, with its interval
+(`{kind: median_ratio}` with `timing: true`).
 """
 
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import xarray as xr
-from tqdm import tqdm
 
 from dalib import arrays, build
 from dalib.filters.base import Gaussian, assimilate
 from dalib.streams import stream
+
+T = TypeVar("T")
 
 
 class Workload(NamedTuple):
@@ -24,8 +28,30 @@ class Workload(NamedTuple):
     states: int
 
 
+def in_turn(work: Mapping[str, Callable[[], T]], repetitions: int) -> dict[str, list[T]]:
+    """{name: what its calls return}, one in each of `repetitions` rounds after one that warms up.
+
+    Every other round goes backward, so that a steady drift of the machine's speed favours none.
+
+        seconds = in_turn({name: partial(cpu_seconds, run) for name, run in ...}, repetitions)
+    """
+    order = list(work)
+    found: dict[str, list[T]] = {name: [] for name in order}
+    for repetition in range(1 + repetitions):
+        for name in order if repetition % 2 else order[::-1]:
+            found[name].append(work[name]())
+    return {name: values[1:] for name, values in found.items()}
+
+
+def cpu_seconds(run: Callable[[], Any]) -> float:
+    """Process time of one call."""
+    before = time.process_time()
+    run()
+    return time.process_time() - before
+
+
 def measured(sections: Mapping, inputs: Mapping) -> xr.Dataset:
-    """cpu_seconds_per_state (method) of the filters and samplers that `timing` names.
+    """cpu_seconds_per_state (method, repetition) of filters and samplers that `timing` names.
 
     Args:
         sections: case (with timing), filters and samplers of the configuration.
@@ -39,24 +65,14 @@ def measured(sections: Mapping, inputs: Mapping) -> xr.Dataset:
         name: _sampler_work(settings["count"], sections["samplers"][name], inputs)
         for name in settings["samplers"]
     }
-    seconds = [
-        least_cpu_seconds(load.run, settings["repetitions"]) / load.states
-        for load in tqdm(work.values(), "timing")
-    ]
+    runs = {name: partial(cpu_seconds, load.run) for name, load in work.items()}
+    found = in_turn(runs, settings["repetitions"])
+    seconds = [[one / load.states for one in found[name]] for name, load in work.items()]
     attrs = {"units": "s", "long_name": "CPU time per state on one thread"}
-    return xr.Dataset({"cpu_seconds_per_state": ("method", seconds, attrs)}, {"method": list(work)})
-
-
-def least_cpu_seconds(run: Callable[[], Any], repetitions: int) -> float:
-    """The least process time of `repetitions` calls, after one call to warm up."""
-    run()
-    return min(_cpu_seconds(run) for _ in range(repetitions))
-
-
-def _cpu_seconds(run: Callable[[], Any]) -> float:
-    before = time.process_time()
-    run()
-    return time.process_time() - before
+    return xr.Dataset(
+        {"cpu_seconds_per_state": (("method", "repetition"), seconds, attrs)},
+        {"method": list(work)},
+    )
 
 
 def _filter_work(case: Mapping, method: Mapping, inputs: Mapping) -> Workload:

@@ -27,7 +27,7 @@ ARROWS = {
     "shadows": set(),
     "claims": {"metrics"},
     "plots": set(),
-    "tables": set(),
+    "tables": {"metrics"},
     "io": set(),
     "integrate": {"streams"},
     "lyapunov": {"streams"},

@@ -1,6 +1,7 @@
 """Tables: marks follow numbers, and the text is fixed by them."""
 
 import numpy as np
+import pytest
 import xarray as xr
 
 from dalib.tables import methods as tables
@@ -39,12 +40,17 @@ def test_a_filter_of_some_components_says_which():
 
 
 def test_speed_is_a_mark_on_the_measured_time():
+    times = [[0.0004, 0.0005, 0.0003], [0.002, 0.0021, 0.0024], [0.0009, 0.0012, 0.0008]]
     timing = xr.Dataset(
-        {"cpu_seconds_per_state": ("method", [0.0004, 0.002])}, {"method": ["ekf", "langevin"]}
+        {"cpu_seconds_per_state": (("method", "repetition"), times)},
+        {"method": ["ekf", "langevin", "flow_ode"]},
     )
-    columns = {"filter": "ekf", "diffusion": "langevin"}
-    rows = tables.speed(timing, columns, {"filter": "✓", "diffusion": "✗"}, limit=1e-3)
-    assert [(row["ours"], row["number"]) for row in rows] == [("✓", 0.4), ("✗", 2.0)]
+    columns = {"filter": "ekf", "diffusion": "langevin", "flow": "flow_ode"}
+    published = {"filter": "✓", "diffusion": "✗", "flow": "✓"}
+    rows = tables.speed(timing, columns, published, limit=1e-3)
+    marks = [(row["ours"], pytest.approx(row["number"])) for row in rows]
+    assert marks == [("✓", 0.4), ("✗", 2.1), ("undecided", 0.9)]
+    assert "undecided 0.9 [0.8, 1.2] (paper: ✓)" in tables.page(rows)
 
 
 def test_generalisation_needs_both_no_equations_and_equal_scores():

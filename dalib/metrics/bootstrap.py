@@ -6,13 +6,11 @@ with replacement, and the number is computed anew from each of these resamples (
 """
 
 import functools
+import hashlib
 from collections.abc import Callable, Mapping
 
 import numpy as np
-import torch
 import xarray as xr
-
-from dalib.streams import stream
 
 # Dimensions whose entries are exchangeable: draws from one distribution, rather than conditions
 # such as methods, noise levels or sizes. A prefix makes no difference: taper_repeat is a repeat.
@@ -81,5 +79,6 @@ def _labels(values: xr.DataArray, dim: str) -> tuple[str, ...]:
 @functools.cache
 def _draws(dim: str, labels: tuple[str, ...]) -> np.ndarray:
     """(resample, replicate): positions, the same wherever the same labels are drawn from."""
-    generator = stream("bootstrap", dim, *labels)
-    return torch.randint(len(labels), (RESAMPLES, len(labels)), generator=generator).numpy()
+    digest = hashlib.sha256("\0".join(["bootstrap", dim, *labels]).encode()).digest()
+    generator = np.random.default_rng(int.from_bytes(digest))
+    return generator.integers(len(labels), size=(RESAMPLES, len(labels)))

@@ -1,12 +1,14 @@
 """Rows on methods: their errors, and properties with a mark from the number beside it."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import xarray as xr
 
+from dalib.metrics.measures import Median
 from dalib.tables.text import Row, markdown, text
 
-YES, NO = "✓", "✗"
+YES, NO, OPEN = "✓", "✗", "undecided"
 
 
 def mark(holds: bool) -> str:
@@ -50,18 +52,30 @@ def _filter_row(scores: xr.Dataset, description: str, method: str) -> Row:
 
 
 def property_row(
-    name: str, method: str, *, holds: bool | None, value: float | None, meaning: str, published: str
+    name: str,
+    method: str,
+    *,
+    holds: bool | None,
+    value: float | None,
+    meaning: str,
+    published: str,
+    interval: tuple[float, float] | None = None,
 ) -> Row:
     """One mark with the number it comes from, beside the mark that was published.
 
-    Without `holds` there is nothing to measure, and no mark of ours.
+    Without `holds` a number decides nothing; without a number there is nothing to measure, and no
+    mark of ours.
     """
+    unknown = "" if value is None else OPEN
+    low, high = interval or (None, None)
     return {
         "property": name,
         "method": method,
         "published": published,
-        "ours": "" if holds is None else mark(holds),
+        "ours": unknown if holds is None else mark(holds),
         "number": value,
+        "low": low,
+        "high": high,
         "meaning": meaning,
     }
 
@@ -71,24 +85,28 @@ def speed(
 ) -> list[Row]:
     """✓ where a predicted state costs less than `limit` seconds of CPU time.
 
+    The mark is `undecided` where the 95 % interval of the time holds the limit.
+
     Args:
-        timing: cpu_seconds_per_state (method).
+        timing: cpu_seconds_per_state (method, repetition).
         methods: {column of the table: method that stands for it}.
         published: {column: mark}.
     """
-    seconds = {
-        c: float(timing.cpu_seconds_per_state.sel({"method": m})) for c, m in methods.items()
+    times = {
+        c: Median()(timing.cpu_seconds_per_state.sel({"method": m})) for c, m in methods.items()
     }
     return [
         property_row(
             "predictive speed",
             column,
-            holds=value < limit,
-            value=1e3 * value,
-            meaning=f"CPU milliseconds for a state, {YES} below {1e3 * limit:g}",
+            holds=None if found.low <= limit <= found.high else found.value < limit,
+            value=1e3 * found.value,
+            interval=(1e3 * found.low, 1e3 * found.high),
+            meaning=f"CPU milliseconds for a state, median [95 % interval], {YES} below "
+            f"{1e3 * limit:g}, {OPEN} where the interval holds this limit",
             published=published[column],
         )
-        for column, value in seconds.items()
+        for column, found in times.items()
     ]
 
 
@@ -158,6 +176,8 @@ def wide(rows: Sequence[Row]) -> list[Row]:
 
 def _cell(row: Row) -> str:
     number = text(row["number"])
+    if row["low"] is not None and not math.isnan(row["low"]):
+        number += f" [{row['low']:.3g}, {row['high']:.3g}]"
     return " ".join(filter(None, [row["ours"], number, f"(paper: {row['published']})"]))
 
 

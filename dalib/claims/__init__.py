@@ -2,7 +2,7 @@
 
 A claim is a mapping of config/claims/<paper>.yaml: id, statement, published, decided_from (the
 smallest scale that decides it) and checks. A check names a measure, its inputs among the score
-datasets (`claim_inputs`), an operator and a threshold; a claim holds when all of its checks hold.
+datasets (`inputs`), an operator and a threshold; a claim holds when all of its checks hold.
 
     measure: {kind: ratio}
     inputs:
@@ -31,7 +31,7 @@ from typing import Any, NamedTuple
 
 import xarray as xr
 
-from dalib.claim_inputs import OPERATORS, SYMBOLS, ClaimError, NotRunError, select, written
+from dalib.claims.inputs import OPERATORS, SYMBOLS, ClaimError, NotRunError, select, written
 from dalib.metrics.measures import Measured
 
 SCALES = ("smoke", "quick", "desk", "paper")
