@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from dalib.workflow import specs
+from dalib.workflow import precision, specs
 from dalib.workflow.errors import ConfigError
 from dalib.workflow.specs import Specs
 
@@ -247,3 +247,44 @@ def test_what_is_not_plain_is_refused():
         specs.plain({"path": Path("x")})
     with pytest.raises(ValueError, match="not JSON compliant"):
         specs.plain({"x": float("nan")})
+
+
+def test_an_automatic_precision_is_settled_by_where_networks_are_trained(make, monkeypatch):
+    monkeypatch.delenv("DALIB_PRECISION", raising=False)
+    monkeypatch.setattr(precision, "on_cpu", lambda store: "float32")
+    model = {"network": {"kind": "gpt", "precision": "auto"}}
+    config = {**CONFIG, "lab": {**CONFIG["lab"], "models": {"small": model}}}
+
+    def found(**changes):
+        made = make({**config, **changes}, model="lab.models.small", used="lab.filters.learned")
+        both = made["config"]["model"], made["config"]["used"]["model"]
+        assert both[0]["network"] == both[1]["network"]  # what is trained is what is used
+        return both[0]["network"]["precision"]
+
+    assert found() == "float32"
+    monkeypatch.setattr(precision, "on_cpu", lambda store: "bfloat16")  # as on the host of a job
+    assert found() == "float32"
+    assert found(devices={"train": "cuda"}) == "bfloat16"
+    monkeypatch.delenv("DALIB_PRECISION")
+    assert found() == "bfloat16"
+    model["network"]["precision"] = "float32"
+    assert found(device="cuda") == "float32"
+
+
+def test_of_two_precisions_the_faster_is_taken_and_the_timing_kept(tmp_path, monkeypatch):
+    processor, seconds = tmp_path / "cpuinfo", {"float32": 2.0, "bfloat16": 1.0}
+    monkeypatch.setattr(precision, "PROCESSOR", processor)
+    monkeypatch.setattr(precision, "measured", lambda: dict(seconds))
+    assert precision.on_cpu(tmp_path) == "float32"  # a processor that says nothing
+    processor.write_text("model name : old\nflags : avx2\n")
+    assert precision.on_cpu(tmp_path) == "float32"
+    processor.write_text("model name : new\nflags : avx2 avx512_bf16\n")
+    assert precision.on_cpu(tmp_path) == "bfloat16"
+    seconds["bfloat16"] = 9.0  # measured once
+    assert precision.on_cpu(tmp_path) == "bfloat16"
+    monkeypatch.setenv("ATEN_CPU_CAPABILITY", "avx2")  # another machine, for all that matters
+    assert precision.on_cpu(tmp_path) == "float32"
+    monkeypatch.delenv("ATEN_CPU_CAPABILITY")
+    (tmp_path / precision.WHERE).write_text("{")
+    seconds["bfloat16"] = 1.9  # too little gained
+    assert precision.on_cpu(tmp_path) == "float32"

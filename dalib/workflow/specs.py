@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from dalib import io
-from dalib.workflow import codehash, kinds
+from dalib.workflow import codehash, kinds, precision
 from dalib.workflow.errors import ConfigError
 from dalib.workflow.stage import gpus, torch_has_cuda
 
@@ -102,7 +102,8 @@ class Specs:
     def section(self, path: kinds.Path, keys: Iterable[str] = ()) -> Any:
         """A section of the configuration, or some keys of it where it has them.
 
-        An entry it names (`model: dkf`) stands in the name's place, with the name in it.
+        An entry it names (`model: dkf`) stands in the name's place, with the name in it, and a
+        precision in the place of `auto`.
         """
         section = self.config
         for depth, key in enumerate(path):
@@ -130,9 +131,16 @@ class Specs:
                     raise ConfigError(f"{key}: {value} leads back to itself")
                 value = {"name": value, **entries[value]}
                 found[key] = self._followed(value, paper, (*above, (key, value["name"])))
+            elif key == "precision" and isinstance(value, str):
+                found[key] = self.precision(value)
             else:
                 found[key] = self._followed(value, paper, above)
         return found
+
+    def precision(self, wanted: str) -> str:
+        """float32 or bfloat16, by where networks are trained: what is trained is what is used."""
+        store = Path(self.config.get("cache", {}).get("dir", ".cache/stages"))
+        return precision.resolved(wanted, self.device("train"), store)
 
     def named(self, section: str, key: str = "model") -> str | None:
         """The entry that a section names, "{paper}.filters.{filter}" filled in; None if none."""
