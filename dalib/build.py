@@ -6,15 +6,13 @@ beside settings (a step, an operator, a network) is supplied here, by the names 
 
 import importlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from dalib.registry import REGISTRIES
-
-CLIMATOLOGY_SEEDS, CLIMATOLOGY_SAMPLES, CLIMATOLOGY_SPINUP = 50, 400, 100
 
 
 def resolve(role: str, kind: str) -> type:
@@ -182,17 +180,42 @@ def taper(case: Mapping, method: Mapping) -> Tensor:
     return make("localisation", method["localisation"])(places, places, len(places))
 
 
-def climatology(case: Mapping, device: torch.device):
-    """Mean and covariance of a long free run of the model itself (a `Gaussian`)."""
-    from dalib.filters.base import Gaussian
-    from dalib.integrate import trajectory
-    from dalib.streams import normal, stream
+def start(case: Mapping, settings: Mapping | None = None, **supplied: Any) -> Any:
+    """Where trajectories of a case start; one number as the mean stands for all components.
 
-    advance, size = step(case), system(case).size
-    start = normal((CLIMATOLOGY_SEEDS, size), stream("climatology", case["system"]["kind"]))
-    start = trajectory(advance, start, CLIMATOLOGY_SPINUP)[:, -1]
-    states = trajectory(advance, start, CLIMATOLOGY_SAMPLES).reshape(-1, size)
-    return Gaussian(states.mean(0).to(device), states.T.cov().to(device))
+    settings: of another start than that of its truth, which may need what is `supplied`.
+    """
+    from dalib.simulate import Formed, Start
+
+    settings = case["truth"]["start"] if settings is None else settings
+    if "kind" in settings:
+        given = {name: (lambda value=value: value) for name, value in supplied.items()}
+        former = make("start", settings, {"system": lambda: system(case), **given})
+        return former if hasattr(former, "draw") else Formed(former)
+    size, mean = system(case).size, settings["mean"]
+    if not isinstance(mean, Sequence):
+        mean = torch.full((size,), mean, dtype=torch.float64)
+    if len(mean) != size:
+        raise ValueError(
+            f"the start's mean has {len(mean)} values, but the state of {case['system']['kind']} "
+            f"has {size} components: {', '.join(system(case).names)}"
+        )
+    return Start(**{**settings, "mean": mean})
+
+
+def climatology(case: Mapping, device: torch.device):
+    """Mean and covariance of a long free run of the model itself (a `Gaussian`).
+
+    It begins where the truths of the case do, or at N(0, I) in a case without them; see
+    `dalib.climatology`.
+    """
+    from dalib.climatology import climatology
+    from dalib.streams import stream
+
+    kind, beginning = case["system"]["kind"], {"mean": 0.0, "std": 1.0}
+    beginning = start(case, case["truth"]["start"] if "truth" in case else beginning)
+    belief = climatology(step(case), beginning, generator=stream("climatology", kind), name=kind)
+    return type(belief)(*(value.to(device) for value in belief))
 
 
 def without(section: Mapping, *keys: str) -> dict:

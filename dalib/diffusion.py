@@ -17,6 +17,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from dalib.fingerprint import fingerprint
 from dalib.streams import Generator, continue_from, normal, positions
 
 logger = logging.getLogger(__name__)
@@ -95,6 +96,7 @@ class _Run:
         self.kept = nearest(self.sigmas, sampler.shown)
         self.shape = (score.repeats, count, score.size)
         self.level, self.x, self.snapshots = 0, None, []
+        self.of = fingerprint(sampler, score, self.sigmas)
 
     def advance(self) -> None:
         """To the next level."""
@@ -108,6 +110,7 @@ class _Run:
     def state(self) -> dict:
         """All that is needed to continue, after one level or more; `restore` takes it."""
         return {
+            "of": self.of,
             "level": self.level,
             "x": self.x,
             "snapshots": self.snapshots,
@@ -115,9 +118,10 @@ class _Run:
         }
 
     def accepts(self, state: dict) -> bool:
-        """Whether `state` is one of so many samples on such a ladder."""
+        """Whether `state` is one of so many samples of such a score on such a ladder."""
         fits = (
-            {"level", "x", "snapshots", "generators"} == state.keys()
+            {"of", "level", "x", "snapshots", "generators"} == state.keys()
+            and state["of"] == self.of
             and state["x"].shape == self.shape
             and state["level"] <= self.sampler.rungs
             and len(state["snapshots"]) == sum(level < state["level"] for level in self.kept)
@@ -215,11 +219,14 @@ class OneStepALevel(Descent):
 
 @dataclass(frozen=True)
 class ReverseSDE(OneStepALevel):
-    """Ancestral sampling of the time-reversed noising (Song et al. 2021), in `steps` steps
+    """Reverse-diffusion predictor of the time-reversed noising (Song et al. 2021, algorithm 2
+    without its corrector), in `steps` steps
 
         x <- x + (σ_i² - σ_{i+1}²) s(x, σ_i) + √(σ_i² - σ_{i+1}²) w,   w ~ N(0, I)
 
-    started from N(0, 1 + σ_max²): data of unit variance, blurred. `shown` as in Langevin.
+    started from N(0, 1 + σ_max²): data of unit variance, blurred. `shown` as in Langevin. Ancestral
+    sampling would draw with the smaller variance σ_{i+1}² (σ_i² - σ_{i+1}²) / σ_i²; the two meet
+    as the steps become many.
     """
 
     steps: int = 200

@@ -12,12 +12,14 @@ import logging
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from dalib.fingerprint import fingerprint
 from dalib.streams import Generator, Streams, continue_from, each, integers, normal, positions
 
 Batch = Callable[[Generator | None], Tensor]
@@ -102,8 +104,9 @@ class Training:
         last: what is left of the rate at the end, as a fraction.
         clip: largest norm of one repeat's gradient; None for no limit.
         betas, epsilon, decay: of AdamW.
-        average: the final weights are exponential averages with this memory per step; None for
-            the last weights themselves.
+        average: the final weights are exponential averages with this memory per step, of the
+            weights after each update alone, whatever the number of steps; None for the last
+            weights themselves.
         check_every: steps between two reports.
     """
 
@@ -128,6 +131,15 @@ class Training:
             return self.rate
         left = 0.5 * (1 + math.cos(math.pi * (step - start) / max(self.steps - 1 - start, 1)))
         return self.rate * (self.last + (1 - self.last) * left)
+
+    def weight_at(self, step: int) -> float:
+        """Of the weights after update 0 ... steps - 1 in their average, with β = `average`:
+
+            a_k = (1 - β) / (1 - β^{k+1}),   m <- m + a_k (w - m)
+
+        so that m = Σ β^{k-i} w_i / Σ β^{k-i}, in which the first weights have no part.
+        """
+        return (1 - self.average) / (1 - self.average ** (step + 1))
 
 
 class History(NamedTuple):
@@ -167,10 +179,10 @@ def fit(
         save: called after every step with a function that gives all that is needed to continue,
             so that whoever saves decides how often.
         resume: what that function gave: the training continues as if it had never stopped. What
-            is of another training is left aside, with a warning.
+            is of other data, settings or a model of another shape is left aside, with a warning.
         generator: draws batches and the noise of the loss.
     """
-    run = _Run(model, training, generator)
+    run = _Run(model, draw, training, generator)
     if resume is not None and run.accepts(resume):
         run.restore(resume)
         logger.info("continues from step %d of %d", run.step, training.steps)
@@ -191,8 +203,11 @@ def fit(
 class _Run:
     """A training under way: all that changes from step to step."""
 
-    def __init__(self, model: nn.Module, training: Training, generator: Generator) -> None:
+    def __init__(
+        self, model: nn.Module, draw: Batch, training: Training, generator: Generator
+    ) -> None:
         self.model, self.training, self.generator = model, training, generator
+        self.draw = draw
         self.parameters = list(model.parameters())
         self.optimiser = torch.optim.AdamW(
             self.parameters,
@@ -212,6 +227,11 @@ class _Run:
         self.checks: list[int] = []
         self.reports: list[dict[str, Tensor]] = []
 
+    @cached_property
+    def of(self) -> str:
+        """Fingerprint of what decides the result."""
+        return fingerprint(type(self.model).__qualname__, self.draw, self.training)
+
     def update(self, batch: Tensor) -> None:
         """One step of the optimiser."""
         for group in self.optimiser.param_groups:
@@ -224,7 +244,7 @@ class _Run:
         self.optimiser.step()
         if self.average:
             latest = [p.detach() for p in self.parameters]
-            torch._foreach_lerp_(self.average, latest, 1 - self.training.average)
+            torch._foreach_lerp_(self.average, latest, self.training.weight_at(self.step))
         self.losses[self.step] = loss.detach()
         self.step += 1
 
@@ -245,6 +265,7 @@ class _Run:
     def state(self) -> dict:
         """All that is needed to continue, after one step or more; `restore` takes it."""
         return {
+            "of": self.of,
             "model": self.model.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "average": self.average,
@@ -258,11 +279,12 @@ class _Run:
         }
 
     def accepts(self, state: dict) -> bool:
-        """Whether `state` is one of a training with such parameters, repeats and steps."""
+        """Whether `state` is one of a training with such data, settings and parameters."""
         own = {name: value.shape for name, value in self.model.state_dict().items()}
         fits = (
-            {"model", "optimiser", "average", "generators", "losses", "checks", "reports"}
+            {"of", "model", "optimiser", "average", "generators", "losses", "checks", "reports"}
             == state.keys()
+            and state["of"] == self.of
             and {name: value.shape for name, value in state["model"].items()} == own
             and len(state["average"]) == len(self.average)
             and len(state["generators"]) == len(positions(self.generator))

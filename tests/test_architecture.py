@@ -18,6 +18,7 @@ ARROWS = {
     "registry": set(),
     "memory": set(),
     "streams": set(),
+    "fingerprint": {"streams"},
     "points": set(),
     "field_runs": set(),
     "systems": set(),
@@ -34,13 +35,14 @@ ARROWS = {
     "simulate": {"integrate", "streams"},
     "observe": {"streams"},
     "nets": {"streams"},
-    "train": {"streams"},
-    "diffusion": {"streams"},
+    "train": {"fingerprint", "streams"},
+    "diffusion": {"fingerprint", "streams"},
     "codecs": {"nets", "streams"},
     "maps": {"integrate", "nets", "streams", "systems"},
-    "filters": {"localise", "streams"},
-    "forecasters": {"nets", "codecs", "train", "streams"},
-    "learn": {"filters", "localise", "train", "streams"},
+    "filters": {"fingerprint", "localise", "streams"},
+    "climatology": {"filters", "streams"},
+    "forecasters": {"fingerprint", "nets", "codecs", "train", "streams"},
+    "learn": {"filters", "fingerprint", "localise", "train", "streams"},
     "arrays": {"codecs", "filters"},  # codebooks and beliefs are what it labels
     "era5": {"io"},
     "workflow": {"field_runs", "io", "memory", "points", "registry"},
@@ -60,7 +62,9 @@ PARTS_A_NAME_CAN_STAND_FOR = {
     "systems",
     "train",
 }
-ARROWS["build"] = PARTS_A_NAME_CAN_STAND_FOR | {"arrays", "registry", "streams"}
+ARROWS["build"] = PARTS_A_NAME_CAN_STAND_FOR | {
+    *("arrays", "climatology", "registry", "simulate", "streams")
+}
 # What the stages do with sections of the configuration: they may use whatever build may.
 ARROWS["cases"] = ARROWS["build"] | {
     *("build", "lyapunov", "points", "scores", "shadows", "simulate"),

@@ -8,9 +8,10 @@ import torch
 import xarray as xr
 
 from dalib import arrays, build
+from dalib.build import start
 from dalib.cases import fields, fields_scored, fields_timed, observed
 from dalib.cases.checkpoint import FORGOTTEN
-from dalib.cases.truth import start, truth
+from dalib.cases.truth import truth
 from dalib.filters.ensf_linear import moments
 from dalib.filters.ensf_sampler import Diffusion
 from dalib.integrate import trajectory

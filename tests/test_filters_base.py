@@ -226,6 +226,23 @@ def test_kept_members_continue_as_if_the_run_had_not_stopped():
             assert torch.equal(one, expected)
 
 
+@pytest.mark.parametrize("what", ["observations", "prior", "filter"])
+def test_an_assimilation_does_not_continue_with_what_is_different(what, caplog):
+    y, saved = normal((4, 2), stream(5)), []
+    assimilate(enkf(), standard(3), y, stream(1), save=lambda state: saved.append(state()))
+    other = {"observations": y, "prior": standard(3), "filter": enkf()}
+    other |= {
+        "observations": {"observations": y + 1},
+        "prior": {"prior": Gaussian(torch.ones(3).double(), torch.eye(3).double())},
+        "filter": {"filter": enkf(obs_std=2.0)},
+    }[what]
+    again, alone = (
+        assimilate(**other, generator=stream(1), resume=resume) for resume in (saved[1], None)
+    )
+    assert torch.equal(again.mean, alone.mean)
+    assert "starts from the beginning" in caplog.text
+
+
 def test_a_free_run_never_looks():
     """Without noise the members are those that the model makes of the prior."""
     free = FreeRun(step=lambda x: 0.9 * x, observe=Subset((0, 1)), obs_std=1.0, members=10)

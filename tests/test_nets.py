@@ -283,3 +283,16 @@ def test_streams_of_two_repeats_give_two_networks():
     network = deep_kalman((0, 1))
     assert not torch.equal(network.memory.weight_h[0], network.memory.weight_h[1])
     assert isinstance(weights_of((0,)), Streams)
+
+
+def test_scaling_of_a_component_that_never_changes_is_refused():
+    data = torch.cat([normal((50, 1), stream("scaling")), torch.full((50, 1), 3.0).double()], 1)
+    with pytest.raises(ValueError, match="component 1 is always 3 in the training data"):
+        Scaling.fit(data)
+
+
+def test_the_kl_has_its_full_weight_from_the_first_step_without_annealing():
+    network = deep_kalman(anneal=0.0)
+    y = normal((len(SEEDS), 2, 5, 3), stream("y"))
+    surprise, kl = network.terms(y, stream("loss"))
+    torch.testing.assert_close(network.loss(y, 0.0, stream("loss")), surprise + kl)

@@ -265,7 +265,35 @@ def test_waves_without_rotation_grow_from_the_limit_of_the_step_on(monkeypatch):
     with pytest.raises(ValueError, match=r"courant .* below sqrt\(1/2\) = 0.7071.*allows 1188"):
         ShallowWater(points=20, courant=0.72)
     monkeypatch.setattr(shallow_water, "LIMIT", 1.0)
+    monkeypatch.setattr(ShallowWater, "growth_time", math.inf)
     assert not highest(0.72) < 1e6
+
+
+@pytest.mark.parametrize("courant", [0.05, 0.2])
+def test_the_growth_time_is_that_of_plane_waves(courant):
+    """In the middle of the basin a step turns waves exp(i (k x + l y)) into multiples of them."""
+    system = ShallowWater(points=9, courant=courant, beta=0.0)
+    angle = 2 * math.pi * torch.arange(32, dtype=torch.float64) / 32
+    point, tiny = torch.arange(9) - 4, 1e-7
+    phase = angle[:, None, None, None] * point[:, None] + angle[:, None, None] * point
+    wave = torch.exp(1j * phase)  # (k, l, x, y), 1 in the middle
+    unit = torch.tensor([(system.gravity / system.depth) ** 0.5] * 2 + [1.0], dtype=torch.float64)
+    waves = torch.diag(unit)[:, :, None, None] * wave[:, :, None, None]  # (k, l, of, in, x, y)
+
+    def stepped(part):
+        return system.step(tiny * part.flatten(-3)).unflatten(-1, system.shape)[..., 4, 4] / tiny
+
+    G = torch.complex(stepped(waves.real), stepped(waves.imag)) / unit
+    growth = torch.linalg.eigvals(G).abs().max().log().item()
+    assert system.dt / growth == pytest.approx(system.growth_time, rel=1e-3)
+
+
+def test_courant_numbers_at_which_waves_grow_within_an_inertial_period_are_refused():
+    for courant in (0.3, 0.5, 0.7):
+        with pytest.raises(ValueError, match=r"grows e-fold in .* inertial period .* 0\.2 or less"):
+            ShallowWater(points=50, courant=courant)
+        assert ShallowWater(points=50, courant=courant, coriolis=0, beta=0).growth_time == math.inf
+    assert ShallowWater(points=50, courant=0.2).growth_time < ShallowWater(points=50).growth_time
 
 
 @pytest.mark.parametrize(

@@ -108,10 +108,18 @@ def test_final_weights_are_exponential_averages():
     model, last = Recorded(), Mean()
     fit(model, draws(), Training(6, 0.3, average=0.7), generator=batches())
     fit(last, draws(), Training(6, 0.3), generator=batches())
-    average = path[0]
-    for value in (*path[1:], last.value.detach()):
-        average = 0.7 * average + 0.3 * value
+    values = torch.stack([*path[1:], last.value.detach()])  # after each update
+    weights = 0.7 ** torch.arange(len(values) - 1, -1, -1)
+    average = torch.einsum("s,s...->...", weights / weights.sum(), values)
     torch.testing.assert_close(model.value.detach(), average)
+
+
+def test_a_short_training_is_averaged_without_its_first_weights():
+    model = Mean()
+    fit(model, draws(), Training(100, 0.3, average=0.995), generator=batches())
+    last = Mean()
+    fit(last, draws(), Training(100, 0.3), generator=batches())
+    assert (model.value - last.value).abs().max() < 0.5 * last.value.abs().max()
 
 
 def test_watching_changes_nothing():
@@ -239,3 +247,17 @@ def test_windows_of_tokens_are_stretches_of_one_series(kind):
 def test_a_context_longer_than_the_data_is_refused():
     with pytest.raises(ValueError, match="windows of 129 samples .* got 100; .* the context"):
         Windows(torch.zeros(2, 100, dtype=torch.int16), 129, 1, 1)
+
+
+@pytest.mark.parametrize("changed", [{"states": 1.0}, {"rate": 0.2}], ids=["data", "settings"])
+def test_a_training_does_not_continue_with_other_data_or_settings(changed, caplog):
+    def trained(states=0.0, rate=0.1, **options):
+        model = Mean(1)
+        data = Draws(torch.full((4, 2), states), 2, torch.zeros(1))
+        fit(model, data, Training(5, rate), generator=batches((0,)), **options)
+        return model.value
+
+    saved = []
+    trained(save=lambda state: saved.append(copy.deepcopy(state())))
+    assert torch.equal(trained(**changed, resume=saved[2]), trained(**changed))
+    assert "of another training; starts from the beginning" in caplog.text

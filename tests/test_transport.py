@@ -9,6 +9,7 @@ import xarray as xr
 from scipy.optimize import linprog
 from scipy.spatial.distance import cdist
 
+from dalib.metrics import transport
 from dalib.metrics.distributions import wasserstein
 from dalib.metrics.transport import counts, transport_cost, wasserstein_cells
 
@@ -102,16 +103,25 @@ def test_weights_that_are_no_distribution_are_refused(wrong):
 
 
 def test_a_transport_that_does_not_converge_is_an_error(monkeypatch):
+    assert transport.MOST_PIVOTS == 10_000_000  # POT's own, 100 000, is too low for 4000 cells
+    monkeypatch.setattr(transport, "MOST_PIVOTS", 2)
+    x, y = random_cells(30), random_cells(31)[:30] + 1
+    with pytest.raises(RuntimeError, match="between 30 and 30 points was not found: .*optimality"):
+        transport.transport_cost([], [], cdist(x, y))
+
+
+def test_warnings_of_other_libraries_are_no_errors(monkeypatch):
     import ot
 
-    def unfinished(a, b, cost, numItermax):
-        assert numItermax == 10_000_000  # POT's own limit, 100 000, is too low for 4000 cells
-        warnings.warn("numItermax reached before optimality", stacklevel=2)
-        return 0.0
+    solved = ot.emd2
 
-    monkeypatch.setattr(ot, "emd2", unfinished)
-    with pytest.raises(UserWarning, match="before optimality"):
-        wasserstein_cells(np.array([1, 0]), np.array([0, 1]), random_cells(2))
+    def old_fashioned(*arguments, **options):
+        warnings.warn("this will change", DeprecationWarning, stacklevel=2)
+        return solved(*arguments, **options)
+
+    monkeypatch.setattr(ot, "emd2", old_fashioned)
+    with pytest.warns(DeprecationWarning):
+        assert transport.transport_cost([], [], 1.0 - np.eye(3)) == 0.0
 
 
 def test_counts_have_a_place_for_every_token():

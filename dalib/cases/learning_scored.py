@@ -7,8 +7,8 @@ import xarray as xr
 from torch import Tensor
 
 from dalib import arrays, build
+from dalib.build import start
 from dalib.cases.learning_counted import costs_of_runs, memory_of_segments
-from dalib.cases.truth import start
 from dalib.filters.variational import FixedGain
 from dalib.observe import evenly, randomly
 from dalib.points import COORDINATES

@@ -8,7 +8,8 @@ import xarray as xr
 from torch import Tensor
 
 from dalib import arrays, build
-from dalib.cases.truth import dtype, start
+from dalib.build import start
+from dalib.cases.truth import dtype
 from dalib.nets.scaling import Scaling, per_channel, spread
 from dalib.observe import noisy
 from dalib.streams import normal_like, streams

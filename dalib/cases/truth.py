@@ -9,7 +9,7 @@ import xarray as xr
 from torch import Tensor
 
 from dalib import arrays, build
-from dalib.simulate import Formed, Shocked, Start, simulate
+from dalib.simulate import Shocked, simulate
 from dalib.streams import Streams, streams
 
 SPLITS = ("train", "valid", "test")
@@ -47,7 +47,7 @@ def _together(case: Mapping, splits: Sequence[str], experiment: str) -> dict[str
     drawn = [streams(experiment, seeds[split], f"truth {split}") for split in splits]
     x = simulate(
         step(case),
-        start(case, first.get("start", settings["start"])),
+        build.start(case, first.get("start", settings["start"])),
         first["samples"],
         seeds=[f"{seed} of {split}" for split in splits for seed in seeds[split]],
         spinup=round(settings["spinup"] / interval),
@@ -79,31 +79,6 @@ def step(case: Mapping) -> Callable[..., Tensor]:
     one = replace(integrator, steps=1).flow(build.system(case))
     sizes, probabilities = ([shock[key] for shock in shocks] for key in ("size", "probability"))
     return Shocked(one, integrator.steps, sizes, probabilities)
-
-
-def start(case: Mapping, settings: Mapping | None = None, **supplied: Any) -> Any:
-    """Where trajectories of a case start; one number as the mean stands for all components.
-
-    settings: of another start than that of its truth, which may need what is `supplied`.
-    """
-    settings = case["truth"]["start"] if settings is None else settings
-    if "kind" in settings:
-        given = {name: (lambda value=value: value) for name, value in supplied.items()}
-        former = build.make("start", settings, {"system": lambda: build.system(case), **given})
-        return former if hasattr(former, "draw") else Formed(former)
-    system = build.system(case)
-    mean = settings["mean"]
-    mean = (
-        mean
-        if isinstance(mean, Sequence)
-        else torch.full((system.size,), mean, dtype=torch.float64)
-    )
-    if len(mean) != system.size:
-        raise ValueError(
-            f"the start's mean has {len(mean)} values, but the state of {case['system']['kind']} "
-            f"has {system.size} components: {', '.join(system.names)}"
-        )
-    return Start(**{**settings, "mean": mean})
 
 
 def dtype(case: Mapping) -> torch.dtype:

@@ -9,12 +9,14 @@ import dataclasses
 import logging
 import math
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from dalib.fingerprint import fingerprint
 from dalib.streams import Generator, continue_from, positions
 
 logger = logging.getLogger(__name__)
@@ -171,6 +173,7 @@ class _Run:
     ) -> None:
         observations = observations.to(prior[0].dtype)
         self.filter, self.observations, self.generator = filter, observations, generator
+        self.prior = prior
         self.bound, self.time, self.times = bound, 0, observations.shape[-2]
         self.first = filter.start(_expanded(prior, observations.shape[:-2]), generator)
         self.belief = self.first
@@ -195,9 +198,15 @@ class _Run:
         self.time += 1
         return shown, _replaced(belief, self.lost, float("nan"))
 
+    @cached_property
+    def of(self) -> str:
+        """Fingerprint of what decides the result."""
+        return fingerprint(self.filter, self.prior, self.observations)
+
     def state(self) -> dict:
         """All that is needed to continue; `restore` takes it."""
         return {
+            "of": self.of,
             "time": self.time,
             "first": list(_leaves(self.first)),
             "belief": list(_leaves(self.belief)),
@@ -206,9 +215,10 @@ class _Run:
         }
 
     def accepts(self, state: dict) -> bool:
-        """Whether `state` is one of such a filter along so many observations."""
+        """Whether `state` is one of this filter along these observations from this prior."""
         fits = (
-            {"time", "first", "belief", "lost", "generators"} <= state.keys()
+            {"of", "time", "first", "belief", "lost", "generators"} <= state.keys()
+            and state["of"] == self.of
             and _shapes(state["first"]) == _shapes(_leaves(self.first))
             and _shapes(state["belief"]) == _shapes(_leaves(self.first))
             and len(state["generators"]) == len(positions(self.generator))
@@ -252,7 +262,7 @@ def assimilate(
         save: called after every time with a function that gives all that is needed to continue,
             so that whoever saves decides how often.
         resume: what that function gave: goes on as if it had never stopped. What is of another
-            filter is left aside, with a warning.
+            filter, prior or series of observations is left aside, with a warning.
     """
     _check_given(filter, prior, observations, generator)
     run = _Run(filter, prior, observations, generator, bound)

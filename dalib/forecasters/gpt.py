@@ -10,6 +10,7 @@ from torch.nn.functional import embedding, scaled_dot_product_attention
 from tqdm import tqdm
 
 from dalib.codecs.bins import require_tokens
+from dalib.fingerprint import fingerprint
 from dalib.forecasters.tokens import drawn, require_temperature
 from dalib.nets.gpt import GPT, Affine, Norm, gelu
 from dalib.streams import Generator, Streams, continue_from, positions
@@ -116,13 +117,14 @@ class GPTForecaster:
             save: called whenever the context is full, and after each repeat, with a function that
                 gives all that is needed to continue, so that whoever saves decides how often.
             resume: what that function gave: goes on as if it had never stopped. What is of another
-                generation is left aside, with a warning.
+                model, context or number of tokens is left aside, with a warning.
         """
         device, repeats = self.network.tokens.device, len(self.network.tokens)
         temperature = require_temperature(temperature, len(context)).to(device)
         require_tokens(context, self.network.vocabulary)
         past = context[:, -self._kept :].to(device)
-        run = _Run(past.new_zeros(repeats, len(past), steps, dtype=torch.int64), generator)
+        made = past.new_zeros(repeats, len(past), steps, dtype=torch.int64)
+        run = _Run(made, fingerprint(self, past), generator)
         if resume is not None and run.accepts(resume):
             run.restore(resume)
             logger.info("continues from token %d of %d", run.done, repeats * steps)
@@ -167,8 +169,8 @@ class GPTForecaster:
 class _Run:
     """A generation under way: the tokens so far. What was read is read again to go on."""
 
-    def __init__(self, made: Tensor, generator: Generator | None) -> None:
-        self.made = made  # (repeat, case, step)
+    def __init__(self, made: Tensor, of: str, generator: Generator | None) -> None:
+        self.made, self.of = made, of  # (repeat, case, step); fingerprint of model and contexts
         self.repeat = self.time = 0  # the next token
         self.generator, self.streams = generator, _of_repeats(generator, len(made))
 
@@ -180,6 +182,7 @@ class _Run:
     def state(self) -> dict:
         """All that is needed to continue; `restore` takes it."""
         return {
+            "of": self.of,
             "repeat": self.repeat,
             "time": self.time,
             "made": self.made,
@@ -187,9 +190,10 @@ class _Run:
         }
 
     def accepts(self, state: dict) -> bool:
-        """Whether `state` is one of so many tokens, cases and repeats."""
+        """Whether `state` is one of this model, these contexts and so many tokens."""
         fits = (
-            {"repeat", "time", "made", "generators"} == state.keys()
+            {"of", "repeat", "time", "made", "generators"} == state.keys()
+            and state["of"] == self.of
             and state["made"].shape == self.made.shape
             and len(state["generators"]) == len(positions(self.generator))
         )

@@ -15,6 +15,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from dalib.filters import Ensemble, Gaussian
+from dalib.fingerprint import fingerprint
 from dalib.learn.adam import Adam
 from dalib.learn.checks import check_filter, check_given, check_observed, expanded
 from dalib.learn.guards import detached
@@ -158,6 +159,7 @@ class _Run:
         self, make, learnables, prior, observations, settings, loss, held_out, keep, generator
     ) -> None:
         self.make, self.learnables, self.settings, self.keep = make, learnables, settings, keep
+        self.of = fingerprint(learnables, prior, observations, settings, loss, held_out, keep)
         self.runs = len(observations)
         streams = generator if isinstance(generator, Streams) else Streams((generator,))
         self.generator, self.held_generator = streams, _copy(streams)
@@ -267,6 +269,7 @@ class _Run:
         """All that is needed to continue; `restore` takes it."""
         held = [] if self.held_out is None else [*self.held_out.first]
         return {
+            "of": self.of,
             "done": self.done,
             "latents": {name: latent.detach().clone() for name, latent in self.latents.items()},
             "adam": self.adam.state(),
@@ -281,10 +284,11 @@ class _Run:
         }
 
     def accepts(self, state: dict) -> bool:
-        """Whether `state` is one of such a learning: same parameters, beliefs, epochs, names."""
+        """Whether `state` is of the same learnables, settings and observations."""
         own = self.state()
         fits = (
             own.keys() == state.keys()
+            and own["of"] == state["of"]
             and _shapes(state["latents"]) == _shapes(own["latents"])
             and _shapes(state["first"]) == _shapes(own["first"])
             and _shapes(state["held_first"]) == _shapes(own["held_first"])

@@ -6,6 +6,8 @@ import warnings
 import numpy as np
 from scipy.spatial.distance import cdist
 
+MOST_PIVOTS = 10_000_000
+
 
 def transport_cost(a: np.ndarray, b: np.ndarray, cost: np.ndarray) -> float:
     """min_T Σ_ij T_ij C_ij, T ≥ 0 with row sums a (n,) and column sums b (m,); C (n, m).
@@ -16,8 +18,14 @@ def transport_cost(a: np.ndarray, b: np.ndarray, cost: np.ndarray) -> float:
     import ot
 
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # not converged: POT only warns
-        return float(ot.emd2(a, b, cost, numItermax=10_000_000))
+        warnings.simplefilter("ignore", UserWarning)  # what it warns of stands in the log too
+        value, log = ot.emd2(a, b, cost, numItermax=MOST_PIVOTS, log=True)
+    if log["warning"] is not None:
+        raise RuntimeError(
+            f"the optimal transport between {cost.shape[0]} and {cost.shape[1]} points was not "
+            f"found: {log['warning']}"
+        )
+    return float(value)
 
 
 def wasserstein_cells(a: np.ndarray, b: np.ndarray, centres: np.ndarray) -> float:

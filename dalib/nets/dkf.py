@@ -82,7 +82,8 @@ class DeepKalman(nn.Module):
         hidden: width of all hidden layers (the transition's std has half of it).
         backward: let h_t see y_t ... y_T: a smoother.
         first_beta: weight of the KL at the first training step.
-        anneal: fraction of the training over which that weight rises linearly to 1.
+        anneal: fraction of the training over which that weight rises linearly to 1; with 0 it is
+            1 from the first step on.
         generator: draws the first weights; without it they are 0, to be filled with stored ones.
     """
 
@@ -189,7 +190,8 @@ class DeepKalman(nn.Module):
 
         `fraction` is the part of the training that is done.
         """
-        beta = min(1.0, self.first_beta + (1 - self.first_beta) * fraction / self.anneal)
+        risen = min(1.0, fraction / self.anneal) if self.anneal else 1.0
+        beta = self.first_beta + (1 - self.first_beta) * risen
         surprise, kl = self.terms(y, generator)
         return surprise + beta * kl
 

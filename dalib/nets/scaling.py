@@ -31,6 +31,12 @@ class Scaling(nn.Module):
                 f"of shape {tuple(training.shape)}"
             )
         mean, std = values.mean(0), values.std(0)
+        still = (std == 0).nonzero().flatten().tolist()
+        if still:
+            raise ValueError(
+                f"standardising needs components that vary, but component {still[0]} is always "
+                f"{values[0, still[0]]:g} in the training data; leave it out of what is learned"
+            )
         return cls(mean.expand(repeats, -1).clone(), std.expand(repeats, -1).clone())
 
     @property
