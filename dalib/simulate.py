@@ -10,7 +10,7 @@ from torch import Tensor
 from dalib.integrate import trajectory
 from dalib.streams import Streams, normal, normal_like, uniform
 
-ESCAPED = 1e8  # in state units; no system here comes near it
+ESCAPED = 1e8  # times the largest initial component, or 1; no system here comes near it
 LARGE = 10_000  # components
 
 
@@ -152,14 +152,19 @@ def simulate(
 
 
 def refuse_escapes(states: Tensor, seeds: Sequence[int | str]) -> None:
-    """Raise when a trajectory of `states` (seed, time, state) leaves every attractor."""
-    lost = ~(states.abs() <= ESCAPED).all(-1)  # NaN is not <= either
+    """Raise when a trajectory of `states` (seed, time, state) leaves every attractor.
+
+    That is measured by the states from which it starts, so that their units make no difference.
+    """
+    first = states[:, 0].nan_to_num(0.0, 0.0, 0.0)
+    limit = ESCAPED * max(1.0, first.abs().max().item())
+    lost = ~(states.abs() <= limit).all(-1)  # NaN is not <= either
     if not lost.any():
         return
     names = [str(seed) for seed, gone in zip(seeds, lost.any(1).tolist(), strict=True) if gone]
     first = int(lost.any(0).nonzero()[0])
     raise ValueError(
-        f"expected bounded trajectories, but {len(names)} of {len(lost)} leave {ESCAPED:g} or are "
+        f"expected bounded trajectories, but {len(names)} of {len(lost)} leave {limit:g} or are "
         f"not finite from interval {first} on (seed {', '.join(names[:5])}"
         f"{', ...' if len(names) > 5 else ''}); use a shorter step dt, less noise, or a start "
         "nearer to the attractor"

@@ -135,6 +135,16 @@ def test_half_the_step_changes_no_sample_that_counts(system, integrator, halved,
     assert ((coarse - fine).abs() / torch.tensor(box)).max() < 1e-5
 
 
+def test_units_of_the_state_make_no_difference_to_what_escapes():
+    """A number of molecules: 6e23 of them are no escape, 1e8 times as many are."""
+    start = Start([6e23], std=1e21)
+    kept = simulate(lambda x: x, start, 3, seeds=(0, 1), generator=streams("n", (0, 1), "truth"))
+    assert kept.shape == (2, 4, 1)
+    with pytest.raises(ValueError, match="2 of 2 leave 6"):
+        grown = streams("n", (0, 1), "truth")
+        simulate(lambda x: 1e5 * x, start, 3, seeds=(0, 1), generator=grown)
+
+
 def test_no_trajectory_of_henons_map_escapes_from_the_start_of_the_data():
     start = Start([-0.95, 0.35], half_width=0.05)
     generator = streams("henon", range(110), "truth")
