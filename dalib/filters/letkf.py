@@ -33,10 +33,11 @@ def letkf_analysis(
     """
     mean, X = anomalies(ensemble)
     S, d = whiten(predicted, y, obs_std)
+    taper = taper.to(S)
     root = torch.where(taper > 0, taper, 1.0).sqrt() * (taper > 0)  # no slope where it is zero
     root = root[..., :, None, :]
     weights = transform(S[..., None, :, :] * root, d[..., None, :, :] * root)
-    return mean + (weights @ X.mT[..., None])[..., 0].mT
+    return mean + (weights @ X.mT[..., None].to(S))[..., 0].mT.to(X)
 
 
 @dataclass(frozen=True, kw_only=True)
