@@ -51,7 +51,10 @@ def anomalies(ensemble: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def whiten(predicted: Tensor, y: Tensor, obs_std: Tensor | float) -> tuple[Tensor, Tensor]:
-    """S (..., member, obs), d (..., 1, obs) of predicted (..., member, obs), y (..., obs): float64."""
+    """S (..., member, obs) and d (..., 1, obs) of predicted (..., member, obs) and y (..., obs).
+
+    Both are in float64.
+    """
     mean, S = anomalies(predicted.double())
     seen, y = ~y.isnan(), y.double()
     precision_sqrt = (seen / like(obs_std, y))[..., None, :]
@@ -67,24 +70,25 @@ def centred_noise(S: Tensor, generator: Generator) -> Tensor:
 def increments(D: Tensor, S: Tensor, X: Tensor) -> Tensor:
     """D Sᵀ (S Sᵀ + N-1)⁻¹ X = D (SᵀS + N-1)⁻¹ Sᵀ X, in the smaller of the two spaces.
 
-    With the lower factor L of what is inverted, the weights of the anomalies are
+    With the lower factor L of what is inverted, the two solves are triangular,
 
-        (L⁻¹ S Dᵀ)ᵀ L⁻¹        or        (L⁻¹ Dᵀ)ᵀ L⁻¹ Sᵀ
+        (L⁻¹ S Dᵀ)ᵀ L⁻¹ X        or        (L⁻¹ Dᵀ)ᵀ L⁻¹ SᵀX
 
     D (..., n, obs) are innovations, S (..., member, obs) and X (..., member, state) anomalies; the
-    result is (..., n, state), of the type of X. Weights sum to 0, but to rounding only: members in
-    place of their anomalies would bring in their mean, which may be thousands of spreads.
-    Observations in their thousands cost no more than members do.
+    result is (..., n, state), of the type of X. S sums to zero over members but for rounding: with
+    members in place of their anomalies that would meet their mean, which may be thousands of
+    spreads. Observations in their thousands cost no more than members do.
     """
     N, p = S.shape[-2:]
     if p <= N:
-        A, left, right = S.mT @ S, D.mT, S.mT
+        A, left, right = S.mT @ S, D.mT, (X.mT.to(S) @ S).mT  # columns, as LAPACK wants them
     else:
-        A, left = S @ S.mT, (D @ S.mT).mT
-        right = torch.eye(N, dtype=S.dtype, device=S.device).expand_as(A)
+        A, left, right = S @ S.mT, (D @ S.mT).mT, X
     L = cholesky(_shifted(A, N - 1))
     left = torch.linalg.solve_triangular(L, left, upper=False)
-    return (left.mT @ torch.linalg.solve_triangular(L, right, upper=False)).to(X) @ X
+    if right.dtype != L.dtype:  # a large state stays in its own precision
+        return torch.linalg.solve_triangular(L.mT, left, upper=True).mT.to(X) @ X
+    return (left.mT @ torch.linalg.solve_triangular(L, right, upper=False)).to(X)
 
 
 def increments_of_seen(D: Tensor, S: Tensor) -> Tensor:
@@ -138,7 +142,8 @@ class EnsembleFilter:
         observe: (..., state) -> (..., obs).
         obs_std: of independent errors, a number or (obs,), in the units of y.
         members: N.
-        inflation: factor on the anomalies after each analysis (amplitude, not variance).
+        inflation: a, factor on the anomalies after each analysis (amplitude, not variance), a
+            number or (...,); 1 where nothing was observed, see `reached`.
         model_error_std: noise added after each step, a number or (..., state) that broadcasts to
             the members, in state units.
     """
@@ -168,16 +173,27 @@ class EnsembleFilter:
     def analyse(self, belief: Ensemble, y: Tensor, generator: Generator) -> Ensemble:
         """Members given y (..., obs), inflated."""
         E = self.updated(belief.members, self.observe(belief.members), y, generator)
-        return Ensemble(self.inflated(E, y))
+        return Ensemble(self.inflated(E, belief.members, y))
 
-    def inflated(self, E: Tensor, y: Tensor) -> Tensor:
-        """(..., member, state), the anomalies inflated where anything was observed at all."""
+    def inflated(self, E: Tensor, forecast: Tensor, y: Tensor) -> Tensor:
+        """(..., member, state), anomalies times 1 + (a - 1) r, r the share that is `reached`.
+
+        Spread that no observation takes back would grow without end.
+        """
         if isinstance(self.inflation, (int, float)) and self.inflation == 1:
             return E
         mean = E.mean(-2, keepdim=True)
-        inflation = like(self.inflation, E)
-        factor = torch.where(y.isnan().all(-1), 1.0, inflation)
-        return torch.lerp(mean, E, factor[..., None, None])
+        inflation = like(self.inflation, E)[..., None]
+        share = self.reached(forecast, y).to(E)
+        factor = torch.lerp(torch.ones_like(inflation), inflation, share)
+        return torch.lerp(mean, E, factor[..., None, :])
+
+    def reached(self, forecast: Tensor, y: Tensor) -> Tensor:
+        """r (..., 1) or (..., state), 1 where y (..., obs) informs on the state, 0 where not.
+
+        A local filter gives min(1, Σ_j ρ_ij) over the y_j that are not missing.
+        """
+        return (~y.isnan()).any(-1, keepdim=True)
 
     def updated(self, E: Tensor, predicted: Tensor, y: Tensor, generator: Generator) -> Tensor:
         """(..., member, state): E given y, with predicted = h(E)."""

@@ -41,6 +41,8 @@ def transform(S: Tensor, d: Tensor) -> Tensor:
 
     Row n has the weights of the prior anomalies in posterior member n.
     """
+    if not (S.requires_grad or d.requires_grad) and _extreme(S):
+        return _by_singular_values(S, d)
     W = _square_root(S)
     w = d @ S.mT @ W @ W / (S.shape[-2] - 1)
     return w + W
@@ -90,7 +92,8 @@ def _square_root(S: Tensor) -> Tensor:
 
     With a, b, c = (λ + n)^½, (μ + n)^½, (ν + n)^½, the divided differences of f are
 
-        f[λ, μ] = -√n / (a b (a + b))        f[λ, μ, ν] = √n (a + b + c) / (a b c (a + b)(b + c)(c + a))
+        f[λ, μ] = -√n / (a b (a + b))
+        f[λ, μ, ν] = √n (a + b + c) / (a b c (a + b) (b + c) (c + a))
 
     and g is -f[λ, 0], so that its own are those of f one order higher, with √n for the last.
     """
@@ -129,6 +132,28 @@ def _square_root(S: Tensor) -> Tensor:
         return matrix_function(S @ S.mT, f, f_slope, f_curve)
     one = torch.eye(N, dtype=S.dtype, device=S.device)
     return one - S @ matrix_function(S.mT @ S, g, g_slope, g_curve) @ S.mT
+
+
+def _extreme(S: Tensor) -> bool:
+    """Whether rounding errors of S Sᵀ are to be seen beside 1."""
+    largest = S.detach().square().sum((-2, -1)).nan_to_num(0.0, posinf=0.0)
+    return bool((largest * torch.finfo(S.dtype).eps > 1e-4).any())
+
+
+def _by_singular_values(S: Tensor, d: Tensor) -> Tensor:
+    """`transform` without forming S Sᵀ, for errors a hundred thousand times below the spread.
+
+    S = U Σ Vᵀ:   W = I - U σ² / (a (a + √n)) Uᵀ,   w = d V σ / a² Uᵀ,   a = (σ² + n)^½,  n = N-1
+    """
+    N = S.shape[-2]
+    finite = S.isfinite().all(-1).all(-1)[..., None, None]
+    U, σ, Vt = torch.linalg.svd(torch.where(finite, S, 0.0), full_matrices=False)
+    a2 = σ.square() + N - 1
+    a = a2.sqrt()
+    one = torch.eye(N, dtype=S.dtype, device=S.device)
+    W = one - (U * (σ.square() / (a * (a + math.sqrt(N - 1))))[..., None, :]) @ U.mT
+    w = (d @ Vt.mT * (σ / a2)[..., None, :]) @ U.mT
+    return torch.where(finite, w + W, float("nan"))
 
 
 def _basis(columns: Tensor) -> Tensor:

@@ -59,24 +59,23 @@ class Reach:
         return 1.82 * self.radius
 
     def taper(self, places: Tensor, others: Tensor) -> Tensor:
-        """ρ (n, m) between places (n, axis) and (m, axis)."""
-        apart = (places[:, None].double() - others.double()).abs()
+        """ρ (..., n, m) between places (..., n, axis) and (..., m, axis)."""
+        apart = (places[..., :, None, :].double() - others[..., None, :, :].double()).abs()
         box = torch.from_numpy(self._box(places.shape[-1]))
         around = torch.where(box > 0, box - apart % box, torch.inf)
         apart = torch.minimum(torch.where(box > 0, apart % box, apart), around)
         return gaspari_cohn(torch.linalg.vector_norm(apart, dim=-1) / self.half_support)
 
-    def patches(self, places: Tensor, at: Tensor, most: int | None, x: Tensor) -> list[Patch]:
+    def patches(self, places: Tensor, seen: Tensor, most: int | None, x: Tensor) -> list[Patch]:
         """All columns of a state, with weights of the type and on the device of x.
 
         Args:
             places: (state, axis).
-            at: (obs,), the component at whose place each observation stands.
+            seen: (obs, axis), where observations stand.
             most: how many observations a column has at most, the nearest; None for no bound.
         """
-        places = self._wrapped(places)
-        points, components = _columns(places)
-        observations = self._tree(places[at.cpu().numpy()])
+        points, components = _columns(self._wrapped(places))
+        observations = self._tree(self._wrapped(seen))
         order = self._tree(points).indices  # what is near in space is near in this order
         chunks = np.split(order, range(COLUMNS, len(order), COLUMNS))
         return [
