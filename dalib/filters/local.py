@@ -31,7 +31,7 @@ class LocalFilter(EnsembleFilter):
 
     Attributes:
         places: (state, axis), coordinates of components; those at the same place are a column.
-            `patches.on_map` gives them of a flat map, in points, `patches.on_sphere` of one of
+            `patches.on_map` gives them of a flat map, in points, `localise.on_sphere` of one of
             latitudes and longitudes.
         radius: in the same units, as that of `localise.Ring` and `Grid`: the Gaspari-Cohn function
             has the half-support 1.82 radius, and nothing reaches farther than twice that.
