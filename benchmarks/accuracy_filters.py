@@ -185,12 +185,12 @@ def ens3dvar(members: int, scale: float, weight: float) -> Callable[[Setting], F
 
 
 def ekf(inflation: float, model_error_std: float = 0.0) -> Callable[[Setting], Filter]:
-    """`inflation` of the covariance per unit time."""
+    """`inflation` of the covariance per unit time, as the reference gives it."""
     return lambda s: EKF(
         tangent=s.integrator.tangent(s.system),
         observe=s.observe,
         obs_std=s.obs_std,
-        inflation=inflation**s.integrator.interval,
+        inflation=inflation ** (s.integrator.interval / 2),
         model_error_std=model_error_std,
     )
 

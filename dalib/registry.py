@@ -71,6 +71,7 @@ CODECS = {
 LOCALISATIONS = {
     "ring": "dalib.localise:Ring",
     "grid": "dalib.localise:Grid",
+    "sphere": "dalib.localise:Sphere",
 }
 
 NETWORKS = {

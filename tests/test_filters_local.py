@@ -87,7 +87,7 @@ def test_a_column_that_is_not_finite_leaves_the_others():
 @pytest.mark.parametrize("period", [None, float(RING)])
 def test_weights_are_those_of_a_dense_taper(period):
     seen = torch.arange(3, RING, 7)
-    patches = Reach(4.0, period).patches(SITES[:RING, None], seen, None, PLACES)
+    patches = Reach(4.0, period).patches(SITES[:RING, None], seen[:, None], None, PLACES)
     found = torch.zeros(RING, len(seen), dtype=torch.float64)
     for components, near, taper in patches:
         found[components[0][:, None], near] = taper.mT
@@ -98,7 +98,7 @@ def test_weights_are_those_of_a_dense_taper(period):
 
 
 def test_each_component_is_in_one_column_with_all_at_its_place():
-    patches = Reach(RADIUS).patches(PLACES, EVERY.selected(SIZE), None, PLACES)
+    patches = Reach(RADIUS).patches(PLACES, PLACES[EVERY.selected(SIZE)], None, PLACES)
     components = torch.cat([patch.components for patch in patches], 1)
     assert torch.equal(components.flatten().sort().values, SITES)
     assert torch.equal(PLACES[components[0]], PLACES[components[1]])
@@ -107,7 +107,7 @@ def test_each_component_is_in_one_column_with_all_at_its_place():
 def test_at_most_so_many_and_the_nearest():
     seen, most = EVERY.selected(SIZE), 4
     distance = torch.cdist(PLACES, PLACES[seen])
-    for components, near, taper in Reach(3.0).patches(PLACES, seen, most, PLACES):
+    for components, near, taper in Reach(3.0).patches(PLACES, PLACES[seen], most, PLACES):
         chosen = taper > 0
         assert (chosen.sum(0) <= most).all()
         here = distance[components[0]][:, near].mT

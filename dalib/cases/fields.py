@@ -348,7 +348,7 @@ def latent_filter(step, settings: Mapping, codec, errors: str):
         "observe": Identity(size),
         "obs_std": _error_of_codes(settings, codec, errors),
         "places": on_map((size // (rows * columns), rows, columns)),
-        "period": None,
+        "period": (None, float(columns) if getattr(codec, "periodic", False) else None),
     }
     return _made(build.without(settings, "obs_std"), given)
 

@@ -11,6 +11,7 @@ from dalib.filters.base import Ensemble, Gaussian, Likelihood
 from dalib.filters.ensemble import EnsembleFilter, anomalies
 from dalib.filters.kalman import error_cov, observation_matrix
 from dalib.filters.linalg import factor, kept, like, solution
+from dalib.filters.places import places_of
 from dalib.streams import Generator, normal_like
 
 
@@ -82,7 +83,7 @@ class CovarianceFilter(EnsembleFilter):
             K, likelihood = _solved(seen.S, K, seen.mean, y)
         else:
             D, likelihood = _solved(seen.S, D, seen.mean, y)
-        return Ensemble(self.inflated(E + (K @ D.mT).mT, y)), likelihood
+        return Ensemble(self.inflated(E + (K @ D.mT).mT, E, y)), likelihood
 
     def likelihood(self, forecast: Ensemble, y: Tensor) -> Likelihood:
         """Of y (..., obs) in N(h(mean), S)."""
@@ -169,6 +170,17 @@ class LocalisedEnKF(CovarianceFilter):
     def __post_init__(self):
         super().__post_init__()
         check_number("scale", self.scale, lambda a: a > 0, "positive: it scales variances")
+
+    def reached(self, forecast: Tensor, y: Tensor) -> Tensor:
+        """(..., state), min(1, Σ_j ρ_ij) over the y_j that are not missing; 1 without a taper."""
+        if self.taper is None:
+            return super().reached(forecast, y)
+        stand = places_of(self.observe, None, forecast)
+        stand = stand[..., None, :].expand(*stand.shape[:-1], forecast.shape[-1], -1)
+        taper = self._taper(forecast)
+        leading = torch.broadcast_shapes(taper.shape[:-2], stand.shape[:-2])
+        taper = taper.expand(*leading, -1, -1).gather(-1, stand.expand(*leading, -1, -1))
+        return (taper * ~y.isnan()[..., None, :]).sum(-1).clamp(max=1)
 
     def covariance(self, x: Tensor) -> tuple[None, Tensor | float]:
         """C = 0 + a ρ ∘ P."""

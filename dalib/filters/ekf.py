@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from dalib.filters.base import Gaussian
 from dalib.filters.kalman import GaussianFilter, error_cov
-from dalib.filters.linalg import factor, jacobian, symmetric
+from dalib.filters.linalg import jacobian, like, symmetric
 from dalib.streams import Generator
 
 
@@ -15,21 +16,22 @@ from dalib.streams import Generator
 class EKF(GaussianFilter):
     """Extended Kalman filter (Jazwinski 1970, ch. 8.3).
 
-        m <- M(m)        P <- a F P Fᵀ + Q        F = dM/dx at m,  Q = q² I
+        m <- M(m)        P <- F P Fᵀ + Q        F = dM/dx at m,  Q = q² I
 
-    and the analysis of the Kalman filter, with h linearised at m.
+    and the analysis of the Kalman filter, with h linearised at m, and then P <- a² P.
 
     Attributes:
         tangent: m -> (M(m), F), the exact tangent of the step over one sampling interval.
         step: M alone; F then comes from torch.func.
         model_error_std: q per sampling interval, a number or (state,), in state units.
-        inflation: a, factor on the covariance per sampling interval.
+        inflation: a, factor on deviations after each analysis (amplitude, a² on the covariance, as
+            in ensemble filters), a number or (...,); 1 where nothing was observed.
     """
 
     tangent: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None
     step: Callable[[Tensor], Tensor] | None = None
     model_error_std: float = 0.0
-    inflation: float = 1.0
+    inflation: Tensor | float = 1.0
 
     def __post_init__(self):
         if self.tangent is None and self.step is None:
@@ -42,4 +44,12 @@ class EKF(GaussianFilter):
         else:
             mean, F = self.step(belief.mean), jacobian(self.step, belief.mean)
         Q = error_cov(self.model_error_std, mean)
-        return Gaussian(mean, symmetric(factor(self.inflation, F) * F @ belief.cov @ F.mT + Q))
+        return Gaussian(mean, symmetric(F @ belief.cov @ F.mT + Q))
+
+    def analyse(self, belief: Gaussian, y: Tensor, generator: Generator | None = None) -> Gaussian:
+        """(..., obs) observed; linearised at the mean of the belief."""
+        mean, cov = super().analyse(belief, y, generator)
+        if isinstance(self.inflation, (int, float)) and self.inflation == 1:
+            return Gaussian(mean, cov)
+        a = torch.where(y.isnan().all(-1), 1.0, like(self.inflation, cov))
+        return Gaussian(mean, a.square()[..., None, None] * cov)

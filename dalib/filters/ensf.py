@@ -212,7 +212,14 @@ class EnSF(EnsembleFilter):
         drawn = self._drawn(E, pull, units, generator)
         empty = y.isnan().all(-1)
         E = torch.where(empty[..., None, None], E, drawn) if empty.any() else drawn
-        return Ensemble(self.inflated(E, y))
+        return Ensemble(self.inflated(E, belief.members, y))
+
+    def reached(self, forecast: Tensor, y: Tensor) -> Tensor:
+        """(..., state), what an operator of single components looks at; of any other (..., 1)."""
+        pull = self._pull(y, forecast.shape[-1])
+        if not isinstance(pull, Pointwise):
+            return super().reached(forecast, y)
+        return (pull.precision > 0)[..., 0, :]
 
     def likelihood_score(self, x: Tensor, y: Tensor) -> Tensor:
         """∇ log p(y | x) at states x (..., member, state), y (..., obs): per state unit."""

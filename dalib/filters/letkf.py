@@ -7,8 +7,8 @@ from torch import Tensor
 
 from dalib.filters.ensemble import EnsembleFilter, anomalies, whiten
 from dalib.filters.etkf import rotated, transform
-from dalib.filters.kalman import observation_matrix
 from dalib.filters.linalg import like
+from dalib.filters.places import places_of
 from dalib.streams import Generator
 
 
@@ -31,12 +31,17 @@ def letkf_analysis(
     Returns:
         (..., member, state), posterior states.
     """
+    return localised(ensemble, *whiten(predicted, y, obs_std), taper)
+
+
+def localised(ensemble: Tensor, S: Tensor, d: Tensor, taper: Tensor) -> Tensor:
+    """`letkf_analysis`, from S (..., member, obs) and d (..., 1, obs) of `filters.ensemble`."""
     mean, X = anomalies(ensemble)
-    S, d = whiten(predicted, y, obs_std)
+    taper = taper.to(S)
     root = torch.where(taper > 0, taper, 1.0).sqrt() * (taper > 0)  # no slope where it is zero
     root = root[..., :, None, :]
     weights = transform(S[..., None, :, :] * root, d[..., None, :, :] * root)
-    return mean + (weights @ X.mT[..., None])[..., 0].mT
+    return mean + (weights @ X.mT[..., None].to(S))[..., 0].mT.to(X)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,12 +49,14 @@ class LETKF(EnsembleFilter):
     """Local ensemble transform Kalman filter; see `letkf_analysis`.
 
     Attributes:
-        taper: (..., state, state), ρ between the places of state components. An observation stands
-            where its operator looks most, at the largest |dh_j/dx_i|.
+        taper: (..., state, state), ρ between the places of state components.
+        obs_places: (obs,), the component at whose place each observation stands; None for that
+            which its operator looks at (see `filters.places`).
         rotate: as in the ETKF, the same rotation everywhere.
     """
 
     taper: Tensor | None = None
+    obs_places: Tensor | None = None
     rotate: bool = False
 
     def __post_init__(self):
@@ -62,12 +69,29 @@ class LETKF(EnsembleFilter):
 
     def updated(self, E: Tensor, predicted: Tensor, y: Tensor, generator: Generator) -> Tensor:
         """(..., member, state)."""
+        taper = self._taper(E)
+        E = letkf_analysis(E, predicted, y, self.obs_std, taper)
+        return rotated(E, generator) if self.rotate else E
+
+    def reached(self, forecast: Tensor, y: Tensor) -> Tensor:
+        """(..., state), min(1, Σ_j ρ_ij) over the y_j that are not missing."""
+        taper = self._taper(forecast)
+        return (taper * ~y.isnan()[..., None, :]).sum(-1).clamp(max=1)
+
+    def _taper(self, E: Tensor) -> Tensor:
+        """ρ (..., state, obs)."""
         if self.taper.shape[-2:] != (E.shape[-1],) * 2:
             raise ValueError(
                 f"the taper is between state components, ({E.shape[-1]}, {E.shape[-1]}); got "
                 f"{tuple(self.taper.shape)}"
             )
-        one_state = E.detach().reshape(-1, E.shape[-1])[0]
-        place = observation_matrix(self.observe, one_state).abs().argmax(-1)
-        E = letkf_analysis(E, predicted, y, self.obs_std, like(self.taper, E)[..., place])
-        return rotated(E, generator) if self.rotate else E
+        place, taper = places_of(self.observe, self.obs_places, E), like(self.taper, E)
+        if place.is_floating_point():
+            raise ValueError(
+                "obs_places are points; the LETKF with a taper between components takes the "
+                "components at which observations stand, LocalLETKF takes points"
+            )
+        if place.ndim == 1:
+            return taper[..., place]
+        place = place[..., None, :].expand(*place.shape[:-1], taper.shape[-1], -1)
+        return taper.expand(*place.shape[:-2], -1, -1).gather(-1, place)  # each series its own

@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 
 def like(value: Tensor | float, x: Tensor) -> Tensor:
@@ -101,38 +100,67 @@ def jacobian(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     return columns.movedim(0, -1)
 
 
-def matrix_function(A: Tensor, f: Callable, slope: Callable) -> Tensor:
-    """f(A) = V f(Λ) Vᵀ of a symmetric A = V Λ Vᵀ, (..., n, n) -> (..., n, n).
+def matrix_function(A: Tensor, f: Callable, slope: Callable, curve: Callable) -> Tensor:
+    """f(A) = V f(Λ) Vᵀ of a symmetric A = V Λ Vᵀ with Λ >= 0, (..., n, n) -> (..., n, n).
 
-    The derivative is that of f(A), finite also where eigenvalues coincide, as they always do for
-    the anomalies of an ensemble (Daleckii and Krein 1965):
+    Derivatives are those of f(A), finite also where eigenvalues coincide, as they always do for
+    the anomalies of an ensemble (Daleckii and Krein 1965); with E and F in the basis of V,
 
-        df = V (slope(λ_i, λ_j) ∘ (Vᵀ dA V)) Vᵀ
+        df = V (f[λ_i, λ_j] ∘ E) Vᵀ        d²f = V Σ_k f[λ_i, λ_k, λ_j] (E_ik F_kj + F_ik E_kj) Vᵀ
+
+    There are no third ones.
 
     Args:
-        A: symmetric; where it is not finite the result is NaN.
+        A: symmetric, eigenvalues below 0 being round-off; where it is not finite the result is NaN.
         f: of the eigenvalues (..., n).
-        slope: (f(a) - f(b)) / (a - b), written without cancellation; f'(a) where a = b.
+        slope: f[a, b] = (f(a) - f(b)) / (a - b), written without cancellation; f'(a) where a = b.
+        curve: f[a, b, c] = (f[a, b] - f[b, c]) / (a - c), likewise.
     """
-    return _MatrixFunction.apply(A, f, slope)
+    return _MatrixFunction.apply(A, f, slope, curve)
+
+
+def _eigen(A: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Λ (..., n), V, and whether A is finite (..., 1, 1); where it is not, those of 0."""
+    finite = A.isfinite().all(-1).all(-1)[..., None, None]
+    eigenvalues, V = torch.linalg.eigh(torch.where(finite, A, 0.0))  # LAPACK stops at NaN
+    return eigenvalues.clamp(min=0), V, finite
 
 
 class _MatrixFunction(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, A: Tensor, f: Callable, slope: Callable) -> Tensor:
-        finite = A.isfinite().all(-1).all(-1)[..., None, None]
-        eigenvalues, V = torch.linalg.eigh(torch.where(finite, A, 0.0))  # LAPACK stops at NaN
-        ctx.save_for_backward(eigenvalues, V)
-        ctx.slope = slope
+    def forward(ctx, A: Tensor, f: Callable, slope: Callable, curve: Callable) -> Tensor:
+        eigenvalues, V, finite = _eigen(A)
+        ctx.save_for_backward(A, eigenvalues, V)
+        ctx.slope, ctx.curve = slope, curve
         value = (V * f(eigenvalues)[..., None, :]) @ V.mT
         return value if finite.all() else torch.where(finite, value, float("nan"))
 
     @staticmethod
-    @once_differentiable
     def backward(ctx, gradient: Tensor):
-        eigenvalues, V = ctx.saved_tensors
-        ratios = ctx.slope(eigenvalues[..., :, None], eigenvalues[..., None, :])
-        return V @ (ratios * (V.mT @ gradient @ V)) @ V.mT, None, None
+        A, eigenvalues, V = ctx.saved_tensors
+        return _MatrixSlope.apply(gradient, A, eigenvalues, V, ctx.slope, ctx.curve), *[None] * 3
+
+
+class _MatrixSlope(torch.autograd.Function):
+    """V (f[λ_i, λ_j] ∘ Vᵀ G V) Vᵀ of G and of A, whose eigenvalues and vectors are given."""
+
+    @staticmethod
+    def forward(ctx, G: Tensor, A: Tensor, eigenvalues: Tensor, V: Tensor, slope, curve) -> Tensor:
+        ctx.save_for_backward(G, A, eigenvalues, V)
+        ctx.slope, ctx.curve = slope, curve
+        ratios = slope(eigenvalues[..., :, None], eigenvalues[..., None, :])
+        return V @ (ratios * (V.mT @ G @ V)) @ V.mT
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor):
+        G, A, λ, V = ctx.saved_tensors
+        G_slope = _MatrixSlope.apply(gradient, A, λ, V, ctx.slope, ctx.curve)
+        i, k, j = λ[..., :, None, None], λ[..., None, :, None], λ[..., None, None, :]
+        ratios = ctx.curve(i, k, j)
+        g, h = V.mT @ G @ V, V.mT @ gradient @ V
+        E = torch.einsum("...ikj,...ik,...ij->...kj", ratios, g, h)
+        E = E + torch.einsum("...ikj,...kj,...ij->...ik", ratios, g, h)
+        return G_slope, final(V @ E @ V.mT, G, A, gradient), *[None] * 4
 
 
 class _Solution(torch.autograd.Function):
@@ -141,6 +169,8 @@ class _Solution(torch.autograd.Function):
     With W = D S⁻¹, w = d S⁻¹ and the slopes Ẇ, q̇, l̇ of W, d S⁻¹ dᵀ and log det S:
 
         Ḋ = Ẇ S⁻¹        ḋ = 2 q̇ w        Ṡ = l̇ S⁻¹ - Ḋᵀ W - q̇ wᵀ w
+
+    Where these are to be differentiated in turn, S⁻¹ and all that follows is formed anew of S.
     """
 
     @staticmethod
@@ -151,17 +181,44 @@ class _Solution(torch.autograd.Function):
         whitened = torch.linalg.solve_triangular(L, torch.cat([D, d, one], -2).mT, upper=False)
         rows, root = whitened[..., : m + 1], whitened[..., m + 1 :]
         Ww = rows.mT @ root
-        ctx.save_for_backward(Ww, root)
+        ctx.save_for_backward(S, D, d, Ww, root)
         log_det = 2 * L.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         return Ww[..., :m, :], rows[..., m].square().sum(-1), log_det
 
     @staticmethod
-    @once_differentiable
     def backward(ctx, W_slope: Tensor, misfit_slope: Tensor, log_det_slope: Tensor):
-        Ww, root = ctx.saved_tensors
+        S, D, d, Ww, root = ctx.saved_tensors
         inverse = root.mT @ root
+        if torch.is_grad_enabled():
+            inverse = torch.linalg.inv_ex(symmetric(S))[0]  # where there is none W is NaN
+            Ww = torch.cat([D, d], -2) @ inverse
         D_slope = W_slope @ inverse
         w_slope = misfit_slope[..., None, None] * Ww[..., -1:, :]
         S_slope = log_det_slope[..., None, None] * inverse
         S_slope = S_slope - torch.cat([D_slope, w_slope], -2).mT @ Ww
         return S_slope, D_slope, 2 * w_slope
+
+
+def final(value: Tensor, *depends: Tensor) -> Tensor:
+    """`value`, whose derivative with respect to what it depends on is refused, not taken for 0.
+
+    For the last derivative that an `autograd.Function` has: what its backward computes from saved
+    values is a constant to autograd, and `once_differentiable` says so only where the gradient that
+    comes in is no constant itself.
+    """
+    if not torch.is_grad_enabled():
+        return value
+    return _Final.apply(value, *depends)
+
+
+class _Final(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, value: Tensor, *depends: Tensor) -> Tensor:
+        return value.view_as(value)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor):
+        raise RuntimeError(
+            "a derivative of this order is not there: functions of matrices (ETKF, LETKF) have the "
+            "first two; take finite differences of the second"
+        )

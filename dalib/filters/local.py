@@ -1,45 +1,51 @@
 """Ensemble Kalman filters of large fields, where covariances reach only so far."""
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from dalib.filters.base import Ensemble, Likelihood
 from dalib.filters.ensemble import EnsembleFilter, anomalies, centred_noise, whiten
-from dalib.filters.kalman import observation_matrix
-from dalib.filters.letkf import letkf_analysis
-from dalib.filters.linalg import kept, like, solution
-from dalib.filters.local_transform import local_transform
+from dalib.filters.letkf import localised
+from dalib.filters.linalg import like, solution
+from dalib.filters.local_transform import local_transform, trace
 from dalib.filters.patches import COLUMNS, Patch, Reach
+from dalib.filters.places import places_of
 from dalib.streams import Generator
 
 BLOCK = 768  # columns transformed together: their arrays stay in cache
+KNOWN = 8  # arrangements of observations whose neighbours are remembered
+PRECISE = 1e-3  # rounding errors of 1 + A up to which a precision is taken
 
 
 @dataclass(frozen=True, kw_only=True)
 class LocalFilter(EnsembleFilter):
     """What local filters share: where things are, and how far observations reach.
 
-    An observation stands where its operator looks: at the component it selects or responds to, else
-    at that of the largest |dh_j/dx_i| in the first state that is seen. Neighbours are searched once
-    for each filter.
+    Neighbours are searched once for each filter as long as observations stand where they stood.
 
     Attributes:
         places: (state, axis), coordinates of components; those at the same place are a column.
-            `patches.on_map` gives them of a flat map, in points.
+            `patches.on_map` gives them of a flat map, in points, `localise.on_sphere` of one of
+            latitudes and longitudes.
         radius: in the same units, as that of `localise.Ring` and `Grid`: the Gaspari-Cohn function
             has the half-support 1.82 radius, and nothing reaches farther than twice that.
         period: the length of a closed axis, None for one with ends; for each axis, or for all. A
             ring of d sites has the period d.
+        obs_places: where observations stand: points (obs, axis) like `places`, or (obs,) the
+            components whose places they are; None for what the operator looks at (see
+            `filters.places`).
     """
 
     places: Tensor | None = None
     radius: float | None = None
     period: Sequence[float | None] | float | None = None
+    obs_places: Tensor | None = None
 
     def __post_init__(self):
         super().__post_init__()
@@ -52,23 +58,97 @@ class LocalFilter(EnsembleFilter):
         if self.radius is None or not self.radius > 0:
             raise ValueError(f"a local filter needs a radius above 0, got {self.radius}")
 
+    def reached(self, forecast: Tensor, y: Tensor) -> Tensor:
+        """(..., state), min(1, Σ_j ρ_ij) over the y_j that are not missing."""
+        leading = torch.broadcast_shapes(forecast.shape[:-2], y.shape[:-1])
+        rows = ~y.isnan().expand(*leading, -1).reshape(-1, y.shape[-1])
+        share = forecast.new_zeros(len(rows), forecast.shape[-1])
+        for series, patches in self._alike(forecast, y):
+            for components, seen, taper in patches:
+                sums = rows[series][:, seen].to(taper) @ taper
+                share[series[:, None, None], components] = sums.clamp(max=1)[:, None]
+        return share.reshape(*leading, -1)
+
     @property
     def reach(self) -> Reach:
         """Of observations."""
         return Reach(self.radius, self.period)
 
-    def _at(self, E: Tensor) -> Tensor:
-        """(obs,), the component at whose place each observation stands."""
+    def _stand(self, E: Tensor) -> Tensor:
+        """Components (obs,) or (..., obs), or points (obs, axis), at which observations stand."""
         size = E.shape[-1]
         if len(self.places) != size:
             raise ValueError(
                 f"there are places for {len(self.places)} components, but the state has {size}"
             )
-        for index_of in ("selected", "sites"):
-            if hasattr(self.observe, index_of):
-                return getattr(self.observe, index_of)(size)
-        one_state = E.detach().reshape(-1, size)[0]
-        return observation_matrix(self.observe, one_state).abs().argmax(-1)
+        stand = places_of(self.observe, self.obs_places, E)
+        if stand.is_floating_point() and stand.shape[-1] != self.places.shape[-1]:
+            raise ValueError(
+                f"obs_places are points with {stand.shape[-1]} coordinates, places of components "
+                f"have {self.places.shape[-1]}"
+            )
+        return stand
+
+    def _points(self, stand: Tensor) -> Tensor:
+        """(..., obs, axis)."""
+        return stand if stand.is_floating_point() else self.places[stand.to(self.places.device)]
+
+    def _alike(self, E: Tensor, y: Tensor) -> Iterator[tuple[Tensor, list[Patch]]]:
+        """Series (flat index) with observations at the same places, and their patches.
+
+        What is missing counts only where columns take no more than the nearest few.
+        """
+        leading = torch.broadcast_shapes(E.shape[:-2], y.shape[:-1])
+        series = torch.arange(math.prod(leading), device=E.device)
+        points, gone = self._points(self._stand(E)), y.isnan()
+        gone = (gone & ~gone.all(-1, keepdim=True)).to(points.device)
+        if points.ndim == 2 and not (gone.any() and self._crowded(points, E)):
+            yield series, self._patches_of(points, E)
+            return
+        points = torch.where(gone[..., None], torch.inf, points.double())
+        points = points.expand(*leading, -1, -1).reshape(len(series), *points.shape[-2:])
+        kinds, kind = points.unique(dim=0, return_inverse=True)
+        for i, own in enumerate(kinds):
+            yield series[(kind == i).to(E.device)], self._patches_of(own, E)
+
+    def _crowded(self, points: Tensor, E: Tensor) -> bool:
+        """Whether more observations may reach a column than it takes."""
+        if self._most is None:
+            return False
+        patches = self._patches_of(points, E)
+        return any(((taper > 0).sum(0) >= self._most).any() for _, _, taper in patches)
+
+    def _patches(self, E: Tensor) -> list[Patch]:
+        """Of observations that stand at the same places in all series."""
+        return self._patches_of(self._points(self._stand(E)), E)
+
+    def _patches_of(self, points: Tensor, E: Tensor) -> list[Patch]:
+        """Of observations at `points` (obs, axis), infinite where one is left out."""
+
+        def search() -> list[Patch]:
+            present = points.isfinite().all(-1)
+            patches = self.reach.patches(self.places, points[present], self._most, E)
+            if present.all():
+                return patches
+            index = present.nonzero().flatten().to(E.device)
+            return [patch._replace(seen=index[patch.seen]) for patch in patches]
+
+        return self._known("patches", points, E, search)
+
+    def _known(self, what: str, points: Tensor, E: Tensor, make: Callable[[], Any]) -> Any:
+        """What was made for the same points before, of the last few, or `make()`."""
+        key = (what, E.dtype, E.device, self.places._version)
+        known = self.__dict__.setdefault("_made", [])
+        for of, at, made in known:
+            if of == key and torch.equal(at, points):
+                return made
+        made = make()
+        known[:] = [*known[1 - KNOWN :], (key, points, made)]
+        return made
+
+    @property
+    def _most(self) -> int | None:
+        return None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,8 +156,8 @@ class LocalLETKF(LocalFilter):
     """Local ensemble transform Kalman filter (Hunt et al. 2007): `letkf_analysis` by columns.
 
     Attributes:
-        most: how many observations a column has at most, the nearest, missing ones among them; of
-            those equally far, which is left open. None for all that reach it.
+        most: how many observations a column has at most, the nearest that are not missing; of those
+            equally far, which is left open. None for all that reach it.
     """
 
     most: int | None = 61
@@ -88,34 +168,26 @@ class LocalLETKF(LocalFilter):
             raise ValueError(f"most is {self.most}; a column needs at least 1 observation, or None")
 
     def updated(self, E: Tensor, predicted: Tensor, y: Tensor, generator: Generator) -> Tensor:
-        """(..., member, state)."""
-        patches = [patch for patch in self._patches(E) if len(patch.seen)]
+        """(..., member, state), by eigenvalues where derivatives are asked for."""
+        if y.isnan().all():
+            return E
         S, d = whiten(predicted, y, self.obs_std)
-        if E.requires_grad or S.requires_grad or d.requires_grad:
-            return self._differentiable(E, predicted, y, patches)
         leading = torch.broadcast_shapes(E.shape[:-2], y.shape[:-1])
-        flat = (
+        slopes = E.requires_grad or S.requires_grad or d.requires_grad
+        update = _by_eigenvalues if slopes else _transformed
+        flat = [
             value.expand(*leading, -1, -1).reshape(-1, *value.shape[-2:]) for value in (E, S, d)
-        )
-        parts = zip(*(value.split(BLOCK // COLUMNS) for value in flat), strict=True)
-        updated = torch.cat([_transformed(*part, patches) for part in parts])
-        return updated.reshape(*leading, *E.shape[-2:])
+        ]
+        alike = list(self._alike(E, y))
+        if len(alike) == 1:
+            return _in_parts(update, *flat, alike[0][1]).reshape(*leading, *E.shape[-2:])
+        updated = torch.cat([_in_parts(update, *(v[i] for v in flat), own) for i, own in alike])
+        back = torch.cat([series for series, _ in alike]).argsort()
+        return updated[back].reshape(*leading, *E.shape[-2:])
 
-    def _differentiable(
-        self, E: Tensor, predicted: Tensor, y: Tensor, patches: list[Patch]
-    ) -> Tensor:
-        """By eigenvalues, whose derivative is known."""
-        updated, obs_std = E.clone(), like(self.obs_std, y).expand_as(y)
-        for components, seen, taper in patches:
-            some = (predicted[..., seen], y[..., seen], obs_std[..., seen])
-            taper = taper.mT.repeat(len(components), 1)
-            index = components.flatten()
-            updated[..., index] = letkf_analysis(E[..., index], *some, taper)
-        return updated
-
-    @kept
-    def _patches(self, E: Tensor) -> list[Patch]:
-        return self.reach.patches(self.places, self._at(E), self.most, E)
+    @property
+    def _most(self) -> int | None:
+        return self.most
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,13 +215,28 @@ class LocalEnKF(LocalFilter):
         noise = centred_noise(S, generator)
         W, likelihood = self._solved(E, S, d - S + noise, d, y)
         W = W / (E.shape[-2] - 1)
-        mean, X = anomalies(E)
-        updated = E.clone()
-        for components, seen, taper in self._patches(E):
-            index = components.flatten()
-            covariance = S[..., seen].mT @ X[..., index] * taper.repeat(1, len(components))
-            updated[..., index] = E[..., index] + W[..., seen] @ covariance
-        return Ensemble(self.inflated(updated, y)), likelihood
+        if not y.shape[-1]:
+            return forecast, likelihood
+        leading, X = torch.broadcast_shapes(E.shape[:-2], y.shape[:-1]), anomalies(E)[1]
+        flat = (
+            value.expand(*leading, -1, -1).reshape(-1, *value.shape[-2:]) for value in (S, X, W)
+        )
+        S, X, W = flat
+        moves = X.new_zeros(X.shape)
+        for series, patches in self._alike(E, y):
+            own = slice(None) if len(series) == len(X) else series
+            S_own, X_own, W_own = S[own], X[own], W[own]
+            for components, seen, taper in patches:
+                index = components.flatten()
+                covariance = S_own[..., seen].mT @ X_own[..., index].to(S)
+                covariance = covariance * taper.to(S).repeat(1, len(components))
+                move = (W_own[..., seen] @ covariance).to(E)
+                if isinstance(own, slice):
+                    moves[..., index] = move
+                else:
+                    moves[own[:, None], :, index] = move.transpose(1, 2)
+        updated = E + moves.reshape(*leading, *E.shape[-2:])
+        return Ensemble(self.inflated(updated, E, y)), likelihood
 
     def likelihood(self, forecast: Ensemble, y: Tensor) -> Likelihood:
         """Of y (..., obs) in N(mean h(E), σ C σ)."""
@@ -164,36 +251,65 @@ class LocalEnKF(LocalFilter):
         C = self._taper(E) * (S.mT @ S) / (S.shape[-2] - 1)
         C.diagonal(dim1=-2, dim2=-1).add_(1)
         W, misfit, log_det = solution(C, D, d)
-        seen, obs_std = ~y.isnan(), like(self.obs_std, y).expand_as(y)
+        seen, obs_std = ~y.isnan(), like(self.obs_std, d).expand_as(y)
         log_det = log_det + torch.where(seen, 2 * obs_std.log(), 0.0).sum(-1)
-        return W, Likelihood(log_det, misfit, seen.sum(-1))
+        return W, Likelihood(log_det.to(y), misfit.to(y), seen.sum(-1))
 
-    @kept
-    def _patches(self, E: Tensor) -> list[Patch]:
-        return self.reach.patches(self.places, self._at(E), None, E)
-
-    @kept
     def _taper(self, E: Tensor) -> Tensor:
-        """ρ (obs, obs)."""
-        stand = self.places[self._at(E).to(self.places.device)]
-        return self.reach.taper(stand, stand).to(E)
+        """ρ (obs, obs), or (..., obs, obs) where series differ."""
+        points = self._points(self._stand(E))
+        return self._known(
+            "taper", points, E, lambda: self.reach.taper(points, points).to(E.device)
+        )
+
+
+def _in_parts(update: Callable, E: Tensor, S: Tensor, d: Tensor, patches: list[Patch]) -> Tensor:
+    """(series, member, state), so many series at once as a block takes."""
+    patches = [patch for patch in patches if len(patch.seen)]
+    parts = zip(*(value.split(BLOCK // COLUMNS) for value in (E, S, d)), strict=True)
+    return torch.cat([update(*part, patches) for part in parts])
+
+
+def _by_eigenvalues(E: Tensor, S: Tensor, d: Tensor, patches: list[Patch]) -> Tensor:
+    """`_transformed`, with derivatives, and whatever the condition."""
+    updated = E.clone()
+    for components, seen, taper in patches:
+        index = components.flatten()
+        taper = taper.mT.repeat(len(components), 1)
+        updated[..., index] = localised(E[..., index], S[..., seen], d[..., seen], taper)
+    return updated
 
 
 def _transformed(E: Tensor, S: Tensor, d: Tensor, patches: list[Patch]) -> Tensor:
-    """(seed, member, state) from E, S (seed, member, obs) and d (seed, 1, obs)."""
+    """(series, member, state) from E, S (series, member, obs) and d (series, 1, obs).
+
+    In the precision of E where its digits suffice for 1 + A, else in float64, else one column
+    after the other.
+    """
     updated, mean = E.clone(), E.mean(-2, keepdim=True)
-    seeds, N, p = S.shape
-    pairs = _pairs(N, E.device)
     S, Sd = S.transpose(0, 1).contiguous(), (S * d).transpose(0, 1).contiguous()
-    for block in _blocks(patches, seeds):
-        products = torch.cat([_products(S, Sd, patch, pairs) for patch in block], -1)
+    given = {E.dtype: (S.to(E), Sd.to(E)), torch.float64: (S, Sd)}
+    for block in _blocks(patches, len(E)):
         components = torch.cat([patch.components for patch in block], -1)
         here = mean[..., components]
-        X = (E[..., components] - here).permute(2, 1, 0, 3)
-        rows = torch.cat([products[pairs.place], X]).flatten(2)
-        X = local_transform(rows).unflatten(-1, X.shape[2:])
-        updated[..., components] = here + X.permute(2, 1, 0, 3)
+        for dtype, (S_own, Sd_own) in given.items():
+            X = (E[..., components] - here).to(dtype).permute(2, 1, 0, 3)
+            rows = _rows(S_own, Sd_own, X, block)
+            largest = 1 + trace(rows)
+            if largest * torch.finfo(dtype).eps < PRECISE:
+                X = local_transform(rows, largest).unflatten(-1, X.shape[2:])
+                updated[..., components] = here + X.permute(2, 1, 0, 3).to(E)
+                break
+        else:
+            updated = _by_eigenvalues(updated, S.transpose(0, 1), d, block)
     return updated
+
+
+def _rows(S: Tensor, Sd: Tensor, X: Tensor, block: list[Patch]) -> Tensor:
+    """(N + 1 + variable, N, column) for `local_transform`."""
+    pairs = _pairs(len(S), S.device)
+    products = torch.cat([_products(S, Sd, patch, pairs) for patch in block], -1)
+    return torch.cat([products[pairs.place], X]).flatten(2)
 
 
 class _Pairs(NamedTuple):
@@ -219,7 +335,7 @@ def _products(S: Tensor, Sd: Tensor, patch: Patch, pairs: _Pairs) -> Tensor:
     """
     S, Sd = S[..., patch.seen], Sd[..., patch.seen]
     squares = S[pairs.i] * (S / (len(S) - 1))[pairs.j]
-    return torch.cat([squares, Sd]) @ patch.taper
+    return torch.cat([squares, Sd]) @ patch.taper.to(S)
 
 
 def _blocks(patches: list[Patch], seeds: int) -> Iterator[list[Patch]]:

@@ -14,7 +14,12 @@ from scipy.special import ellipj, ellipkm1
 from torch import Tensor
 
 
-def local_transform(rows: Tensor) -> Tensor:
+def trace(rows: Tensor) -> float:
+    """Of the largest A of `local_transform`, 0 where none is finite; no eigenvalue exceeds it."""
+    return rows[: rows.shape[1]].diagonal().sum(-1).nan_to_num(0.0).amax().item()
+
+
+def local_transform(rows: Tensor, largest: float | None = None) -> Tensor:
     """W and w of `etkf.etkf_analysis` applied to anomalies, for each column.
 
         (W + w) X        W = (1 + A)^-½        w = b W W / (N-1)
@@ -23,15 +28,17 @@ def local_transform(rows: Tensor) -> Tensor:
 
     Args:
         rows: (N + 1 + v, N, column): A = S Sᵀ / (N-1), b = d Sᵀ and v variables X. Overwritten.
+        largest: bound on the eigenvalues of 1 + A, by default its trace. Rounding errors are those
+            of `largest` against 1: its product with the precision has to be far below 1.
 
     Returns:
         (v, N, column), new deviations from the prior means; NaN where `rows` are not finite.
     """
     N = rows.shape[1]
-    trace = rows[:N].diagonal().sum(-1).nan_to_num(0.0).amax().item()
+    largest = 1 + trace(rows) if largest is None else largest
     reflectors, beside = _tridiagonalise(rows)
     T = Tridiagonal(rows[:N].diagonal().mT + 1, beside)
-    X = _inverse_root(T, rows[N:], *poles(1 + trace, rows.dtype))
+    X = _inverse_root(T, rows[N:], *poles(largest, rows.dtype))
     b, X = X[0], X[1:]
     w_X = (b * X).sum(1, keepdim=True).div_(N - 1)
     return _reflected(X, reflectors).add_(w_X)

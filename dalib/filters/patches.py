@@ -14,7 +14,7 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from dalib.localise import gaspari_cohn
+from dalib.localise import gaspari_cohn, weights
 
 COLUMNS = 64
 
@@ -44,6 +44,8 @@ def on_map(shape: Sequence[int]) -> Tensor:
 class Reach:
     """How far an observation reaches: ρ of Gaspari and Cohn, as `localise.Ring` and `Grid`.
 
+    With `localise.on_sphere` for places, that is over the globe.
+
     Attributes:
         radius: in the units of places; ρ is about exp(-1/2) there and 0 at twice the half-support
             1.82 radius.
@@ -59,24 +61,21 @@ class Reach:
         return 1.82 * self.radius
 
     def taper(self, places: Tensor, others: Tensor) -> Tensor:
-        """ρ (n, m) between places (n, axis) and (m, axis)."""
-        apart = (places[:, None].double() - others.double()).abs()
-        box = torch.from_numpy(self._box(places.shape[-1]))
-        around = torch.where(box > 0, box - apart % box, torch.inf)
-        apart = torch.minimum(torch.where(box > 0, apart % box, apart), around)
-        return gaspari_cohn(torch.linalg.vector_norm(apart, dim=-1) / self.half_support)
+        """ρ (..., n, m) between places (..., n, axis) and (..., m, axis)."""
+        apart = places[..., :, None, :].double() - others[..., None, :, :].double()
+        periods = [length or None for length in self._box(places.shape[-1]).tolist()]
+        return weights(apart, self.half_support, periods)
 
-    def patches(self, places: Tensor, at: Tensor, most: int | None, x: Tensor) -> list[Patch]:
+    def patches(self, places: Tensor, seen: Tensor, most: int | None, x: Tensor) -> list[Patch]:
         """All columns of a state, with weights of the type and on the device of x.
 
         Args:
             places: (state, axis).
-            at: (obs,), the component at whose place each observation stands.
+            seen: (obs, axis), where observations stand.
             most: how many observations a column has at most, the nearest; None for no bound.
         """
-        places = self._wrapped(places)
-        points, components = _columns(places)
-        observations = self._tree(places[at.cpu().numpy()])
+        points, components = _columns(self._wrapped(places))
+        observations = self._tree(self._wrapped(seen))
         order = self._tree(points).indices  # what is near in space is near in this order
         chunks = np.split(order, range(COLUMNS, len(order), COLUMNS))
         return [
@@ -95,8 +94,12 @@ class Reach:
         column, nth = np.nonzero(distance < np.inf)
         seen, row = np.unique(index[column, nth], return_inverse=True)
         rho = torch.zeros(len(seen), len(points), dtype=torch.float64)
-        z = torch.from_numpy(distance[column, nth] / self.half_support)
-        rho[torch.from_numpy(row), torch.from_numpy(column)] = gaspari_cohn(z)
+        taper = gaspari_cohn(torch.from_numpy(distance[column, nth] / self.half_support))
+        row, column = torch.from_numpy(row), torch.from_numpy(column)
+        if ((box := tree.boxsize) is not None) and (box[box > 0] < 4 * self.half_support).any():
+            there = torch.from_numpy(tree.data[seen])  # more than the shorter way round counts
+            taper = self.taper(there, torch.from_numpy(points))[row, column]
+        rho[row, column] = taper
         components, seen = (torch.from_numpy(value).to(x.device) for value in (components, seen))
         return Patch(components, seen, rho.to(x))
 

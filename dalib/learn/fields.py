@@ -12,7 +12,7 @@ from torch import Tensor
 
 from dalib.filters.base import Gaussian
 from dalib.learn.parameters import Learnable
-from dalib.localise import gaspari_cohn, ring_distance
+from dalib.localise import weights
 
 
 @dataclass(frozen=True)
@@ -120,8 +120,8 @@ class Radius:
 
     def field(self, c: Tensor) -> dict[str, Any]:
         sites = torch.arange(self.size, dtype=c.dtype, device=c.device)
-        apart = ring_distance(sites[:, None], sites, self.size)
-        return {"taper": gaspari_cohn(apart / c[:, None, None])[:, None]}
+        apart = (sites[:, None] - sites)[..., None]
+        return {"taper": weights(apart, c[:, None, None], [self.size])[:, None]}
 
 
 FIELDS = {

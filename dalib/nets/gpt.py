@@ -176,6 +176,7 @@ class TiedLoss(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, outer: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        _first_derivative_only()
         dh, dE = ctx.saved_tensors
         return (outer * dh).to(ctx.dtype), outer * dE, None, None
 
@@ -235,8 +236,18 @@ class Gelu(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, outer: Tensor) -> Tensor:
+        _first_derivative_only()
         (slope,) = ctx.saved_tensors
         return outer * slope
+
+
+def _first_derivative_only() -> None:
+    """What backward takes from saved values is a constant to autograd; 0 would be wrong."""
+    if torch.is_grad_enabled():  # under create_graph=True
+        raise RuntimeError(
+            "the GPT has first derivatives only, got create_graph=True; take finite differences of "
+            "the gradient, or logits() and cross_entropy for its last layer"
+        )
 
 
 class Norm(nn.Module):

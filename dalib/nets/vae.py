@@ -104,6 +104,7 @@ class CoupledVAE(nn.Module):
         self.scaling, self.obs_scaling = scaling, obs_scaling
         self.grid, self.sensors = tuple(grid), sensors(grid, every, latent_map)
         self.every, self.latent, self.latent_map = every, latent, tuple(latent_map)
+        self.periodic = periodic
         self.term_weights = Terms(reconstruction, observed, matching, divergence)
         self.observe, self.obs_std = observe, obs_std
 
