@@ -43,7 +43,7 @@ ARROWS = {
     "learn": {"filters", "localise", "train", "streams"},
     "arrays": {"codecs", "filters"},  # codebooks and beliefs are what it labels
     "era5": {"io"},
-    "workflow": {"field_runs", "io", "memory", "points", "registry"},
+    "workflow": {"era5", "field_runs", "io", "memory", "points", "registry"},
 }
 PARTS_A_NAME_CAN_STAND_FOR = {
     "codecs",
