@@ -150,10 +150,15 @@ def methods_of(paper, case, product):
     return list(config[paper]["cases"][case].get(product, {}).get("methods", []))
 
 
-def cases_with(key):
-    """A pattern of the cases of any paper that have a section `key`."""
-    names = {n for p in PAPERS for n, case in config[p]["cases"].items() if key in case}
-    return "|".join(map(re.escape, sorted(names))) or "(?!)"
+def cases_with(key, without=None):
+    """A pattern of the cases, each in the folder of its paper, that have a section and lack one."""
+    found = [
+        f"(?<=/{re.escape(paper)}/){re.escape(name)}"
+        for paper in PAPERS
+        for name, case in config[paper]["cases"].items()
+        if key in case and without not in case
+    ]
+    return "|".join(found) or "(?!)"
 
 
 def reanalysis(section):

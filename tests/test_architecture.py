@@ -45,7 +45,7 @@ ARROWS = {
     "learn": {"filters", "fingerprint", "localise", "train", "streams"},
     "arrays": {"codecs", "filters"},  # codebooks and beliefs are what it labels
     "era5": {"io"},
-    "workflow": {"field_runs", "io", "memory", "points", "registry"},
+    "workflow": {"era5", "field_runs", "io", "memory", "points", "registry"},
 }
 PARTS_A_NAME_CAN_STAND_FOR = {
     "codecs",

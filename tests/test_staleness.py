@@ -413,3 +413,54 @@ def test_a_failed_job_is_told_once_with_its_log(toy):
     assert "double (scale=smoke, paper=toy, case=a) failed: ZeroDivisionError" in toy.said
     assert "0 computed, 0 reused, 2 failed" in toy.said
     assert provenance.load("results/smoke/toy/a/doubled.txt")["status"] == "computed"
+
+
+@pytest.mark.parametrize("how", ["copied", "moved", "linked"])
+def test_an_input_replaced_by_an_older_file_is_noticed(toy, capsys, how):
+    given, other = toy.folder / "data/a.txt", toy.folder / "other.txt"
+    if how == "linked":  # the link leads to another file of the same size
+        (toy.folder / "first.txt").write_text(given.read_text())
+        given.unlink()
+        given.symlink_to(toy.folder / "first.txt")
+        assert toy.run() == {}
+    other.write_text("7" * len(given.read_text()))
+    os.utime(other, (1_500_000_000, 1_500_000_000))
+    if how == "copied":
+        shutil.copy2(other, given)
+    elif how == "moved":
+        other.replace(given)
+    else:
+        given.unlink()
+        given.symlink_to(other)
+    assert verify.main(Path("."), CONFIG) == 1
+    assert "numbers.txt: input raw changed; run snakemake" in capsys.readouterr().out
+    toy.run("--dry-run")
+    assert "data/a.txt has changed since; a run makes it again" in toy.said
+    assert toy.run() == every("computed", *STAGES, cases="a")
+    assert verify.main(Path("."), CONFIG) == 0
+    assert toy.run() == {}
+
+
+def test_an_input_with_the_same_content_and_another_stamp_reruns_nothing(toy):
+    given = toy.folder / "data/a.txt"
+    given.replace(toy.folder / "old.txt")
+    given.write_text((toy.folder / "old.txt").read_text())
+    os.utime(given, (1_500_000_000, 1_500_000_000))
+    assert toy.run() == {} and "data/a.txt" not in toy.said
+    record = provenance.load("results/smoke/toy/a/numbers.txt")
+    assert record["stamps"]["data/a.txt"] == provenance.stamp("data/a.txt")
+
+
+def test_a_result_edited_under_its_old_time_and_size_is_restored(toy):
+    before, path = toy.results(), toy.path("double")
+    stat = path.stat()
+    path.write_text("9" * stat.st_size)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert toy.run() == {} and "restored from the store" in toy.said
+    assert toy.results() == before
+
+
+def test_a_lost_input_that_no_stage_makes_is_to_be_put_back(toy, capsys):
+    (toy.folder / "data/a.txt").unlink()
+    assert verify.main(Path("."), CONFIG) == 1
+    assert "data/a.txt: missing; no stage makes it, put it back" in capsys.readouterr().out

@@ -15,8 +15,8 @@ import xarray as xr
 
 from dalib import io
 from dalib.era5.names import DIMENSIONS, Channel, channel, meant, unit
+from dalib.era5.sources import is_zarr
 
-ZARR_FILES = ("zarr.json", ".zmetadata", ".zgroup")
 BUCKETS = {  # what a bucket needs: a package, and options for reading without an account
     "gs": ("gcsfs", {"token": "anon"}),
     "http": ("aiohttp", {}),
@@ -72,7 +72,7 @@ def read(
 
 def _parts(source: str, years: Sequence[int] | None) -> Iterator[Part]:
     path = Path(source)
-    if _is_zarr(source):
+    if is_zarr(source):
         store = named(open_zarr(source), source)
         yield from (Part(store, source, year) for year in years or [None])
     elif path.is_dir():
@@ -92,11 +92,6 @@ def _years(folder: Path) -> list[int]:
     if not found:
         raise io.DataError(folder, "expected files era5_YYYY.nc, one for each year, found none")
     return found
-
-
-def _is_zarr(source: str) -> bool:
-    path = Path(source)
-    return "://" in source or path.suffix == ".zarr" or any((path / n).exists() for n in ZARR_FILES)
 
 
 def open_zarr(store: str) -> xr.Dataset:

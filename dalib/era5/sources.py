@@ -3,16 +3,25 @@
 from glob import glob, has_magic
 from pathlib import Path
 
+ZARR_FILES = ("zarr.json", ".zmetadata", ".zgroup")
+
+
+def is_zarr(path: str) -> bool:
+    """Whether a path is that of a Zarr store: by its name, or by what lies in the folder."""
+    there = Path(path)
+    named = "://" in path or there.suffix == ".zarr"
+    return named or any((there / name).exists() for name in ZARR_FILES)
+
 
 def files(path: str | None) -> list[str]:
     """The NetCDF files behind a path, on which a result depends: one file, a folder, or a glob.
 
     Of a Zarr store, here or in a bucket, and of the stand-in (None) there are none: a change there
-    is not noticed.
+    is not noticed. A path at which something is found is no glob, whatever is in its name.
     """
-    if path is None or "://" in path or path.rstrip("/").endswith(".zarr"):
+    if path is None or is_zarr(path):
         return []
-    if has_magic(path):
+    if has_magic(path) and not Path(path).exists():
         found = sorted(glob(path))
     elif Path(path).is_dir():
         found = sorted(map(str, Path(path).glob("era5_[0-9][0-9][0-9][0-9].nc")))

@@ -26,6 +26,7 @@ VERBS = {
     "unlock": "clear the locks of dead runs",
     "doctor": "look for what is wrong, with cause and remedy",
 }
+WITHOUT_DATA = {"audit", "explain", "list", "prune", "scorecard", "verify"}  # read results alone
 
 
 def main(arguments: list[str]) -> int:
@@ -40,7 +41,8 @@ def main(arguments: list[str]) -> int:
     if given.verb == "doctor":
         return import_module("dalib.workflow.doctor").main(ROOT, overrides)
     try:
-        config = import_module("dalib.workflow.settings").load(ROOT, overrides)
+        data = given.verb not in WITHOUT_DATA
+        config = import_module("dalib.workflow.settings").load(ROOT, overrides, data=data)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 1

@@ -4,6 +4,9 @@ Snakemake believes a file that is there. So what was edited, half written, or ha
 Snakemake (a fresh clone, a lost `.snakemake/`, a killed run) is marked incomplete here; Snakemake
 then runs its stage, which takes from the store whatever is really unchanged. Nothing is lost: a
 file goes into the store if it is what its record says, else under `.cache/aside/`.
+
+Snakemake also believes an input that is older than the result. So the stage of a result is asked
+for where a file given by the user holds something else than when the result was made.
 """
 
 from __future__ import annotations
@@ -57,7 +60,10 @@ def begin(scale: str, cache: str, *, main: bool, arguments: Sequence[str] | None
         StoreError: the store is of another format, or cannot be written.
     """
     os.environ["DALIB_CACHE"] = cache
-    if not main or looks_only(sys.argv[1:] if arguments is None else arguments):
+    words = sys.argv[1:] if arguments is None else arguments
+    if main and is_dry(words):
+        tell(Path("results") / scale)
+    if not main or looks_only(words):
         return
     os.environ["DALIB_RUN"] = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
     Store(directory()).check()
@@ -74,6 +80,22 @@ def looks_only(arguments: Iterable[str]) -> bool:
     words = {word.partition("=")[0] for word in arguments}
     short = re.compile("-[afFkp]*[DlnSt]")
     return not words.isdisjoint(LOOKING) or any(map(short.match, words))
+
+
+def is_dry(arguments: Iterable[str]) -> bool:
+    """Whether this snakemake command says what it would do."""
+    words = set(arguments)
+    return not words.isdisjoint({"--dry-run", "--dryrun"}) or any(
+        re.match("-[afFkp]*n", word) for word in words
+    )
+
+
+def tell(folder: Path) -> None:
+    """Say what Snakemake does not see, without doing anything."""
+    changed = Inputs()
+    for path, record in provenance.results(folder):
+        for source in changed.of(record) if record else ():
+            say(f"{path}: {source} has changed since; a run makes it again")
 
 
 def check_room() -> None:
@@ -116,8 +138,9 @@ def audit(folder: Path) -> None:
     """Put away every result under `folder` that cannot be trusted, with a notice."""
     remove_parts(dead_parts(folder, directory()))
     done: dict[str, list[Path]] = defaultdict(list)
+    changed = Inputs()
     for path, record in provenance.results(folder):
-        what = settle(path, record)
+        what = settle(path, record) or follow(path, record, changed)
         if what:
             done[what].append(path)
     for why, paths in done.items():
@@ -157,6 +180,47 @@ def settle(path: Path, record: dict | None) -> str:
     return f"changed since it was made, moved to {ASIDE}"
 
 
+class Inputs:
+    """Files given by the user, each of which is hashed once, and only if its stamp is another."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, str] = {}
+
+    def of(self, record: dict) -> list[str]:
+        """Those that hold something else than when `record` was made; lost ones do not count."""
+        known = record.get("stamps", {})
+        return [
+            path
+            for path, content in provenance.given(record).items()
+            if Path(path).exists()
+            and known.get(path) != provenance.stamp(path)
+            and self.content(path) != content
+        ]
+
+    def content(self, path: str) -> str:
+        """The content hash; of a file that cannot be read, why not."""
+        if path not in self.found:
+            try:
+                self.found[path] = io.content_hash(path)
+            except (OSError, io.DataError) as error:
+                self.found[path] = str(error)
+        return self.found[path]
+
+
+def follow(path: Path, record: dict, changed: Inputs) -> str:
+    """Ask for a good result whose inputs changed; says so, "" if they did not."""
+    sources = changed.of(record)
+    if sources:
+        ask_for(path)
+        return f"made again, since {', '.join(sources)} has changed"
+    stamps = {p: provenance.stamp(p) for p in provenance.given(record) if Path(p).exists()}
+    if any(record.get("stamps", {}).get(p) != stamp for p, stamp in stamps.items()):
+        provenance.write(
+            provenance.beside(path), record | {"stamps": record.get("stamps", {}) | stamps}
+        )
+    return ""
+
+
 def restamp(path: Path, record: dict) -> None:
     """Note the present time of an unchanged file, so that it need not be hashed again."""
     entry = record["outputs"][str(path)]
@@ -190,6 +254,7 @@ def restored(path: Path, record: dict) -> bool:
     if Store(directory()).restore({**record, "outputs": {str(path): entry}}, [path]):
         return False
     os.utime(path, ns=(entry["mtime_ns"], entry["mtime_ns"]))
+    restamp(path, record)
     return True
 
 

@@ -1,16 +1,14 @@
 """What is wrong with a configuration: against the schema, the classes it names, and itself."""
 
-import difflib
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dalib import field_runs
 from dalib.registry import REGISTRIES
 from dalib.workflow import kinds
-from dalib.workflow.fields import WORDS, NoSuchClassError, Setting, settings_of
+from dalib.workflow.fields import NoSuchClassError, Setting, settings_of
+from dalib.workflow.problems import Problem, said, schema_problems, unknown
 
 SETTINGS_ONLY = {"system", "integrator"}  # roles whose objects are built of nothing else
 NAMES_IN_A_CASE = [  # keys of a case, and the collection whose entries stand there
@@ -36,123 +34,22 @@ NAMES_IN_A_COLUMN = {
     "generated": "forecasters",
     "chain": "forecasters",
 }
-JSON_WORDS = {
-    "integer": WORDS["int"],
-    "number": WORDS["float"],
-    "boolean": WORDS["bool"],
-    "string": WORDS["str"],
-    "array": WORDS["list"],
-    "null": WORDS["None"],
-    "object": "a mapping",
-}
-
-
-@dataclass(frozen=True)
-class Problem:
-    path: kinds.Path
-    message: str
-    missing: bool = False  # something is absent below `path`
 
 
 def check(config: Mapping, schema: Mapping, root: Path) -> list[Problem]:
     """Every problem; empty if there is none."""
     papers = {name: section for name, section in config.items() if kinds.is_paper(section)}
     general = {key: value for key, value in config.items() if key not in papers}
-    problems = list(_schema_problems(general, schema, schema, (), also=papers))
+    problems = list(schema_problems(general, schema, schema, (), also=papers))
     for name, paper in papers.items():
         definition = schema["$defs"]["paper"]
-        problems += _schema_problems(paper, definition, schema, (name,))
+        problems += schema_problems(paper, definition, schema, (name,))
         problems += kind_problems(paper, schema, root, (name,))
         problems += _tuning_problems(paper, schema, root, (name,))
         problems += _reference_problems(paper, (name,))
         problems += _start_problems(paper, (name,))
-        problems += _point_problems(paper, (name,))
+        problems += _point_problems(paper, (name,), {problem.path for problem in problems})
     return problems
-
-
-# -- schema --------------------------------------------------------------------------------------
-
-
-def _schema_problems(
-    tree: Any, schema: Mapping, whole: Mapping, path: kinds.Path, also: Iterable[str] = ()
-) -> Iterator[Problem]:
-    """Problems with `tree`, standing at `path`, against a part of the whole schema."""
-    import jsonschema
-
-    complete = {**schema, "$defs": whole["$defs"]}
-    for error in jsonschema.Draft202012Validator(complete).iter_errors(tree):
-        yield from _problems_of(error, (*path, *error.absolute_path), also)
-
-
-def _problems_of(error: Any, path: kinds.Path, also: Iterable[str]) -> Iterator[Problem]:
-    value, rule, wanted = error.instance, error.validator, error.validator_value
-    if rule == "additionalProperties":
-        known = [*error.schema.get("properties", {}), *also]
-        for key in value.keys() - error.schema.get("properties", {}).keys():
-            yield Problem((*path, key), unknown("key", key, known, quote=False))
-    elif rule == "required":
-        for key in wanted:
-            if key not in value:
-                yield Problem(path, f'"{key}" is missing', missing=True)
-    elif rule == "type":
-        yield Problem(path, wrong_type(value, wanted))
-    elif rule in ("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum"):
-        yield Problem(path, _out_of_range(value, rule, wanted, error.schema.get("unit")))
-    elif rule == "enum":
-        yield Problem(path, unknown("value", value, wanted))
-    elif rule in ("minItems", "maxItems"):
-        bound = "at least" if rule == "minItems" else "at most"
-        yield Problem(path, f"{len(value)} entries are given, {bound} {wanted} are needed")
-    elif rule in ("minProperties",):
-        yield Problem(path, "is empty")
-    else:
-        yield Problem(path, error.message)
-
-
-def wrong_type(value: Any, types: str | list[str]) -> str:
-    """`"abc" is a text, a whole number is needed`."""
-    types = [types] if isinstance(types, str) else types
-    return f"{said(value)}, {' or '.join(JSON_WORDS[name] for name in types)} is needed"
-
-
-def said(value: Any) -> str:
-    """A value and what it is, as the user should read it."""
-    if isinstance(value, Mapping):
-        return "a mapping is given"
-    shown = json.dumps(value, ensure_ascii=False, default=str)
-    if isinstance(value, list) and len(shown) > 60:
-        return "a list is given"
-    if isinstance(value, str):
-        return f"{shown} is a text"
-    return f"{shown} is given"
-
-
-def _out_of_range(value: float, rule: str, bound: float, unit: str | None) -> str:
-    small = "inimum" in rule
-    words = f"{bound:g} {unit}" if unit else f"{bound:g}"
-    if unit and bound == 1:
-        words = f"1 {kinds.singular(unit)}"
-    amount = {
-        "minimum": "at least",
-        "exclusiveMinimum": "more than",
-        "maximum": "at most",
-        "exclusiveMaximum": "less than",
-    }[rule]
-    verb = "are" if unit and bound != 1 else "is"
-    size = "small" if small else "large"
-    return f"{value:g} is too {size}, {amount} {words} {verb} needed"
-
-
-def unknown(what: str, name: Any, known: Iterable[str], *, quote: bool = True) -> str:
-    """`unknown filter "ekff" (did you mean "ekf"?); there are: ekf, enkf`."""
-    names = sorted(map(str, known))
-    near = difflib.get_close_matches(str(name), names, n=1)
-    text = f'unknown {what} "{name}"' if quote else f"unknown {what}"
-    if near:
-        text += f' (did you mean "{near[0]}"?)'
-    if near and not quote:
-        return text
-    return f"{text}; there are: {', '.join(names)}" if names else f"{text}; there are none"
 
 
 def _start_problems(paper: Mapping, path: kinds.Path) -> Iterator[Problem]:
@@ -221,7 +118,7 @@ def _limit_problems(section: Mapping, schema: Mapping, path: kinds.Path) -> Iter
     for name in section.keys() & limits.keys():
         value = section[name]
         if isinstance(value, (int, float)) and not isinstance(value, bool):
-            yield from _schema_problems(value, limits[name], schema, (*path, name))
+            yield from schema_problems(value, limits[name], schema, (*path, name))
 
 
 def _tuning_problems(
@@ -240,7 +137,9 @@ def _reference_problems(paper: Mapping, path: kinds.Path) -> Iterator[Problem]:
     """Names of cases, filters, models, samplers and forecasters that are not there."""
     for where, collection, name in _references(paper):
         known = paper.get(collection, {})
-        if isinstance(known, Mapping) and name not in known:
+        if not isinstance(name, str):
+            yield Problem((*path, *where), f"{said(name)}, a name is needed")
+        elif isinstance(known, Mapping) and name not in known:
             what = "method" if "methods" in where[-2:] else kinds.singular(collection)
             yield Problem((*path, *where), unknown(what, name, known))
 
@@ -250,13 +149,18 @@ def _references(paper: Mapping) -> Iterator[tuple[kinds.Path, str, str]]:
     yield from _listed(paper.get("active"), ("active",), "cases")
     yield from _listed(paper.get("labels"), ("labels",), "cases")
     yield from _listed(paper.get("table"), ("table",), "columns")
-    for name, column in (paper.get("columns") or {}).items():
-        for key in NAMES_IN_A_COLUMN.keys() & column.keys():
+    for name, column in _entries(paper.get("columns")):
+        for key in NAMES_IN_A_COLUMN.keys() & dict(_entries(column)).keys():
             yield ("columns", name, key), NAMES_IN_A_COLUMN[key], column[key]
-    for case, name in (paper.get("shown") or {}).items():
+    for case, name in _entries(paper.get("shown")):
         yield ("shown", case), "cases", case
         yield ("shown", case), "columns", name
-    for case in paper["cases"] if isinstance(paper["cases"], Mapping) else ():
+    for role, cases in _entries(paper.get("roles")):
+        if isinstance(cases, str):
+            yield ("roles", role), "cases", cases
+        else:
+            yield from _listed(cases, ("roles", role), "cases")
+    for case, _ in _entries(paper["cases"]):
         for *keys, collection in NAMES_IN_A_CASE:
             where = ("cases", case, *keys)
             yield from _listed(kinds.get(paper, *where), where, collection)
@@ -267,21 +171,30 @@ def _references(paper: Mapping) -> Iterator[tuple[kinds.Path, str, str]]:
             if "model" in point:
                 yield (*where, "model"), "models", point["model"]
     for collection in ("filters", "forecasters", "samplers", "models"):
-        for entry, section in (paper.get(collection) or {}).items():
-            for key in kinds.REFERENCES.keys() & (
-                section.keys() if isinstance(section, Mapping) else ()
-            ):
-                if isinstance(section[key], str):
+        for entry, section in _entries(paper.get(collection)):
+            for key in kinds.REFERENCES.keys() & dict(_entries(section)).keys():
+                if "kind" not in dict(_entries(section[key])):  # else a part of its own
                     yield (collection, entry, key), kinds.REFERENCES[key], section[key]
+
+
+def _entries(section: Any) -> Iterable[tuple[str, Any]]:
+    """Of a mapping; of what is none, nothing: the schema says that it should be one."""
+    return section.items() if isinstance(section, Mapping) else ()
 
 
 # -- points of filters on fields -----------------------------------------------------------------
 
 
-def _point_problems(paper: Mapping, path: kinds.Path) -> Iterator[Problem]:
-    """Starts and errors that a case does not have, and runs that cannot be told apart."""
+def _point_problems(paper: Mapping, path: kinds.Path, wrong: set[kinds.Path]) -> Iterator[Problem]:
+    """Starts and errors that a case does not have, and runs that cannot be told apart.
+
+    Where something below the case is known to be wrong, at one of the paths `wrong`, this waits.
+    """
     for case in paper["cases"] if isinstance(paper["cases"], Mapping) else ():
         product, above = kinds.get(paper, "cases", case, "fields"), ("cases", case, "fields")
+        here = (*path, *above)
+        if any(where[: len(here)] == here for where in wrong):
+            continue
         base = kinds.get(product, "base")
         if not isinstance(base, Mapping) or not isinstance(product.get("methods"), Mapping):
             continue
@@ -300,8 +213,9 @@ def _point_problems(paper: Mapping, path: kinds.Path) -> Iterator[Problem]:
 def _condition_problems(case: Mapping, point: Mapping, where: kinds.Path) -> Iterator[Problem]:
     """The start of a point, and the errors of its observations."""
     starts = kinds.get(case, "prior", "starts")
-    if "start" in point and isinstance(starts, Mapping) and point["start"] not in starts:
-        yield Problem((*where, "start"), unknown("start", point["start"], starts))
+    start = point.get("start")
+    if isinstance(start, str) and isinstance(starts, Mapping) and start not in starts:
+        yield Problem((*where, "start"), unknown("start", start, starts))
     errors = [kinds.get(case, "observations", name) for name in ("relative_error", "error_std")]
     given = next((known for known in errors if known is not None), [])
     known, noise = given if isinstance(given, list) else [given], point.get("noise")

@@ -1,8 +1,9 @@
-"""Numbers that a command line or YAML gives as text, wherever a number is meant.
+"""Numbers as they are meant: what a command line gives as text, and whole ones as whole numbers.
 
-`--config 'paper={"rate": 0.1}'` arrives as text, and so does `1e-3` in YAML, which wants `1.0e-3`.
+`--config 'paper={"rate": 0.1}'` arrives as text; `seed: 2026.0` is 2026.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,13 +24,33 @@ def converted(config: Mapping, schema: Mapping, root: Path) -> dict[str, Any]:
 
 
 def _convert(value: Any, schema: Mapping, whole: Mapping) -> Any:
-    schema = _followed(schema, whole)
+    schemas = _alternatives(schema, whole)
     if isinstance(value, Mapping):
-        return {key: _convert(v, _below(schema, key), whole) for key, v in value.items()}
+        return {key: _convert(v, _below(schemas, key), whole) for key, v in value.items()}
     if isinstance(value, list):
-        return [_convert(v, schema.get("items", {}), whole) for v in value]
-    types = schema.get("type", [])
-    return from_text(value, [types] if isinstance(types, str) else types)
+        items = {"anyOf": [one["items"] for one in schemas if "items" in one]}
+        return [_convert(v, items, whole) for v in value]
+    return as_meant(value, [name for one in schemas for name in _types(one)])
+
+
+def _alternatives(schema: Any, whole: Mapping) -> list[Mapping]:
+    """A schema and those that it chooses from: `oneOf`, `anyOf`, `then`, `else`."""
+    schema = _followed(schema, whole)
+    chosen = [schema[key] for key in ("then", "else") if key in schema]
+    for key in ("oneOf", "anyOf"):
+        chosen += schema.get(key, [])
+    return [schema, *(one for inner in chosen for one in _alternatives(inner, whole))]
+
+
+def _types(schema: Mapping) -> list[str]:
+    """Types that a schema names, or that its values have."""
+    names = schema.get("type", [])
+    values = schema.get("enum", [])
+    return [
+        *([names] if isinstance(names, str) else names),
+        *("integer" for value in values if type(value) is int),
+        *("string" for value in values if isinstance(value, str)),
+    ]
 
 
 def _followed(schema: Any, whole: Mapping) -> Mapping:
@@ -40,25 +61,44 @@ def _followed(schema: Any, whole: Mapping) -> Mapping:
     return schema if isinstance(schema, Mapping) else {}
 
 
-def _below(schema: Mapping, key: str) -> Any:
-    return schema.get("properties", {}).get(key, schema.get("additionalProperties", {}))
+def _below(schemas: Iterable[Mapping], key: str) -> Any:
+    """What any of some schemas says of the value under `key`."""
+    return {
+        "anyOf": [
+            schema["properties"][key]
+            if key in schema.get("properties", {})
+            else schema["additionalProperties"]
+            for schema in schemas
+            if key in schema.get("properties", {}) or "additionalProperties" in schema
+        ]
+    }
 
 
-def from_text(value: Any, types: Iterable[str]) -> Any:
-    """A number, true, false or null for its text, if that is meant and text is not."""
+def as_meant(value: Any, types: Iterable[str]) -> Any:
+    """A number, true, false or null for its text, if that is meant and text is not; 4 for 4.0 where
+    a whole number is meant.
+    """
+    if isinstance(value, float):
+        return _whole(value) if "integer" in types and "number" not in types else value
     if not isinstance(value, str) or not types or "string" in types:
         return value
     if "null" in types and value.lower() in ("", "null", "none"):
         return None
     if "boolean" in types and value.lower() in ("true", "false"):
         return value.lower() == "true"
-    for kind, number in (("integer", int), ("number", float)):
-        if kind in types:
+    if not {"integer", "number"}.isdisjoint(types):
+        for number in (int, float):
             try:
-                return number(value)
+                found = number(value)
             except ValueError:
-                pass
+                continue
+            return found if "number" in types else _whole(found)
     return value
+
+
+def _whole(number: float) -> int | float:
+    """4 for 4.0; others as they are."""
+    return int(number) if math.isfinite(number) and number == int(number) else number
 
 
 def _convert_kinds(paper: dict[str, Any], root: Path, path: kinds.Path) -> dict[str, Any]:
@@ -78,6 +118,4 @@ def _plain(value: Any, kind: Kind) -> Any:
         return [_plain(v, kind.element) for v in value] if kind.element else value
     names = {"int": "integer", "float": "number", "bool": "boolean", "str": "string"}
     types = [names.get(name, "null") for name in kind.names if name != "list"]
-    if "number" in types:  # 3 given where 3.0 is meant stays 3
-        types = ["integer", *types]
-    return from_text(value, types)
+    return as_meant(value, types)

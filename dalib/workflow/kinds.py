@@ -37,7 +37,8 @@ class Choice:
         """ "package.module:Class", None if the kind is not known."""
         if isinstance(self.kind, str) and ":" in self.kind:
             return self.kind
-        return REGISTRIES[self.role].get(self.kind) if self.role else None
+        known = REGISTRIES[self.role] if self.role else {}
+        return known.get(self.kind) if isinstance(self.kind, str) else None
 
 
 def choices(tree: Any, path: Path = ()) -> Iterator[Choice]:

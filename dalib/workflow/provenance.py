@@ -1,8 +1,10 @@
 """`<output>.prov.json`: what made a result, and whether the file is still that result.
 
-Snakemake touches each output after its job, so a file counts as untouched if its modification
-time is the recorded one or the one that Snakemake noted. Any other difference is settled by
-content.
+A file is known by its stamp: size, modification time, change time and inode. No program can set the
+change time, so `cp -p`, `rsync -a`, an old file moved here and a link that leads elsewhere show,
+though the modification time is old or the same. Snakemake touches each output after its job: then
+its modification time is the one that Snakemake noted, and the change time is that of the touch. Any
+other difference is settled by content.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from typing import Any
 from dalib import io
 
 SUFFIX = ".prov.json"
+TOUCH_NS = 1_000_000_000  # between the time that a touch sets and the change time that it leaves
 PIECE = 254  # Snakemake cuts the names of its metadata files into pieces of this length
 
 
@@ -67,8 +70,24 @@ def results(folder: Path) -> Iterator[tuple[Path, dict[str, Any] | None]]:
 
 
 def stamp(path: str | Path) -> dict[str, int]:
+    """What changes with every write, replacement and rename of a file; reads no contents."""
     stat = Path(path).stat()
-    return {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
+    return {
+        "size": stat.st_size,
+        "mtime_ns": stat.st_mtime_ns,
+        "ctime_ns": stat.st_ctime_ns,
+        "inode": stat.st_ino,
+    }
+
+
+def given(record: dict[str, Any]) -> dict[str, str]:
+    """{path: content hash} of the inputs that no stage has made: data and files of the user."""
+    return {
+        path: content
+        for files in record["inputs"].values()
+        for path, content in files.items()
+        if not beside(path).exists()
+    }
 
 
 def describe(path: str | Path) -> dict[str, Any]:
@@ -79,14 +98,15 @@ def describe(path: str | Path) -> dict[str, Any]:
 
 
 def untouched(path: str | Path, entry: dict[str, Any]) -> bool:
-    """Whether size and modification time of `path` are those recorded; reads no contents."""
-    stat = Path(path).stat()
-    if stat.st_size != entry["size"]:
-        return False
-    if stat.st_mtime_ns == entry["mtime_ns"]:
+    """Whether `path` has the stamp recorded, or that which Snakemake left; reads no contents."""
+    found = stamp(path)
+    if all(entry.get(name) == value for name, value in found.items()):
         return True
+    if found["size"] != entry["size"]:
+        return False
     noted = (metadata(path) or {}).get("endtime")
-    return noted is not None and abs(noted - stat.st_mtime) < 1e-6
+    touched = noted is not None and abs(noted - found["mtime_ns"] / 1e9) < 1e-6
+    return touched and abs(found["ctime_ns"] - found["mtime_ns"]) < TOUCH_NS
 
 
 def same_content(path: str | Path, entry: dict[str, Any]) -> bool:

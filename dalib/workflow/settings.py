@@ -12,15 +12,18 @@ from typing import Any
 
 import yaml
 
-from dalib.workflow import kinds, validation
-from dalib.workflow.checks import Problem, check, kind_problems
+from dalib import io
+from dalib.workflow import kinds, paths, plain, validation
+from dalib.workflow.checks import check, kind_problems
 from dalib.workflow.conversion import converted
 from dalib.workflow.errors import ConfigError
+from dalib.workflow.problems import Problem
 
 __all__ = ["ConfigError", "check_targets", "load", "scales"]
 
 BASE = "config.yaml"
 COMMAND_LINE = "--config"
+KEYS = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "merge")}
 SCALES = ("smoke", "quick", "desk", "paper")
 
 
@@ -31,13 +34,18 @@ class Layer:
 
 
 def load(
-    root: Path, arguments: Mapping[str, Any] | None = None, files: Iterable[Path] = ()
+    root: Path,
+    arguments: Mapping[str, Any] | None = None,
+    files: Iterable[Path] = (),
+    *,
+    data: bool = True,
 ) -> dict[str, Any]:
     """The configuration of the project in `root`, checked and complete.
 
     Args:
         arguments: what `--config` gives; numbers may be text, mappings may be YAML text.
         files: what `--configfile` gives.
+        data: whether the files have to be there that it points to.
 
     Raises:
         ConfigError: one line for each problem.
@@ -62,6 +70,10 @@ def load(
     checked = check(config, schema, root)
     problems += unfilled
     problems += [p for p in checked if not (p.missing and p.path[:3] in lacking)]
+    odd = [*plain.value_problems(config)]
+    problems = [p for p in problems if p.path not in {o.path for o in odd}] + odd
+    problems += plain.name_problems(config)
+    problems += paths.problems(config, root) if data else []
     lines = [*_lines(problems, config, layers), *_claim_lines(config, schema, root)]
     if lines:
         raise ConfigError("\n".join(lines))
@@ -148,11 +160,13 @@ def read_yaml(path: Path, label: str | Path) -> dict[str, Any]:
 def _read(path: Path, label: str | Path) -> Any:
     """Plain values of a YAML file, None if it is empty."""
     try:
-        loader, node = _composed(path.read_text(encoding="utf-8"))
-        _refuse_repeated_keys(node)
-        return None if node is None else loader.construct_document(node)
+        return _values(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{label}: there is no such file") from None
+    except OSError as error:
+        raise ConfigError(f"{label}: it cannot be read: {error.strerror}") from None
+    except RecursionError:
+        raise ConfigError(f"{label}: lists and mappings lie too deep within each other") from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}"
@@ -161,39 +175,62 @@ def _read(path: Path, label: str | Path) -> Any:
         raise ConfigError(f"{label}: {error}") from None
 
 
+def _values(text: str) -> Any:
+    """Plain values of a YAML text."""
+    loader, node = _composed(text)
+    _check_nodes(node, {}, ())
+    return None if node is None else loader.construct_document(node)
+
+
 def _composed(text: str) -> tuple[Any, yaml.Node | None]:
     """Parsed fast where PyYAML has its C library; its Python twin has the better messages."""
     try:
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
+        loader = io.plain_yaml(fast=True)(text)
         return loader, loader.get_single_node()
     except yaml.YAMLError:
-        loader = yaml.SafeLoader(text)
+        loader = io.plain_yaml()(text)
         return loader, loader.get_single_node()
 
 
-def _refuse_repeated_keys(node: yaml.Node | None) -> None:
-    """YAML would silently take the last."""
-    if isinstance(node, yaml.MappingNode):
-        seen = set()
-        for key, value in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                raise yaml.MarkedYAMLError(
-                    problem=f'the key "{key.value}" appears twice', problem_mark=key.start_mark
-                )
-            seen.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
-            _refuse_repeated_keys(value)
-    elif isinstance(node, yaml.SequenceNode):
+def _check_nodes(node: yaml.Node | None, seen: dict[int, yaml.Node], above: tuple) -> None:
+    """Refuse a key given twice (YAML would take the last), a key that is no text, and an alias of
+    something that it stands in.
+    """
+    if node is None or isinstance(node, yaml.ScalarNode):
+        return
+    if id(node) in above:
+        _refuse("an alias leads back to what it stands in", node)
+    if id(node) in seen:
+        return
+    seen[id(node)], above = node, (*above, id(node))
+    if isinstance(node, yaml.SequenceNode):
         for value in node.value:
-            _refuse_repeated_keys(value)
+            _check_nodes(value, seen, above)
+        return
+    keys = set()
+    for key, value in node.value:
+        if not isinstance(key, yaml.ScalarNode) or key.tag not in KEYS:
+            _refuse(f"the key {getattr(key, 'value', '')} is no text; put it in quotes", key)
+        if key.value in keys:
+            _refuse(f'the key "{key.value}" appears twice', key)
+        keys.add(key.value)
+        _check_nodes(value, seen, above)
+
+
+def _refuse(problem: str, node: yaml.Node) -> None:
+    raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
 
 
 def _from_text(value: Any) -> Any:
     """A mapping or list that a command line gives as text."""
     if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
         try:
-            return yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise ConfigError(f"{COMMAND_LINE}: {value}: not a YAML mapping or list") from None
+            return _values(value)
+        except yaml.MarkedYAMLError as error:
+            why = error.problem or error.context
+            raise ConfigError(
+                f"{COMMAND_LINE}: {value}: not a YAML mapping or list: {why}"
+            ) from None
     return value
 
 

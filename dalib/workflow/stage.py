@@ -150,7 +150,8 @@ class Stage:
         entries = zip(self.paths, record["outputs"].values(), strict=True)
         outputs = {str(path): entry | provenance.stamp(path) for path, entry in entries}
         why = self.reasons()
-        self.leave({**record, "inputs": self.hashes, "outputs": outputs, "status": "reused"}, why)
+        made = {"inputs": self.hashes, "stamps": self.stamps, "outputs": outputs}
+        self.leave({**record, **made, "status": "reused"}, why)
         raise SystemExit(0)
 
     def finish(self) -> None:
@@ -165,6 +166,7 @@ class Stage:
             "spec": self.spec,
             "units": self.units,
             "inputs": self.hashes,
+            "stamps": self.stamps,
             "outputs": {str(path): provenance.describe(path) for path in self.paths},
             **surroundings(),
             "started": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(self._started)),

@@ -11,7 +11,7 @@ from copy import deepcopy
 from typing import Any
 
 from dalib.workflow import kinds
-from dalib.workflow.checks import Problem
+from dalib.workflow.problems import Problem
 
 KEY = "validation_of"
 SHARED = ("system", "integrator", "dtype", "observations", "prior")

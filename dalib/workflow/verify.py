@@ -35,7 +35,7 @@ def verify(folder: Path, specs: Specs) -> Iterator[str]:
             yield f"{path}: no provenance; run snakemake, which makes it again"
             continue
         if content(str(path)) != record["outputs"][str(path)]["content"]:
-            path.touch()  # the next run asks for the content, also of a file with its old time
+            path.touch()  # the next run asks for the content, also where the stamp is the same
             yield f"{path}: changed since it was made; run snakemake, which restores it"
         inputs = {
             name: {source: content(source) for source in files}
@@ -44,15 +44,37 @@ def verify(folder: Path, specs: Specs) -> Iterator[str]:
         gone = {
             source for files in inputs.values() for source in files if not Path(source).exists()
         }
-        yield from (f"{s}: missing; run snakemake {s}" for s in sorted(gone - missing))
+        yield from (f"{s}: missing; {_remedy(s, folder)}" for s in sorted(gone - missing))
         missing |= gone
         if gone:
             continue
         try:
             lines = differences(record, *specs.made(record["spec"]), inputs)
         except ConfigError as error:
-            lines = [str(error)]
+            yield f"{path}: {error}; give the configuration that it was made with, or delete it"
+            continue
+        _forget(path, record, inputs)
         yield from (f"{path}: {line}; run snakemake" for line in lines)
+
+
+def _remedy(source: str, folder: Path) -> str:
+    """How to get a lost input back."""
+    made = Path(source).is_relative_to(folder)
+    return f"run snakemake {source}" if made else "no stage makes it, put it back"
+
+
+def _forget(path: Path, record: dict[str, Any], inputs: dict[str, dict[str, str]]) -> None:
+    """Let the next run look into inputs that hold something else under the stamp of the record."""
+    known = record["stamps"] if "stamps" in record else {}
+    changed = {
+        source
+        for name, files in inputs.items()
+        for source, found in files.items()
+        if found != record["inputs"][name][source] and source in known
+    }
+    if changed:
+        kept = {source: stamp for source, stamp in known.items() if source not in changed}
+        provenance.write(provenance.beside(path), record | {"stamps": kept})
 
 
 def _content(path: str) -> str:

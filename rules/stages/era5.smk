@@ -19,7 +19,3 @@ rule era5:
         spec=spec("era5.py", case=("{paper}.cases.{case}", "era5")),
     script:
         "../../workflow_scripts/era5.py"
-
-
-# a case with a section `era5` takes its truth from there
-ruleorder: era5 > simulate

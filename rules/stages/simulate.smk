@@ -7,6 +7,8 @@ rule simulate:
         "results/{scale}/logs/simulate/{paper}.{case}.log",
     benchmark:
         "results/{scale}/benchmarks/simulate/{paper}.{case}.tsv"
+    wildcard_constraints:
+        case=cases_with("truth", without="era5"),
     priority: BEFORE_TUNING
     threads: 1
     resources:
