@@ -79,7 +79,8 @@ def test_without_observations_the_filter_forecasts():
     y[:, 8:] = math.nan
     filtered = run(DeepKalmanFilter(net), y)
     forecast = DeepKalmanForecaster(net).forecast(y[:, :8], 4)
-    torch.testing.assert_close(filtered.mean, forecast[:, 0, :, -1])
+    rounding = {"rtol": 1.3e-6, "atol": 1e-5}  # of a network in float32
+    torch.testing.assert_close(filtered.mean, forecast[:, 0, :, -1], **rounding)
 
 
 def test_a_filter_continues_from_what_was_saved():

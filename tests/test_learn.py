@@ -426,7 +426,7 @@ def test_the_forcing_is_learned_from_half_of_the_components():
 
 @pytest.mark.parametrize("make", [fixed_gain, var3d])
 def test_the_misfit_learns_too(make):
-    prior, y = data(runs=2, trajectories=4, times=80)
+    prior, y = data(runs=2, trajectories=24, times=20)  # of one, a filter can lose the track
     given = learnables(2)
     given["inflation"] = Learnable(torch.full((2,), 0.5).double(), "sigmoid", "filter")
     if make is var3d:
@@ -436,11 +436,11 @@ def test_the_misfit_learns_too(make):
         given,
         prior,
         y,
-        Learning(5, RATES, segment=10),
+        Learning(10, RATES, segment=10),
         loss="misfit",
         generator=noise(2),
     )
-    assert (result.values["forcing"] - 8).abs().max() < 1
+    assert (result.values["forcing"] - 8).abs().max() < 0.6
 
 
 def test_operators_that_change_with_time_are_followed():
