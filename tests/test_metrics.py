@@ -131,15 +131,31 @@ def test_nearest_distance_agrees_with_all_pairs_and_is_zero_on_the_set():
     assert np.isnan(distributions.nearest_distance(a, b)).sum() == 1
 
 
-def test_sign_changes_of_an_alternating_sequence_are_one_per_step():
+def test_lobe_changes_of_an_alternating_sequence_are_one_per_step():
     x = xr.DataArray([1.0, -1.0] * 10, dims="time")
-    assert dynamical.sign_changes(x).item() == 1000
-    assert dynamical.sign_changes(abs(x)).item() == 0
+    assert dynamical.lobe_changes(x, 0.5).item() == 1000
+    assert dynamical.lobe_changes(abs(x), 0.5).item() == 0
+    assert dynamical.lobe_changes(x, 1.0).item() == 0
 
 
-def test_sign_changes_count_only_steps_that_are_there():
+def test_noise_changes_no_lobes():
+    """An orbit that lingers on both sides, with noise on it that changes its sign many times."""
+    orbit = xr.DataArray(6 * np.sin(np.linspace(0, 60, 4000)), dims="time")
+    noisy = orbit + 0.3 * rng(1).normal(size=orbit.size)
+    signs = lambda x: int((np.diff(np.sign(x)) != 0).sum())  # noqa: E731
+    assert signs(noisy) > 1.2 * signs(orbit)
+    assert dynamical.lobe_changes(noisy, 1.0) == dynamical.lobe_changes(orbit, 1.0)
+    assert dynamical.lobe_changes(orbit, 1.0) == pytest.approx(1000 * 19 / 3999)  # 60 / pi
+
+
+def test_lobe_changes_keep_other_dimensions():
+    x = xr.DataArray([[2.0, 0.5, -0.5, -2.0], [2.0, 0.5, -0.5, 2.0]], dims=("chain", "time"))
+    assert dynamical.lobe_changes(x, 1.0).values.tolist() == [pytest.approx(1000 / 3), 0.0]
+
+
+def test_lobe_changes_count_only_steps_that_are_there():
     x = xr.DataArray([1.0, -1.0, -1.0, np.nan, 1.0], dims="time")
-    assert dynamical.sign_changes(x).item() == 500
+    assert dynamical.lobe_changes(x, 0.5).item() == 500
 
 
 def test_lag_correlation_of_an_autoregression_is_its_coefficient():
