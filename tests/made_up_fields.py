@@ -206,6 +206,8 @@ def series(points, seeds, times, variables, discard, base=None):
         ("coverage", np.clip(0.95 * spread / relative, 0, 1), "coverage of the 95 % interval"),
     ):
         data[name] = described(dims, values, text)
+    reached = [p["members"] - 1 for p in one] / np.array([p["members"] + 1.0 for p in one])
+    data["calibrated_coverage"] = described("run", reached, "coverage of a calibrated ensemble")
     shares = np.linspace(0.9, 1.1, len(variables))
     data["variable_relative_rmse"] = described(
         (*dims, "variable"), relative[..., None] * shares, "relative RMSE of each variable"
