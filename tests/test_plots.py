@@ -69,8 +69,9 @@ def overview():
         )
 
     error = described(("method", "repeat", "lead"), rng(0).random((2, 2, 4)), "median error")
+    worse = described(("method", "repeat", "lead"), 2 + rng(1).random((2, 2, 4)), "RMS error")
     forecasts = xr.Dataset(
-        {"median_error": error},
+        {"median_error": error, "rms_error": worse},
         {
             "method": ["dkf", "equations"],
             "repeat": [0, 1],

@@ -12,6 +12,7 @@ from dalib.plots import curves, style
 
 DOT = {"linestyle": "none", "marker": "o", "markersize": 4, "markeredgewidth": 0}
 LABEL_WIDTH = 18  # letters in a line below a case
+ROOT_MEAN_SQUARE = {"linestyle": (0, (3, 1.5))}
 GOLDEN = (np.sqrt(5) - 1) / 2  # its multiples, modulo 1, never cluster
 
 
@@ -103,6 +104,8 @@ def overview_figure(data: xr.Dataset) -> Figure:
     axes = fig.subplot_mosaic([["filters"] * 3, ["lead", "w1", "nearest"]], height_ratios=[1.15, 1])
     cases(axes["filters"], data)
     curves.lead_curve(axes["lead"], data.median_error, "forecaster")
+    curves.lead_curve(axes["lead"], data.rms_error, "forecaster", **ROOT_MEAN_SQUARE)
+    axes["lead"].set_ylabel("error of the forecast")
     samplers(axes["w1"], data, "w1_ratio")
     level(axes["w1"], np.ones(data.sizes["point"]), "two true sets")
     axes["w1"].set_ylim(bottom=0)
@@ -116,8 +119,10 @@ def overview_figure(data: xr.Dataset) -> Figure:
         [], [], color=style.GREY, linewidth=1, linestyle="--", label="observations"
     )
     style.name(axes["filters"], data.method.values, "lower right", ncols=4, bbox_to_anchor=(1, 1))
-    style.name(axes["lead"], data.forecaster.values, "upper left")
-    style.name(axes["w1"], data.sampler.values, "lower right")
+    for text, look in (("median", {}), ("root mean square", ROOT_MEAN_SQUARE)):
+        axes["lead"].plot([], [], color=style.BLACK, label=text, **look)
+    for panel, methods in (("lead", data.forecaster), ("w1", data.sampler)):
+        style.name(axes[panel], methods.values, "lower right", ncols=2, bbox_to_anchor=(1.02, 0.99))
     return fig
 
 
@@ -143,7 +148,7 @@ def overview_data(
     return xr.merge(
         [
             filters.sel({"method": known + others}),
-            forecasts[["median_error"]].rename({"method": "forecaster"}),
+            forecasts[["median_error", "rms_error"]].rename({"method": "forecaster"}),
             samples[["w1_ratio", "nearest_median", "noisy_nearest_median"]].rename(
                 {"method": "sampler", "repeat": "training"}
             ),

@@ -26,11 +26,11 @@ def score_forecasts(
     time, best many: a few have the lobes in wrong proportions. `points` states enter each W₁.
 
     Returns rmse (method, [repeat,] lead), the root of the mean over seeds, starts and components;
-    median_error, of the error norm; the same of each trajectory, seed_rmse and seed_median_error
-    (method, [repeat,] seed, lead); for the free runs w1, lobe_changes, clipped; and to compare
-    with: w1_floor, the median of w1_floors (set), true sets against true; w1_gaussian (the Gaussian
-    with mean and covariance of the climate), true_lobe_changes, shuffled_lobe_changes (of true
-    states in random order), climatological_std.
+    rms_error and median_error, of the error norm; of each trajectory alone seed_rmse and
+    seed_median_error (method, [repeat,] seed, lead); for the free runs w1, lobe_changes, clipped.
+    To compare with: w1_floor, the median of w1_floors (set), true sets against true; w1_gaussian
+    (the Gaussian with mean and covariance of the climate), true_lobe_changes, shuffled_lobe_changes
+    (of true states in random order), climatological_std.
     """
     x = truth.x
     scores = stack_methods({m: _forecast_scores(f, x) for m, f in forecasts.items()})
@@ -53,6 +53,7 @@ def score_forecasts(
     return describe(
         scores,
         rmse=(units, "root mean square error of the forecast"),
+        rms_error=(units, "root mean square of the error norm of the forecast"),
         median_error=(units, "median of the error norm of the forecast"),
         seed_rmse=(units, "root mean square error of the forecasts of a trajectory"),
         seed_median_error=(units, "median of the error norm of the forecasts of a trajectory"),
@@ -77,6 +78,7 @@ def _forecast_scores(forecasts: xr.Dataset, x: xr.DataArray) -> xr.Dataset:
     return xr.Dataset(
         {
             "rmse": pointwise.rmse(forecast, target, ("seed", "start", "state")),
+            "rms_error": np.sqrt((norm**2).mean(("seed", "start"), skipna=False)),
             "median_error": norm.median(("seed", "start"), skipna=False),
             "seed_rmse": pointwise.rmse(forecast, target, ("start", "state")),
             "seed_median_error": norm.median("start", skipna=False),

@@ -28,8 +28,9 @@ ON_METHODS = (
     "Relative RMSE of the analysis mean in normalised variables at the first, fifth and last time "
     "and in the mean over the late times, in the mean also in physical units; spread and CRPS in "
     "standard deviations, and the coverage of the central 95 % interval of the members (of few: "
-    "their range) beside that of a calibrated ensemble, in the mean over the late times: median [range] over seeds. Sparsity: grid points for each one observed. N: members. "
-    "An empty cell has no number; a run that was lost counts as the worst."
+    "their range) beside that of a calibrated ensemble, in the mean over the late times: median "
+    "[range] over seeds. Sparsity: grid points for each one observed. N: members. An empty cell "
+    "has no number; a run that was lost counts as the worst."
 )
 ON_REMEDIES = (
     "Relative RMSE of the analysis mean in normalised variables, mean over the late times: on "
