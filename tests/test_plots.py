@@ -153,6 +153,14 @@ def test_six_levels_are_six_panels():
         samples.levels_data(langevin(), few)
 
 
+def test_all_errors_of_forecasts_are_within_their_panel():
+    """The root mean square is the larger."""
+    data = overview()
+    panel = scores.overview_figure(data).axes[1]
+    assert panel.get_ylabel() == "error of the forecast"
+    assert panel.get_ylim()[0] == 0 and panel.get_ylim()[1] > float(data.rms_error.max())
+
+
 def test_a_lost_run_counts_as_the_worst_and_a_seed_of_other_cases_does_not():
     data = overview()
     data["rmse"] = data.rmse.where(data.seed != 4)

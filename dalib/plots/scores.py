@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from dalib.plots import curves, style
 
@@ -105,6 +106,8 @@ def overview_figure(data: xr.Dataset) -> Figure:
     cases(axes["filters"], data)
     curves.lead_curve(axes["lead"], data.median_error, "forecaster")
     curves.lead_curve(axes["lead"], data.rms_error, "forecaster", **ROOT_MEAN_SQUARE)
+    axes["lead"].autoscale(axis="y")
+    axes["lead"].set_ylim(bottom=0)
     axes["lead"].set_ylabel("error of the forecast")
     samplers(axes["w1"], data, "w1_ratio")
     level(axes["w1"], np.ones(data.sizes["point"]), "two true sets")
@@ -119,11 +122,21 @@ def overview_figure(data: xr.Dataset) -> Figure:
         [], [], color=style.GREY, linewidth=1, linestyle="--", label="observations"
     )
     style.name(axes["filters"], data.method.values, "lower right", ncols=4, bbox_to_anchor=(1, 1))
-    for text, look in (("median", {}), ("root mean square", ROOT_MEAN_SQUARE)):
-        axes["lead"].plot([], [], color=style.BLACK, label=text, **look)
-    for panel, methods in (("lead", data.forecaster), ("w1", data.sampler)):
-        style.name(axes[panel], methods.values, "lower right", ncols=2, bbox_to_anchor=(1.02, 0.99))
+    fig.legend(handles=below(data), loc="outside lower center", ncols=5)
     return fig
+
+
+def below(data: xr.Dataset) -> list[Line2D]:
+    """The legend of the lower panels: colours of methods, lines of their errors."""
+    methods = [*data.forecaster.values.tolist(), *data.sampler.values.tolist()]
+    lines = {"median error": {}, "root mean square": ROOT_MEAN_SQUARE}
+    return [
+        *(
+            Line2D([], [], color=style.colour(m), linewidth=2.5, label=style.label(m))
+            for m in methods
+        ),
+        *(Line2D([], [], color=style.BLACK, label=text, **look) for text, look in lines.items()),
+    ]
 
 
 def overview_data(

@@ -131,6 +131,7 @@ def _dots() -> dict:
         "linestyle": "none",
         "marker": "o",
         "markersize": 1.7,
+        "zorder": 2.5,
         "markeredgewidth": 0,
         "color": style.colour("observations"),
     }
