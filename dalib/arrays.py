@@ -164,10 +164,12 @@ def forecasts_dataset(
     interval: float,
     names: Sequence[str],
     units: str = "1",
+    analysis: Tensor | None = None,
     **free_runs: Tensor,
 ) -> xr.Dataset:
     """Forecasts ([repeat,] [member,] seed, start, lead, state), from the times `start` on.
 
+    `analysis` ([repeat,] seed, start, state) is what they start from.
     `free_runs` ([repeat,] chain, time, state), by name, are trajectories without observations.
     """
     dims = {4: (), 5: ("repeat",), 6: ("repeat", "member")}[forecast.ndim]
@@ -176,6 +178,9 @@ def forecasts_dataset(
             (*dims, "seed", "start", "lead", "state"), forecast, units, "forecast state"
         )
     }
+    if analysis is not None:
+        axes = ("repeat", "seed", "start", "state")[-analysis.ndim :]
+        variables["analysis"] = labelled(axes, analysis, units, "state that forecasts start from")
     leads = interval * torch.arange(1, forecast.shape[-2] + 1, dtype=torch.float64)
     coords = {
         "seed": seed.variable,

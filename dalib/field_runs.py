@@ -92,6 +92,19 @@ def _run(base: Mapping, method: str, section: Mapping, point: Mapping) -> FieldR
     return FieldRun(" ".join([method, *words]), method, conditions, settings, model)
 
 
+def altered(product: Mapping, method: str, section: Mapping) -> dict[str, list[str]]:
+    """{label of a run: settings of the filter that its point changes}, `model` for that of a codec.
+
+    A run at the base of its filter, under whatever conditions, has none.
+    """
+    runs, points = runs_of(product, method, section), product["methods"][method]
+    return {
+        run.label: [name for name, _ in _leaves(point.get("settings", {}))]
+        + (["model"] if run.model != section.get("model") else [])
+        for run, point in zip(runs, points, strict=True)
+    }
+
+
 def models_of(product: Mapping, method: str, section: Mapping) -> list[str]:
     """Names of the models that the runs of a filter use, each once."""
     return list(dict.fromkeys(r.model for r in runs_of(product, method, section) if r.model))

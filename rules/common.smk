@@ -277,7 +277,6 @@ def products(wildcards):
     else:
         inputs["observations"] = f"{case}/observations_test.nc"
     if wildcards.product == "forecasts":
-        inputs["analyses"] = f"{case}/scores/analyses.nc"
         inputs["climate"] = f"{case}/truth_valid.nc"
     return inputs
 

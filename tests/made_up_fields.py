@@ -33,6 +33,7 @@ BASE = {
     "model": "",
     "latent": 0,
 }
+CONDITIONS = ("every", "noise", "start", "interval", "errors")
 WITH_CODEC = ("latent_ensf", "latent_enkf", "latent_letkf", "direct")
 CODED = {"model": "vae10", "latent": 400}
 SIZES = (50, 100, 200)
@@ -166,7 +167,17 @@ def scores(points=None, seeds=3, times=50, grid=(16, 16), models=tuple(MODELS), 
     return model_scores(data, models, seeds, times)
 
 
-def series(points, seeds, times, variables, discard):
+def altered(point):
+    """The settings in which a run differs from its method's."""
+    own = DEFAULTS[point["method"]]
+    usual = dict.fromkeys(NUMBERS, np.nan) | {"members": 0} | own
+    names = [n for n, value in usual.items() if value == value and point[n] != value]
+    names += [n for n, value in usual.items() if value != value and point[n] == point[n]]
+    model = "vae10" if point["method"] in WITH_CODEC else ""
+    return " ".join([*names, *(["model"] * (point["model"] != model)), *point["said"].split()])
+
+
+def series(points, seeds, times, variables, discard, base=None):
     """Everything but maps and models."""
     one = [point for _, point in points]
     data = xr.Dataset(
@@ -178,6 +189,8 @@ def series(points, seeds, times, variables, discard):
             **{n: ("run", [p[n] for p in one]) for n in ("method", "start", "errors", "model")},
             **{n: ("run", [p[n] for p in one]) for n in ("every", "interval", "latent", "members")},
             **{n: described("run", [p[n] for p in one], n) for n in ("noise", *NUMBERS)},
+            **{f"base_{n}": value for n, value in (BASE | (base or {})).items() if n in CONDITIONS},
+            "altered": ("run", [altered(p) for p in one]),
         }
     )
     dims = ("run", "seed", "time")
@@ -193,6 +206,8 @@ def series(points, seeds, times, variables, discard):
         ("coverage", np.clip(0.95 * spread / relative, 0, 1), "coverage of the 95 % interval"),
     ):
         data[name] = described(dims, values, text)
+    reached = [p["members"] - 1 for p in one] / np.array([p["members"] + 1.0 for p in one])
+    data["calibrated_coverage"] = described("run", reached, "coverage of a calibrated ensemble")
     shares = np.linspace(0.9, 1.1, len(variables))
     data["variable_relative_rmse"] = described(
         (*dims, "variable"), relative[..., None] * shares, "relative RMSE of each variable"
@@ -301,7 +316,8 @@ def ring(size=1000, shocks=False, seeds=3, times=60, methods=("ensf_ring", "letk
     """scores/fields.nc of a ring of `size` components: no map, no codec."""
     names = ("free", *methods)
     points = [(m, whole({"method": m, "every": 1, "noise": 0.05})) for m in names]
-    data = series(points, seeds, times, ("x",), discard=10)
+    base = {"every": 1, "noise": 0.05}
+    data = series(points, seeds, times, ("x",), discard=10, base=base)
     n = np.arange(1, times + 1)
     for row, name in enumerate(names):
         end = {"free": 1.4, "ensf_ring": 0.06, "letkf_ring": 0.07}[name] * (4 if shocks else 1)

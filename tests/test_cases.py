@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 
+from dalib import arrays, build
 from dalib.cases import assimilation, observed, samples, scored, training, truth
+from dalib.forecasters.equations import follow
 
 CASE = {
     "system": {"kind": "lorenz63"},
@@ -103,3 +106,41 @@ def test_a_start_of_another_size_than_the_state_is_refused():
     start = CASE["truth"] | {"start": {"mean": [0.0, 25.0], "std": 5.0}}
     with pytest.raises(ValueError, match="has 2 values, but the state of lorenz63 has 3 comp"):
         truth.truth(CASE | {"truth": start}, "test", "t")
+
+
+def test_a_forecaster_with_the_true_equations_is_no_worse_than_they_are():
+    """Whatever errors the analyses have; the reference starts from the same."""
+    case = {
+        "system": {"kind": "lorenz63", "sigma": 10.0, "rho": 28.0, "beta": 8 / 3},
+        "integrator": {"kind": "rk4", "dt": 0.025, "steps": 2},
+    }
+    step, random = build.step(case), np.random.default_rng(0)
+    x = [torch.tensor(random.normal((0, 0, 25), 5, (4, 3)))]
+    for _ in range(200):
+        x.append(step(x[-1]))
+    times = 0.05 * np.arange(201)
+    labels = {"seed": range(4), "time": times, "state": ["x", "y", "z"]}
+    labels["time"] = ("time", times, {"units": "1"})
+    truth = xr.Dataset({"x": (("seed", "time", "state"), torch.stack(x, 1).numpy())}, labels)
+    truth.x.attrs |= {"units": "1", "long_name": "state"}
+    starts = np.arange(100, 180, 10)
+    analysis = truth.x.values[:, starts] + random.normal(0, (0.1, 0.5, 0.3), (2, 4, 8, 3))
+    found = arrays.forecasts_dataset(
+        follow(step, torch.tensor(analysis), 10),
+        seed=truth.seed,
+        start=truth.time[starts],
+        interval=0.05,
+        names=["x", "y", "z"],
+        analysis=torch.tensor(analysis),
+        free_run=torch.zeros(2, 3, 60, 3),
+        free_run_noiseless=torch.zeros(2, 3, 60, 3),
+    ).assign_coords(repeat=[0, 1])
+    scores = scored.forecasts(
+        {"case": case, "product": {"points": 50}},
+        {"methods": {"perfect": found}, "truth": truth, "climate": truth},
+    )
+    assert scores.method.values.tolist() == ["perfect", "equations", "persistence"]
+    for variable in (scores.rmse, scores.median_error, scores.seed_rmse, scores.seed_median_error):
+        perfect, equations, still = (variable.sel({"method": m}) for m in scores.method.values)
+        np.testing.assert_allclose(perfect, equations, rtol=1e-12)
+        assert (still > 1.1 * perfect).isel(lead=-1).all()

@@ -250,6 +250,14 @@ def null(method, name="persistence"):
     return {"name": name, "inputs": {"values": address}}
 
 
+def test_yaml_reads_the_key_null_as_nothing_and_claims_as_null():
+    read = yaml.safe_load("- {id: 1, checks: [{null: {name: persistence}}]}")[0]
+    assert claims._named(read) == {"id": 1, "checks": [{"null": {"name": "persistence"}}]}
+    one = claim(threshold=0.5)
+    one["checks"][0][None] = null("particle")
+    assert judged(one)["nulls"] == {"RMSE of the EKF": {"persistence": 0.6}}
+
+
 def test_a_check_that_a_null_passes_decides_nothing():
     row = judged(claim(threshold=0.5, null=null("particle")))
     assert row["verdict"] == "reproduced"
@@ -361,7 +369,7 @@ def test_a_forgotten_key_is_named():
 
 @pytest.mark.parametrize("path", sorted(CONFIG.glob("*.yaml")), ids=lambda p: p.stem)
 def test_every_claim_of_a_paper_is_complete_and_its_measures_are_known(path):
-    rows = yaml.safe_load(path.read_text())
+    rows = [claims._named(row) for row in yaml.safe_load(path.read_text())]
     assert len({row["id"] for row in rows}) == len(rows)
     for row in rows:
         assert {"id", "statement", "published", "decided_from", "checks"} <= row.keys()

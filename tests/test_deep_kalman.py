@@ -9,7 +9,7 @@ import torch
 from dalib.filters import Gaussian, assimilate
 from dalib.filters.deep_kalman import DeepKalmanFilter, DeepKalmanSmoother
 from dalib.forecasters.deep_kalman import DeepKalmanForecaster
-from dalib.forecasters.equations import follow, perfect_model_forecast
+from dalib.forecasters.equations import follow
 from dalib.nets.dkf import DeepKalman
 from dalib.nets.scaling import Scaling
 from dalib.streams import normal, stream, streams
@@ -213,33 +213,6 @@ def test_a_trained_network_sees_more_than_its_observations():
 # the true equations
 
 
-def rotate(x):
-    return torch.stack((-x[..., 1], x[..., 0]), -1)
-
-
 def test_following_a_map_gives_its_iterates_without_the_start():
     x = torch.tensor([[1.0, 2.0]], dtype=torch.float64)
     assert torch.equal(follow(lambda x: 2 * x, x, 3), torch.stack([2 * x, 4 * x, 8 * x], -2))
-
-
-def test_perfect_model_without_error_is_the_truth():
-    truth = follow(rotate, normal((3, 2), stream("truth")), 12)
-    starts = torch.tensor([2, 5])
-    forecast = perfect_model_forecast(rotate, truth, starts, 4, 0.0, streams("p", range(3), "e"))
-    for i, s in enumerate(starts.tolist()):
-        torch.testing.assert_close(forecast[:, i], truth[:, s + 1 : s + 5])
-
-
-def test_perfect_model_starts_with_the_error_it_is_given():
-    """Under a rotation the error keeps its size; five standard errors of a chi-square."""
-    truth = follow(rotate, normal((50, 2), stream("truth")), 200)
-    starts = torch.arange(0, 190)
-    error_std = torch.tensor([0.1, 2.0])
-    forecast = perfect_model_forecast(
-        rotate, truth, starts, 3, error_std, streams("p", range(50), "e")
-    )
-    assert forecast.shape == (2, 50, 190, 3, 2)
-    target = torch.stack([truth[:, s + 1 : s + 4] for s in starts.tolist()], 1)
-    rmse = (forecast - target).square().mean((1, 2, 3, 4)).sqrt()
-    tolerance = 5 / math.sqrt(2 * 50 * 190 * 2)
-    assert rmse.tolist() == pytest.approx(error_std.tolist(), rel=tolerance)

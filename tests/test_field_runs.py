@@ -2,7 +2,7 @@
 
 import pytest
 
-from dalib.field_runs import jobs_of, laid_over, models_of, runs_of, runs_of_job
+from dalib.field_runs import altered, jobs_of, laid_over, models_of, runs_of, runs_of_job
 
 BASE = {"every": 10, "noise": 0.1, "start": "noise", "interval": 1, "errors": "given"}
 ENSF = {"kind": "ensf", "members": 20, "scale": 10.0}
@@ -101,3 +101,15 @@ def test_a_filter_without_a_job_is_one():
 def test_a_job_that_would_lose_or_repeat_a_filter_is_refused(jobs, message):
     with pytest.raises(ValueError, match=message):
         jobs_of(product(free=[{}], ensf=[{}]) | {"jobs": jobs})
+
+
+def test_a_run_says_which_settings_its_point_changes():
+    points = [
+        {},
+        {"every": 5},
+        {"settings": {"members": 5, "filter": {"scale": 2.0}}},
+        {"model": "other", "label": "another"},
+    ]
+    section = {"kind": "ensf", "members": 20, "model": "own"}
+    found = altered(product(ensf=points), "ensf", section)
+    assert list(found.values()) == [[], [], ["scale", "members"], ["model"]]

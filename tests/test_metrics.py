@@ -82,7 +82,7 @@ def test_crps_of_one_member_is_refused():
 
 
 def test_coverage_of_evenly_spaced_truths_is_the_level():
-    members = xr.DataArray(np.linspace(0, 1, 1001), dims="member")
+    members = xr.DataArray(np.arange(1, 1000) / 1000, dims="member")
     truth = xr.DataArray((np.arange(2000) + 0.5) / 2000, dims="case")
     for level in (0.5, 0.9):
         assert probabilistic.coverage(members, truth, level).mean().item() == pytest.approx(level)
@@ -131,15 +131,50 @@ def test_nearest_distance_agrees_with_all_pairs_and_is_zero_on_the_set():
     assert np.isnan(distributions.nearest_distance(a, b)).sum() == 1
 
 
-def test_sign_changes_of_an_alternating_sequence_are_one_per_step():
+def test_lobe_changes_of_an_alternating_sequence_are_one_per_step():
     x = xr.DataArray([1.0, -1.0] * 10, dims="time")
-    assert dynamical.sign_changes(x).item() == 1000
-    assert dynamical.sign_changes(abs(x)).item() == 0
+    assert dynamical.lobe_changes(x, 0.5).item() == 1000
+    assert dynamical.lobe_changes(abs(x), 0.5).item() == 0
+    assert dynamical.lobe_changes(x, 1.0).item() == 0
 
 
-def test_sign_changes_count_only_steps_that_are_there():
+def test_coverage_of_a_calibrated_ensemble_is_what_so_few_members_reach():
+    """Truth and members from one distribution, whatever it is; five standard errors."""
+    random = rng(7)
+    for members, reached in ((2, 1 / 3), (10, 9 / 11), (20, 19 / 21), (39, 0.95), (100, 97 / 101)):
+        for draw in (random.normal, random.exponential):
+            ensemble = xr.DataArray(draw(size=(20_000, members)), dims=("case", "member"))
+            truth = xr.DataArray(draw(size=20_000), dims="case")
+            share = probabilistic.coverage(ensemble, truth, 0.95).mean().item()
+            assert probabilistic.calibrated_coverage(members, 0.95) == pytest.approx(reached)
+            noise = math.sqrt(reached * (1 - reached) / 20_000)
+            assert share == pytest.approx(reached, abs=5 * noise)
+
+
+def test_a_lost_ensemble_covers_nothing():
+    members = xr.DataArray([[0.0, 2.0], [0.0, np.nan]], dims=("case", "member"))
+    truth = xr.DataArray([1.0, 1.0], dims="case")
+    assert probabilistic.coverage(members, truth, 0.95).values.tolist() == [1.0, 0.0]
+
+
+def test_noise_changes_no_lobes():
+    """An orbit that lingers on both sides, with noise on it that changes its sign many times."""
+    orbit = xr.DataArray(6 * np.sin(np.linspace(0, 60, 4000)), dims="time")
+    noisy = orbit + 0.3 * rng(1).normal(size=orbit.size)
+    signs = lambda x: int((np.diff(np.sign(x)) != 0).sum())  # noqa: E731
+    assert signs(noisy) > 1.2 * signs(orbit)
+    assert dynamical.lobe_changes(noisy, 1.0) == dynamical.lobe_changes(orbit, 1.0)
+    assert dynamical.lobe_changes(orbit, 1.0) == pytest.approx(1000 * 19 / 3999)  # 60 / pi
+
+
+def test_lobe_changes_keep_other_dimensions():
+    x = xr.DataArray([[2.0, 0.5, -0.5, -2.0], [2.0, 0.5, -0.5, 2.0]], dims=("chain", "time"))
+    assert dynamical.lobe_changes(x, 1.0).values.tolist() == [pytest.approx(1000 / 3), 0.0]
+
+
+def test_lobe_changes_count_only_steps_that_are_there():
     x = xr.DataArray([1.0, -1.0, -1.0, np.nan, 1.0], dims="time")
-    assert dynamical.sign_changes(x).item() == 500
+    assert dynamical.lobe_changes(x, 0.5).item() == 500
 
 
 def test_lag_correlation_of_an_autoregression_is_its_coefficient():

@@ -69,8 +69,9 @@ def overview():
         )
 
     error = described(("method", "repeat", "lead"), rng(0).random((2, 2, 4)), "median error")
+    worse = described(("method", "repeat", "lead"), 2 + rng(1).random((2, 2, 4)), "RMS error")
     forecasts = xr.Dataset(
-        {"median_error": error},
+        {"median_error": error, "rms_error": worse},
         {
             "method": ["dkf", "equations"],
             "repeat": [0, 1],
@@ -150,6 +151,14 @@ def test_six_levels_are_six_panels():
     few = truth().isel(seed=[0], time=[0])
     with pytest.raises(ValueError, match="true states are needed beside the samples, but there"):
         samples.levels_data(langevin(), few)
+
+
+def test_all_errors_of_forecasts_are_within_their_panel():
+    """The root mean square is the larger."""
+    data = overview()
+    panel = scores.overview_figure(data).axes[1]
+    assert panel.get_ylabel() == "error of the forecast"
+    assert panel.get_ylim()[0] == 0 and panel.get_ylim()[1] > float(data.rms_error.max())
 
 
 def test_a_lost_run_counts_as_the_worst_and_a_seed_of_other_cases_does_not():

@@ -90,12 +90,20 @@ def test_a_run_that_was_lost_is_the_worst_and_the_rest_is_drawn():
 # -- which runs ------------------------------------------------------------------------------------
 
 
-def test_the_base_is_what_most_runs_have_in_common():
+def test_the_base_is_what_the_configuration_names():
     found = selection.base(PAPER)
     assert found == {"every": 10, "noise": 0.1, "start": "noise", "interval": 1, "errors": "given"}
-    assert selection.usual(np.array([np.nan, 1.0, np.nan])) is not None
-    with pytest.raises(ValueError, match="at least one run"):
-        selection.usual(np.empty(0))
+
+
+def test_the_base_does_not_depend_on_how_many_runs_are_elsewhere_nor_on_their_order():
+    """Three noises with a run of each method: no majority."""
+    points = [{"method": m, "noise": p} for p in (0.03, 0.05, 0.1) for m in ("ensf", "free")]
+    points = [(made_up.label(p), made_up.whole(p)) for p in points]
+    for order in (1, -1):
+        scores = made_up.series(points[::order], 3, 12, ("x",), 10, base={"noise": 0.05})
+        scores = scores.assign_coords(codec_linear=0.0).drop_vars("codec_linear")
+        for method in ("ensf", "free"):
+            assert selection.alike(scores, method).run.values.tolist() == [f"{method} noise=0.05"]
 
 
 def test_runs_are_told_by_their_coordinates_and_not_by_their_label():
@@ -124,12 +132,21 @@ def test_a_strict_sweep_leaves_out_what_differs_in_something_else():
     assert selection.alike(scores, "ensf", "members").members.values.tolist() == [5, 20, 50, 100]
 
 
-def test_baselines_that_are_tuned_stand_with_their_best():
+def test_the_run_that_is_shown_is_not_chosen_by_its_score():
+    """Where another inflation is better on the test, the base run is shown all the same."""
     own = selection.where(PAPER, method="latent_enkf", latent=400, noise=0.1, interval=1)
     shown = selection.alike(PAPER, "latent_enkf")
-    least = own.mean_relative_rmse.median("seed").min()
-    assert own.sizes["run"] == 4 and shown.mean_relative_rmse.median() == least
-    assert shown.inflation.item() == 1.1
+    assert own.sizes["run"] == 4 and shown.run.values.tolist() == ["latent_enkf"]
+    assert shown.mean_relative_rmse.median() > own.mean_relative_rmse.median("seed").min()
+
+
+def test_a_setting_that_validation_chose_makes_no_run_another():
+    """Only what the configuration changes does."""
+    data = made_up.scores([{"method": "letkf"}, {"method": "letkf", "noise": 0.2}], times=12)
+    data = data.assign_coords(inflation=("run", [1.05, 1.5]), altered=("run", ["", ""]))
+    assert selection.alike(data, "letkf", "noise", strict=True).noise.values.tolist() == [0.1, 0.2]
+    data = data.assign_coords(altered=("run", ["", "inflation"]))
+    assert selection.alike(data, "letkf", "noise", strict=True).noise.values.tolist() == [0.1]
 
 
 def test_methods_with_a_linear_codec_are_methods_of_their_own():

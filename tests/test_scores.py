@@ -157,6 +157,8 @@ def test_forecasts_are_verified_at_start_plus_lead():
     )
     np.testing.assert_allclose(found.rmse, 0.4)
     np.testing.assert_allclose(found.median_error, 0.4 * np.sqrt(3))
+    np.testing.assert_allclose(found.seed_rmse, 0.4)
+    assert found.seed_median_error.dims == ("method", "seed", "lead")
     assert "w1" not in found
 
 
@@ -191,13 +193,42 @@ def samples(of, shifts):
 def test_samples_that_are_true_states_are_nowhere_far_and_shifted_ones_are():
     t = truth(seeds=4, times=31)
     found = score_samples(
-        {"sde": samples(t, [0.0, 20.0])}, t, t, t, far=0.4, generator=np.random.default_rng(0)
+        {"sde": samples(t, [0.0, 20.0])},
+        *(t, t, t),
+        step=lambda x: x,
+        far=0.4,
+        generator=np.random.default_rng(0),
     )
     assert found.far_share.values.ravel().tolist() == [0.0, 1.0]
     assert found.nearest_median[0, 0] == 0.0
     assert found.w1_ratio[0, 1] > 5
     assert found.lag1_bound == pytest.approx(2 / np.sqrt(60))
     assert found.noisy_nearest_median[1] > found.noisy_nearest_median[0]
+
+
+def test_a_sequence_of_samples_is_told_from_a_trajectory():
+    """By the true map: a trajectory follows it, and its states in random order do not."""
+    map_of = lambda x: (3.9 * x * (1 - x)).round(12)  # noqa: E731  the logistic map, chaotic
+    orbit = [np.array([0.3, 0.6])]
+    for _ in range(999):
+        orbit.append(map_of(orbit[-1]))
+    orbit = np.array(orbit)
+    labels = {"seed": [0], "time": np.arange(1000.0), "state": ["x", "y"]}
+    t = xr.Dataset({"x": (tuple(labels), orbit[None], UNITS)}, labels)
+    several = xr.concat([t.assign_coords(seed=[seed]) for seed in range(2)], "seed")
+    found = {}
+    for name, order in {
+        "orbit": slice(None),
+        "shuffled": np.random.default_rng(0).permutation(1000),
+    }.items():
+        drawn = xr.DataArray(orbit[order], dims=("sample", "state"), coords={"state": ["x", "y"]})
+        found[name] = xr.Dataset({"samples": drawn.expand_dims(repeat=[0])})
+    scores = score_samples(
+        found, *(several,) * 3, step=map_of, far=0.4, generator=np.random.default_rng(0)
+    )
+    assert scores.succession.sel({"method": "orbit"}).item() == scores.true_succession == 0.0
+    assert scores.succession.sel({"method": "shuffled"}).item() == pytest.approx(1.0, abs=0.1)
+    assert abs(scores.true_lag1) > scores.lag1_bound
 
 
 def test_too_few_true_states_are_refused():
@@ -227,7 +258,9 @@ def test_every_score_can_be_written(tmp_path):
         "forecasts": score_forecasts(
             {"a": forecasts(t, 0.1, run), "b": forecasts(t, 0.1)}, t, t, points=50, generator=g
         ),
-        "samples": score_samples({"sde": samples(t, [0.0, 1.0])}, t, t, t, far=0.4, generator=g),
+        "samples": score_samples(
+            {"sde": samples(t, [0.0, 1.0])}, t, t, t, step=np.sin, far=0.4, generator=g
+        ),
     }
     for name, ds in datasets.items():
         io.write(ds, tmp_path / f"{name}.nc", title=name, missing=list(ds))

@@ -138,6 +138,7 @@ def test_an_ensemble_that_is_too_sure_has_its_truths_at_the_ends():
 def test_a_calibrated_ensemble_covers_as_many_truths_as_it_says():
     run, x = ensemble(200, points=60)
     found = score_run(run, x, SHAPE, STD)
+    assert float(found.calibrated_coverage) == pytest.approx(191 / 201)  # five are left out
     assert float(found.coverage.mean()) == pytest.approx(0.95, abs=0.012)
     # E|X - y| - ½ E|X - X'| of unit normals: (2 - 1) / √π
     assert float(found.crps.mean()) == pytest.approx(1 / np.sqrt(np.pi), rel=0.04)

@@ -11,7 +11,7 @@ from torch import Tensor
 from dalib import arrays, build
 from dalib.cases.fields import Seen, parts_of, seen, seen_whole, sensors
 from dalib.cases.linear_problem import linear_problem
-from dalib.field_runs import FieldRun, runs_of
+from dalib.field_runs import FieldRun, altered, runs_of
 from dalib.filters.ensf import likelihood_score
 from dalib.metrics.sphere import latitude_weights
 from dalib.nets.scaling import spread
@@ -24,6 +24,9 @@ CODES = 8  # components of codes that are shown
 
 def fields(sections: Mapping, inputs: Mapping[str, Any]) -> xr.Dataset:
     """Scores of all runs of a case, maps of the first seed, and its codecs.
+
+    base_<condition> is what the configuration names as the base, `altered` (run) the settings in
+    which a run differs from its filter's, with blanks between them.
 
     sections: `case`, `product`, `filters` by name and `model_<name>` of each codec.
     inputs: truth and observations of the test part, `methods`, and `models` and `histories` where
@@ -39,6 +42,11 @@ def fields(sections: Mapping, inputs: Mapping[str, Any]) -> xr.Dataset:
         run.label: run
         for name in product["methods"]
         for run in runs_of(product, name, sections["filters"][name])
+    }
+    changes = {
+        label: " ".join(names)
+        for name in product["methods"]
+        for label, names in altered(product, name, sections["filters"][name]).items()
     }
     for made in inputs["methods"].values():
         for label in map(str, made["run"].values):
@@ -57,6 +65,8 @@ def fields(sections: Mapping, inputs: Mapping[str, Any]) -> xr.Dataset:
     found = found.assign_coords(
         {n: ("run", [row[n] for row in coords], made[n].attrs) for n in coords[0]}
     )
+    found = found.assign_coords(_base(product["base"]))
+    found = found.assign_coords(altered=("run", [changes[label] for label in scored]))
     found = found.assign_coords(_layout(observations)).assign_coords(size=truth.sizes["state"])
     if "shown" in product:
         found = found.merge(_shown(case, product["shown"], runs, inputs, shape))
@@ -66,6 +76,11 @@ def fields(sections: Mapping, inputs: Mapping[str, Any]) -> xr.Dataset:
     for part in (_trainings(inputs), _codecs(sections, models, inputs, shape, std)):
         found = found.merge(part, join="outer")
     return found
+
+
+def _base(conditions: Mapping[str, Any]) -> dict[str, Any]:
+    """The conditions at the base of the case, from which those of its runs differ."""
+    return {f"base_{name}": value for name, value in conditions.items()}
 
 
 def _weights(observations: xr.Dataset) -> dict[str, np.ndarray]:

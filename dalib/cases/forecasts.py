@@ -33,6 +33,7 @@ def forecasts(
     network = build.network(method["model"], weights).to(device)
     forecaster = build.make("forecaster", method, {"network": lambda: network})
     forecast = forecaster.forecast(contexts.flatten(0, 1), settings["horizon"])
+    analysis = forecaster.analysis(contexts.flatten(0, 1))
 
     def free_run(noisy: bool) -> Tensor:
         runs, run = weights["repeat"].values, settings["free_run"]
@@ -46,6 +47,7 @@ def forecasts(
         start=observations.time[(starts - 1).tolist()],
         interval=float(observations.time[0]),
         names=weights.quantity.values,
+        analysis=analysis.unflatten(1, contexts.shape[:2]),
         free_run=free_run(noisy=True),
         free_run_noiseless=free_run(noisy=False),
     ).assign_coords({"repeat": weights["repeat"]})

@@ -11,12 +11,11 @@ import torch
 import xarray as xr
 
 from dalib import arrays, build
-from dalib.forecasters.equations import perfect_model_forecast
+from dalib.forecasters.equations import follow
 from dalib.scores.analyses import score_analyses
 from dalib.scores.forecasts import score_forecasts
 from dalib.scores.models import score_models
 from dalib.scores.samples import score_samples
-from dalib.streams import streams
 
 
 def analyses(sections: Mapping, inputs: Mapping) -> xr.Dataset:
@@ -31,21 +30,23 @@ def analyses(sections: Mapping, inputs: Mapping) -> xr.Dataset:
 
 
 def forecasts(sections: Mapping, inputs: Mapping) -> xr.Dataset:
-    """Errors of forecasts and free runs, beside `equations`: those of the true equations, started
-    from the truth with an error of the size of the first method's analyses.
+    """Errors of forecasts and free runs, and of two other forecasts from the same analyses.
 
-    Beside `methods`: truth, the scores of the analyses and trajectories of the climate.
+    `equations` are the true equations and `persistence` the analysis itself, both started from the
+    analyses of the first method: what they are worse or better by is its forecasting alone. (From
+    the truth with random errors of the same size the true equations would seem better by half:
+    analyses err along the unstable directions.)
+
+    Beside `methods`: truth and trajectories of the climate.
     """
     methods = inputs["methods"]
-    first = next(iter(methods))
-    rmse = inputs["analyses"].rmse.sel({"method": first})
-    reference = _reference(sections["case"], methods[first], inputs["truth"], rmse)
-    found = _forecast_scores({**methods, "equations": reference}, sections, inputs)
+    others = _from_analyses(sections["case"], next(iter(methods.values())))
+    found = _forecast_scores(methods | others, sections, inputs)
     without_noise = {
         name: made.drop_vars("free_run").rename(free_run_noiseless="free_run")
         for name, made in methods.items()
     }
-    noiseless = _forecast_scores(without_noise, sections, inputs)[["w1", "sign_changes"]]
+    noiseless = _forecast_scores(without_noise, sections, inputs)[["w1", "lobe_changes"]]
     names = {name: f"{name}_noiseless" for name in noiseless}
     return found.merge(noiseless.rename(names).reindex({"method": found.method.values}))
 
@@ -60,26 +61,16 @@ def _forecast_scores(methods: Mapping, sections: Mapping, inputs: Mapping) -> xr
     )
 
 
-def _reference(
-    case: Mapping, forecasts: xr.Dataset, truth: xr.Dataset, rmse: xr.DataArray
-) -> xr.Dataset:
-    interval = build.interval(case)
-    starts = (forecasts.start.values / interval).round().astype(int)
-    forecast = perfect_model_forecast(
-        build.step(case),
-        arrays.to_tensor(truth.x),
-        torch.tensor(starts),
-        forecasts.sizes["lead"],
-        arrays.to_tensor((rmse**2).mean("seed") ** 0.5),
-        streams("reference", truth.seed.values.tolist(), "start errors"),
-    )
-    return arrays.forecasts_dataset(
-        forecast,
-        seed=truth.seed,
-        start=forecasts.start,
-        interval=interval,
-        names=truth.state.values,
-    ).assign_coords({"repeat": forecasts["repeat"]})
+def _from_analyses(case: Mapping, forecasts: xr.Dataset) -> dict[str, xr.Dataset]:
+    """The true equations and persistence, from the analyses that forecasts start from."""
+    like = forecasts.forecast
+    step, start = build.step(case), arrays.to_tensor(forecasts.analysis.astype(float))
+    ahead = follow(step, start, like.sizes["lead"])
+    still = forecasts.analysis.expand_dims(lead=like.lead).transpose(*like.dims)
+    return {
+        "equations": like.copy(data=ahead.numpy()).to_dataset(name="forecast"),
+        "persistence": still.to_dataset(name="forecast"),
+    }
 
 
 def samples(sections: Mapping, inputs: Mapping) -> xr.Dataset:
@@ -92,6 +83,7 @@ def samples(sections: Mapping, inputs: Mapping) -> xr.Dataset:
         inputs["training"],
         inputs["reference"],
         inputs["truth"],
+        step=lambda x: build.step(sections["case"])(torch.from_numpy(x)).numpy(),
         far=sections["product"]["far"],
         generator=np.random.default_rng(0),
     )

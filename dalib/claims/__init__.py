@@ -41,7 +41,8 @@ REPRODUCED, IN_PART, NOT_REPRODUCED, UNDECIDED = VERDICTS = (
     "not reproduced",
     "not decidable at this scale",
 )
-KEYS = {"id", "statement", "published", "decided_from", "conditions", "checks", "notes"}
+SECTIONS = ("conditions", "checks", "notes")  # of a claim: lists of checks
+KEYS = {"id", "statement", "published", "decided_from", *SECTIONS}
 CHECK_KEYS = {
     *("name", "measure", "inputs", "operator", "threshold", "threshold_from"),
     *("null", "timing", "decided_from"),
@@ -113,6 +114,7 @@ def judge(
 
 def row(paper: str, claim: Mapping, scores: Mapping, scale: str, make: Callable) -> dict[str, Any]:
     """One claim judged: the object that stands in scorecard.json."""
+    claim = _named(claim)
     try:
         _check_keys(claim)
         verdict, reason, outcomes, notes = _judged(claim, scores, scale, make)
@@ -122,7 +124,7 @@ def row(paper: str, claim: Mapping, scores: Mapping, scale: str, make: Callable)
         missing = f"key {error} is missing" if isinstance(error, KeyError) else str(error)
         raise ClaimError(f"claim {claim.get('id', '?')} of {paper}: {missing}") from error
     every = outcomes + notes
-    sections = [*claim.get("conditions", []), *claim["checks"], *claim.get("notes", [])]
+    sections = [section for part in SECTIONS for section in claim.get(part, [])]
     return {
         "id": claim["id"],
         "paper": paper,
@@ -144,8 +146,20 @@ def row(paper: str, claim: Mapping, scores: Mapping, scale: str, make: Callable)
     }
 
 
+def _named(claim: Mapping) -> dict[str, Any]:
+    """The claim with `null` for the key that YAML reads as nothing."""
+    return dict(claim) | {
+        part: [
+            {"null" if key is None else key: section[key] for key in section}
+            for section in claim[part]
+        ]
+        for part in SECTIONS
+        if part in claim
+    }
+
+
 def _check_keys(claim: Mapping) -> None:
-    sections = [s for part in ("conditions", "checks", "notes") for s in claim.get(part, [])]
+    sections = [section for part in SECTIONS for section in claim.get(part, [])]
     for section, known in [(claim, KEYS), *((s, CHECK_KEYS) for s in sections)]:
         unknown = sorted(section.keys() - known)
         if unknown:

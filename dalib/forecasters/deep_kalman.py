@@ -44,6 +44,12 @@ class DeepKalmanForecaster:
         return self.iterate(state, horizon).unsqueeze(1)
 
     @torch.no_grad()
+    def analysis(self, context: Tensor) -> Tensor:
+        """What forecasts of a context start from: (case, time, obs) -> (repeat, case, obs)."""
+        *_, (_, state) = self.network.track(context)
+        return self.network.scaling.invert(self.network.emission(state.mean))
+
+    @torch.no_grad()
     def iterate(self, state: LatentState, horizon: int) -> Tensor:
         """Emissions of the iterated transition mean, (repeat, ..., horizon, obs)."""
         means = []

@@ -60,12 +60,12 @@ def learning_data(history: xr.Dataset, quantity: str = "negative_elbo") -> xr.Da
     ).drop_vars("check", errors="ignore")
 
 
-def lead_curve(ax: Axes, score: xr.DataArray, by: str = "method") -> None:
+def lead_curve(ax: Axes, score: xr.DataArray, by: str = "method", **line) -> None:
     """A score (by, [repeat,] lead) against lead time, every method in its colour."""
     for method in score[by].values:
         one = score.sel({by: method})
         one = one if "repeat" in one.dims else one.expand_dims("repeat")
-        band(ax, score.lead, one, "repeat", style.colour(method), style.label(method))
+        band(ax, score.lead, one, "repeat", style.colour(method), style.label(method), **line)
     ax.set_xlabel(style.quantity(score.lead, "lead time (model units)"))
     ax.set_ylabel(style.quantity(score, "median error of the forecast"))
     ax.set_ylim(bottom=0)

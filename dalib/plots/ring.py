@@ -15,7 +15,6 @@ from dalib.plots.sweeps import plain
 
 METHODS = ("ensf_ring", "letkf_ring")
 LAST = 10  # analyses whose mean is shown
-LEVEL = 0.95  # of the interval whose coverage was scored
 KINDS = (("-", "o"), ((0, (3, 1.5)), "s"), ((0, (1, 1.2)), "^"))  # of truth: dashes, marker
 MEAN_ERRORS = ("rmse_last", "rmse_whole")
 MEANS = {  # over which analyses, look of the markers
@@ -33,7 +32,8 @@ SCORES = ("rmse", "spread", "coverage")
 def ring_data(scores: Mapping[str, xr.Dataset], rings: Mapping[str, Mapping]) -> xr.Dataset:
     """rmse_..., spread_..., coverage_... (run, analysis), and rmse_last_..., rmse_whole_... (run).
 
-    Of EnSF and LETKF as most runs of their case have them, in units of the state.
+    Of EnSF and LETKF at the base of their case, in units of the state; calibrated_coverage (run) is
+    the share that so few members cover at best.
     `published_last`, `published_whole` (run) are missing where nothing was published, and means
     where a run has so few analyses that it is still on its way to what others have reached.
 
@@ -77,6 +77,11 @@ def ring_of(scores: xr.Dataset, case: str, method: str, about: Mapping) -> xr.Da
     data["published_size"] = ((), size, attrs)
     data = data.rename_dims(time="analysis")
     data = data.assign_coords(analysis=np.arange(1, one.sizes["time"] + 1))
+    data["calibrated_coverage"] = (
+        (),
+        float(one.calibrated_coverage),
+        one.calibrated_coverage.attrs,
+    )
     data = data.expand_dims(run=[f"{case} {method}"])
     values = {"method": method, "size": size_of(scores), "kind": about.get("note", "")}
     return data.assign_coords({name: ("run", [value]) for name, value in values.items()})
@@ -131,9 +136,10 @@ def ring_figure(data: xr.Dataset) -> Figure:
     ):
         logarithmic(ax, data[f"{name}_low"].values, data[f"{name}_high"].values)
         ax.set_ylabel(label)
-    axes[1, 1].axhline(LEVEL, color=style.BLACK, linewidth=0.8)
+    for share in np.unique(data.calibrated_coverage.values):
+        axes[1, 1].axhline(share, color=style.BLACK, linewidth=0.8)
     axes[1, 1].set_ylim(0, 1)
-    axes[1, 1].set_ylabel(f"coverage of the {100 * LEVEL:g} % interval")
+    axes[1, 1].set_ylabel("coverage of the members' interval")
     by_size(axes[0, 1], data)
     style.letter(axes.ravel())
     fig.legend(handles=entries(data), loc="outside right upper")

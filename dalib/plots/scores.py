@@ -7,11 +7,13 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from dalib.plots import curves, style
 
 DOT = {"linestyle": "none", "marker": "o", "markersize": 4, "markeredgewidth": 0}
 LABEL_WIDTH = 18  # letters in a line below a case
+ROOT_MEAN_SQUARE = {"linestyle": (0, (3, 1.5))}
 GOLDEN = (np.sqrt(5) - 1) / 2  # its multiples, modulo 1, never cluster
 
 
@@ -103,6 +105,10 @@ def overview_figure(data: xr.Dataset) -> Figure:
     axes = fig.subplot_mosaic([["filters"] * 3, ["lead", "w1", "nearest"]], height_ratios=[1.15, 1])
     cases(axes["filters"], data)
     curves.lead_curve(axes["lead"], data.median_error, "forecaster")
+    curves.lead_curve(axes["lead"], data.rms_error, "forecaster", **ROOT_MEAN_SQUARE)
+    axes["lead"].autoscale(axis="y")
+    axes["lead"].set_ylim(bottom=0)
+    axes["lead"].set_ylabel("error of the forecast")
     samplers(axes["w1"], data, "w1_ratio")
     level(axes["w1"], np.ones(data.sizes["point"]), "two true sets")
     axes["w1"].set_ylim(bottom=0)
@@ -116,9 +122,21 @@ def overview_figure(data: xr.Dataset) -> Figure:
         [], [], color=style.GREY, linewidth=1, linestyle="--", label="observations"
     )
     style.name(axes["filters"], data.method.values, "lower right", ncols=4, bbox_to_anchor=(1, 1))
-    style.name(axes["lead"], data.forecaster.values, "upper left")
-    style.name(axes["w1"], data.sampler.values, "lower right")
+    fig.legend(handles=below(data), loc="outside lower center", ncols=5)
     return fig
+
+
+def below(data: xr.Dataset) -> list[Line2D]:
+    """The legend of the lower panels: colours of methods, lines of their errors."""
+    methods = [*data.forecaster.values.tolist(), *data.sampler.values.tolist()]
+    lines = {"median error": {}, "root mean square": ROOT_MEAN_SQUARE}
+    return [
+        *(
+            Line2D([], [], color=style.colour(m), linewidth=2.5, label=style.label(m))
+            for m in methods
+        ),
+        *(Line2D([], [], color=style.BLACK, label=text, **look) for text, look in lines.items()),
+    ]
 
 
 def overview_data(
@@ -143,7 +161,7 @@ def overview_data(
     return xr.merge(
         [
             filters.sel({"method": known + others}),
-            forecasts[["median_error"]].rename({"method": "forecaster"}),
+            forecasts[["median_error", "rms_error"]].rename({"method": "forecaster"}),
             samples[["w1_ratio", "nearest_median", "noisy_nearest_median"]].rename(
                 {"method": "sampler", "repeat": "training"}
             ),

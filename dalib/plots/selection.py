@@ -1,7 +1,8 @@
 """Runs of an experiment chosen by what they are, and their scores over seeds.
 
-A run has the coordinates `method`, those of POINT (what the data were) and those of SETTINGS (what
-the method was). The base of an experiment is what most of its runs have in common.
+A run has the coordinates `method`, those of POINT (what the data were), those of SETTINGS (what the
+method was) and `altered`, the settings that the configuration changes in it. The base of an
+experiment is what the configuration names so: base_<name> for those of POINT.
 """
 
 from collections.abc import Sequence
@@ -16,9 +17,9 @@ SETTINGS = (
     *("members", "latent", "scale", "eps_beta", "likelihood_std"),
     *("inflation", "weight", "radius"),
 )
-TUNED = {  # methods that are shown with the best of these settings
-    "latent_enkf": ("inflation", "likelihood_std"),
-    "latent_letkf": ("inflation", "likelihood_std"),
+MADE_OF = {  # what is set where a coordinate differs, if that has another name
+    "likelihood_std": ("obs_std", "scale"),
+    "latent": ("model",),
 }
 LINEAR = "pca_"  # before the name of a method whose codec is linear
 FEW = 5  # seeds up to which a band is their whole range
@@ -32,13 +33,6 @@ def same(values: np.ndarray, value: object) -> np.ndarray:
     return values == value
 
 
-def usual(values: np.ndarray) -> object:
-    """The most frequent value, of equally frequent ones the first."""
-    if not values.size:
-        raise ValueError("expected at least one run, found none; give scores that have runs")
-    return values[int(np.argmax([same(values, value).sum() for value in values]))]
-
-
 def where(scores: xr.Dataset, **values: object) -> xr.Dataset:
     """The runs whose coordinates have all these values."""
     kept = np.ones(scores.sizes["run"], bool)
@@ -48,8 +42,8 @@ def where(scores: xr.Dataset, **values: object) -> xr.Dataset:
 
 
 def base(scores: xr.Dataset) -> dict[str, object]:
-    """The point at which most runs are: its sparsity, noise, start and interval, if any."""
-    return {name: usual(scores[name].values) for name in POINT if name in scores.coords}
+    """The base point of the configuration: its sparsity, noise, start and interval, if any."""
+    return {name: scores[f"base_{name}"].item() for name in POINT if name in scores.coords}
 
 
 def prepared(scores: xr.Dataset) -> xr.Dataset:
@@ -71,11 +65,24 @@ def prepared(scores: xr.Dataset) -> xr.Dataset:
     return scores.assign_coords(method=("run", np.where(renamed, LINEAR + methods, methods)))
 
 
+def changes(scores: xr.Dataset) -> list[set[str]]:
+    """Of each run the settings that the configuration changes."""
+    return [set(text.split()) for text in scores.altered.values.astype(str)]
+
+
 def differing(scores: xr.Dataset, of: xr.Dataset, *varied: str) -> np.ndarray:
-    """In how many settings other than `varied` each run differs from what is usual in `of`."""
-    others = [name for name in SETTINGS if name in of.coords and name not in varied]
-    unlike = [~same(scores[name].values, usual(of[name].values)) for name in others]
-    return np.sum(unlike, axis=0, dtype=int)
+    """In how many settings other than `varied` each run was set unlike the base run of `of`.
+
+    That is the run in which the configuration changes least. Settings that validation has chosen
+    may differ from run to run.
+    """
+    first = int(np.argmin([len(names) for names in changes(of)]))
+    unlike = np.zeros(scores.sizes["run"], int)
+    for name in (n for n in SETTINGS if n in of.coords and n not in varied):
+        set_by = set(MADE_OF.get(name, (name,)))
+        otherwise = ~same(scores[name].values, of[name].values[first])
+        unlike += otherwise & np.array([bool(set_by & names) for names in changes(scores)], bool)
+    return unlike
 
 
 def alike(
@@ -84,11 +91,11 @@ def alike(
     """Runs of a method that differ from one another in `varied`, in the order of its values.
 
     All are at the base point, but for `point` and `varied`. Of several runs with the same values
-    of `varied`, it is the one with the fewest unusual settings, then the best in those for which
-    the method is tuned, then the one with the usual model, then the first.
+    of `varied`, it is the one with the fewest settings unlike the base run, then the one in which
+    the fewest were changed, then the first. What a run scores has no part in it.
 
     Args:
-        strict: leave out runs that have unusual settings besides `varied`.
+        strict: leave out runs that have settings unlike the base run besides `varied`.
     """
     scores = prepared(scores)
     own = where(scores, method=method)
@@ -96,15 +103,12 @@ def alike(
         return own
     at = {n: v for n, v in (base(scores) | point).items() if n not in varied}
     there = where(own, **at)
-    tuned = TUNED.get(method, ())
-    unlike = differing(there, own, *varied, *tuned)
+    unlike = differing(there, own, *varied)
     if strict:
         there, unlike = there.isel(run=unlike == 0), unlike[unlike == 0]
-    error = there.mean_relative_rmse.median("seed", skipna=False).fillna(np.inf).values
-    other = ~same(there["model"].values, usual(own["model"].values))
+    changed = [len(names) for names in changes(there)]
     keys = [there[name].values for name in reversed(varied)]
-    order = np.lexsort([other, error if tuned else np.zeros(error.size), unlike, *keys])
-    there = there.isel(run=order)
+    there = there.isel(run=np.lexsort([changed, unlike, *keys]))
     return there.isel(run=_first(there, varied))
 
 

@@ -8,6 +8,8 @@ from matplotlib.ticker import LogLocator
 
 from dalib.plots import style
 
+TRUTH, WIDEST, THICK, THIN = 3.6, 2.2, 1.1, 0.7  # widths of lines
+
 
 def component(ax: Axes, data: xr.Dataset, name: str) -> None:
     """One state component: truth (time), observations where there are, estimates (method, time)."""
@@ -15,27 +17,32 @@ def component(ax: Axes, data: xr.Dataset, name: str) -> None:
     if name in data.obs.values:
         seen = data.observations.sel(obs=name).values
         ax.plot(time, seen, **_dots())
-    ax.plot(time, data.truth.sel(state=name), color=style.BLACK, linewidth=2.2, alpha=0.30)
-    for method in data.method.values:
+    ax.plot(time, data.truth.sel(state=name), color=style.BLACK, linewidth=TRUTH, alpha=0.25)
+    for method, width in widths(data).items():
         estimate = data.estimate.sel({"method": method, "state": name})
-        ax.plot(time, estimate, color=style.colour(method), linewidth=0.95)
+        ax.plot(time, estimate, color=style.colour(method), linewidth=width)
     ax.set_ylabel(f"${name}$")
 
 
 def errors(ax: Axes, data: xr.Dataset) -> None:
     """error (method, time), the length of the error vector, on a logarithmic axis."""
-    for method in data.method.values:
-        ax.plot(
-            data.time,
-            data.error.sel({"method": method}),
-            color=style.colour(method),
-            linewidth=0.95,
-        )
+    for method, width in widths(data).items():
+        error = data.error.sel({"method": method})
+        ax.plot(data.time, error, color=style.colour(method), linewidth=min(width, THICK))
     ax.set_yscale("log")
     ax.yaxis.set_major_locator(LogLocator(numticks=12))
     ax.yaxis.set_minor_formatter("")
     ax.set_ylabel("error norm")
     ax.grid(axis="y")
+
+
+def widths(data: xr.Dataset) -> dict[str, float]:
+    """{method: width of its line}, from the last method, the widest, to the first on top of it.
+
+    Estimates that agree lie on each other, and all are seen.
+    """
+    methods = list(map(str, data.method.values))[::-1]
+    return dict(zip(methods, np.linspace(WIDEST, THIN, len(methods)).tolist(), strict=True))
 
 
 def unobserved(ax: Axes, start: float, end: float) -> None:
@@ -69,11 +76,11 @@ def filters_figure(data: xr.Dataset) -> Figure:
         color="#555555",
     )
     handles = [
-        *axes[0].plot([], [], color=style.BLACK, linewidth=2.2, alpha=0.30, label="truth"),
+        *axes[0].plot([], [], color=style.BLACK, linewidth=TRUTH, alpha=0.25, label="truth"),
         *axes[0].plot([], [], label="observations", **_dots()),
         *(
-            axes[0].plot([], [], color=style.colour(m), label=style.label(m))[0]
-            for m in data.method.values
+            axes[0].plot([], [], color=style.colour(m), linewidth=width, label=style.label(m))[0]
+            for m, width in reversed(widths(data).items())
         ),
     ]
     fig.legend(handles=handles, loc="outside upper center", ncols=len(handles))
@@ -124,6 +131,7 @@ def _dots() -> dict:
         "linestyle": "none",
         "marker": "o",
         "markersize": 1.7,
+        "zorder": 2.5,
         "markeredgewidth": 0,
         "color": style.colour("observations"),
     }

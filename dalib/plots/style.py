@@ -27,6 +27,7 @@ METHODS = {
     "dkf": ("deep Kalman filter", GREEN),
     "dks": ("deep Kalman smoother", YELLOW),
     "equations": ("true equations", BLUE),
+    "persistence": ("persistence", GREY),
     "langevin": ("annealed Langevin", PURPLE),
     "reverse_sde": ("reverse SDE", SKY),
     "flow_ode": ("probability flow", ORANGE),

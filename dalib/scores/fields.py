@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import xarray as xr
 
-from dalib.metrics.probabilistic import coverage, crps
+from dalib.metrics.probabilistic import calibrated_coverage, coverage, crps
 from dalib.scores.common import describe
 
 LEVEL = 0.95  # of the central interval
@@ -66,7 +66,10 @@ def score_run(
 def _of_members(
     run: xr.Dataset, truth: xr.DataArray, shape: Sequence[int], std: np.ndarray
 ) -> xr.Dataset:
-    """CRPS and coverage over the components that were kept, and the rank of the truth there."""
+    """CRPS and coverage over the components that were kept, and the rank of the truth there.
+
+    calibrated_coverage is what so few members cover of truths that are like them.
+    """
     index = run["sampled"].values
     members = run.kept_members.dropna("member", how="all")
     scale = xr.DataArray(std[index // (shape[1] * shape[2])], dims="sampled")
@@ -77,6 +80,7 @@ def _of_members(
         {
             "crps": crps(E, x).mean("sampled"),
             "coverage": coverage(E, x, LEVEL).mean("sampled"),
+            "calibrated_coverage": calibrated_coverage(E.sizes["member"], LEVEL),
             "rank": rank.where(E.notnull().all("member")),
         }
     )
@@ -124,7 +128,8 @@ def described(scores: xr.Dataset) -> xr.Dataset:
         forecast_rmse=("1", "RMSE of the forecast mean in standard deviations"),
         spread=("1", "spread of the analysis in standard deviations"),
         crps=("1", "continuous ranked probability score in standard deviations"),
-        coverage=("1", "share of truths within the central 95 % of the members"),
+        coverage=("1", "share of truths within the central interval of the members"),
+        calibrated_coverage=("1", "that share for truths that are like the members"),
         rank_count=("1", "times that the truth had this rank among the members"),
         mean_relative_rmse=("1", "mean relative RMSE over the late analyses"),
         mean_rmse=("1", "mean RMSE over the late analyses in standard deviations"),

@@ -7,6 +7,8 @@ from dalib.metrics import distributions, dynamical, pointwise
 from dalib.scores.common import Products, at_times, describe, each_repeat, stack_methods
 from dalib.scores.sets import TRUE_SETS, halves, several_samples, thin
 
+LOBE = 1.0  # a state of Lorenz-63 is in a lobe where |x| exceeds this
+
 
 def score_forecasts(
     forecasts: Products,
@@ -24,9 +26,11 @@ def score_forecasts(
     time, best many: a few have the lobes in wrong proportions. `points` states enter each W₁.
 
     Returns rmse (method, [repeat,] lead), the root of the mean over seeds, starts and components;
-    median_error, of the error norm; for the free runs w1, sign_changes, clipped; and to compare
-    with: w1_floor, the median of w1_floors (set), true sets against true; w1_gaussian (the Gaussian
-    with mean and covariance of the climate), true_sign_changes, climatological_std.
+    rms_error and median_error, of the error norm; of each trajectory alone seed_rmse and
+    seed_median_error (method, [repeat,] seed, lead); for the free runs w1, lobe_changes, clipped.
+    To compare with: w1_floor, the median of w1_floors (set), true sets against true; w1_gaussian
+    (the Gaussian with mean and covariance of the climate), true_lobe_changes, shuffled_lobe_changes
+    (of true states in random order), climatological_std.
     """
     x = truth.x
     scores = stack_methods({m: _forecast_scores(f, x) for m, f in forecasts.items()})
@@ -42,20 +46,25 @@ def score_forecasts(
             w1_floor=floors.median(),
             w1_floors=floors,
             w1_gaussian=distributions.wasserstein(gaussian, true),
-            true_sign_changes=dynamical.sign_changes(climate.x.isel(state=0, drop=True)).mean(),
+            true_lobe_changes=_lobe_changes(climate.x).mean(),
+            shuffled_lobe_changes=_lobe_changes(_shuffled(true, generator)),
         )
     units = x.attrs["units"]
     return describe(
         scores,
         rmse=(units, "root mean square error of the forecast"),
+        rms_error=(units, "root mean square of the error norm of the forecast"),
         median_error=(units, "median of the error norm of the forecast"),
+        seed_rmse=(units, "root mean square error of the forecasts of a trajectory"),
+        seed_median_error=(units, "median of the error norm of the forecasts of a trajectory"),
         climatological_std=(units, "root mean variance of the truth"),
         w1=(units, "Wasserstein distance of the free run to the truth"),
         w1_floor=(units, "Wasserstein distance of two true sets of the same size"),
         w1_floors=(units, "the same for several true sets, of which the floor is the median"),
         w1_gaussian=(units, "Wasserstein distance of the moment-matched Gaussian to the truth"),
-        sign_changes=("1", "sign changes of the first component per 1000 steps, free run"),
-        true_sign_changes=("1", "sign changes of the first component per 1000 steps, truth"),
+        lobe_changes=("1", "changes of lobe per 1000 steps, free run"),
+        true_lobe_changes=("1", "changes of lobe per 1000 steps, truth"),
+        shuffled_lobe_changes=("1", "changes of lobe per 1000 true states in random order"),
         clipped=("1", "share of chains that left to infinity"),
     )
 
@@ -69,7 +78,10 @@ def _forecast_scores(forecasts: xr.Dataset, x: xr.DataArray) -> xr.Dataset:
     return xr.Dataset(
         {
             "rmse": pointwise.rmse(forecast, target, ("seed", "start", "state")),
+            "rms_error": np.sqrt((norm**2).mean(("seed", "start"), skipna=False)),
             "median_error": norm.median(("seed", "start"), skipna=False),
+            "seed_rmse": pointwise.rmse(forecast, target, ("start", "state")),
+            "seed_median_error": norm.median("start", skipna=False),
         }
     )
 
@@ -79,10 +91,20 @@ def _free_run_scores(run: xr.DataArray, truth: xr.DataArray) -> xr.Dataset:
     return xr.Dataset(
         {
             "w1": each_repeat(run, lambda r: _distance(r, truth)),
-            "sign_changes": dynamical.sign_changes(run.isel(state=0, drop=True)).mean("chain"),
+            "lobe_changes": _lobe_changes(run).mean("chain"),
             "clipped": 1 - alive.mean("chain"),
         }
     )
+
+
+def _lobe_changes(x: xr.DataArray) -> xr.DataArray:
+    return dynamical.lobe_changes(x.isel(state=0, drop=True), LOBE)
+
+
+def _shuffled(states: xr.DataArray, generator: np.random.Generator) -> xr.DataArray:
+    """(sample, state) -> (time, state): the states one after the other, in random order."""
+    order = generator.permutation(states.sizes["sample"])
+    return states.isel(sample=order).rename(sample="time")
 
 
 def _distance(run: xr.DataArray, truth: xr.DataArray) -> xr.DataArray:

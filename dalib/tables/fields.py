@@ -27,9 +27,10 @@ LAST = 10  # analyses of a ring whose mean is given
 ON_METHODS = (
     "Relative RMSE of the analysis mean in normalised variables at the first, fifth and last time "
     "and in the mean over the late times, in the mean also in physical units; spread and CRPS in "
-    "standard deviations, and the coverage of the central 95 % interval, in the mean over the late "
-    "times: median [range] over seeds. Sparsity: grid points for each one observed. N: members. "
-    "An empty cell has no number; a run that was lost counts as the worst."
+    "standard deviations, and the coverage of the central 95 % interval of the members (of few: "
+    "their range) beside that of a calibrated ensemble, in the mean over the late times: median "
+    "[range] over seeds. Sparsity: grid points for each one observed. N: members. An empty cell "
+    "has no number; a run that was lost counts as the worst."
 )
 ON_REMEDIES = (
     "Relative RMSE of the analysis mean in normalised variables, mean over the late times: on "
@@ -43,7 +44,8 @@ ON_TIMING = (
 )
 ON_RING = (
     "RMSE of the analysis mean and spread in units of the state, coverage of the central 95 % "
-    "interval: median [range] over seeds; the last: mean over the last ten analyses, which of a "
+    "interval of the members (of few: their range) beside that of a calibrated ensemble: median "
+    "[range] over seeds; the last: mean over the last ten analyses, which of a "
     "run of ten are all of them. Published values stand where the case is that of the publication."
 )
 
@@ -79,7 +81,9 @@ def _method(run: xr.Dataset, discard: int) -> Row:
         "sparsity": f"{int(run.every) ** 2}×",
         "noise": f"{100 * float(run.noise):g} %",
         "N": int(run.members),
-    } | {k: v for name, found in values.items() for k, v in ranged(name, found).items()}
+        **{k: v for name, found in values.items() for k, v in ranged(name, found).items()},
+        "coverage, calibrated": float(f"{float(run.calibrated_coverage):.3g}"),
+    }
 
 
 def ranged(name: str, values: xr.DataArray | None) -> Row:
@@ -176,6 +180,7 @@ def _ring(run: xr.Dataset, about: Mapping) -> Row:
     }
     for name, found in values.items():
         row |= ranged(name, found.mean("time", skipna=False))
+    row["coverage, calibrated"] = float(f"{float(run.calibrated_coverage):.3g}")
     return row | {
         "published, whole run": said.get("whole", np.nan),
         "published, last": said.get("last", np.nan),
