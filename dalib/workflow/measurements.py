@@ -131,5 +131,6 @@ def calibrated() -> dict[str, float]:
     """A second of work in a process of its own: torch is not imported here."""
     alone = os.environ | dict.fromkeys(THREAD_VARIABLES, "1")
     command = [sys.executable, "-m", "dalib.speed"]
-    done = subprocess.run(command, env=alone, capture_output=True, text=True)
+    root = Path(__file__).parents[2]
+    done = subprocess.run(command, cwd=root, env=alone, capture_output=True, text=True)
     return json.loads(done.stdout) if done.returncode == 0 else {}
