@@ -6,7 +6,7 @@ config := scale=$(SCALE) $(if $(SEEDS),seeds=$(SEEDS))
 figure := $(if $(FIGURE),results/$(SCALE)/$(dir $(FIGURE))figures/$(notdir $(FIGURE)).pdf)
 targets := $(or $(figure),$(PAPER))
 
-.PHONY: all setup test test-slurm accuracy bench chaos list slurm report explain plan doctor verify unlock cache-prune lint clean
+.PHONY: all setup test test-slurm accuracy bench chaos list slurm report explain plan reference doctor verify unlock cache-prune lint clean
 .DEFAULT_GOAL := all
 
 all: setup
@@ -62,6 +62,9 @@ explain: setup
 
 plan: setup
 	@$(bin)/python -m dalib.workflow plan $(targets) --config $(config)
+
+reference: setup
+	@$(bin)/python -m dalib.workflow reference
 
 doctor: setup
 	@$(bin)/python -m dalib.workflow doctor --config $(config)

@@ -25,12 +25,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.toy import Toy
+from benchmarks.toy import PATIENCE, Toy
 from dalib.workflow import locks, provenance
 
 PAUSE = {"TOY_PAUSE": "0.05"}  # seconds by which every file is complete later
 DISK = 16 * 2**20
-PATIENCE = 120.0
 
 
 @dataclass

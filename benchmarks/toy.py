@@ -17,6 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 SCALE = "smoke"
+PATIENCE = 1200.0  # seconds until a run is taken to hang; an idle machine needs a twentieth
 OUTPUTS = {
     "make": ("numbers.nc", "history.csv"),
     "double": ("doubled.nc", "report.txt"),
@@ -55,6 +56,7 @@ rule total:
     params: spec=spec("total.py")
     script: "workflow_scripts/total.py"
 
+onstart: start()
 onsuccess: finish()
 onerror: finish()
 """
@@ -203,7 +205,7 @@ class Toy:
     def run(self, *arguments: str, **environment: str) -> tuple[int, str]:
         """A whole run: exit code and all that it said."""
         process = self.start(*arguments, **environment)
-        said = process.communicate(timeout=300)[0]
+        said = process.communicate(timeout=PATIENCE)[0]
         return process.returncode, said
 
     def jobs(self) -> Iterator[tuple[str, list[Path]]]:

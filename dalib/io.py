@@ -17,8 +17,9 @@ import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
+from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     import netCDF4
@@ -431,6 +432,12 @@ def part_owner(part: Path) -> tuple[int, str]:
     """Process number and host in the name of a part file."""
     pid, _, host = part.name.rpartition(".part-")[2].partition(".")
     return int(pid), host
+
+
+def print_anything(stream: TextIO) -> None:
+    """Let a terminal that lacks a letter, such as one in ASCII, show `?` for it: no error."""
+    if isinstance(stream, TextIOWrapper):
+        stream.reconfigure(errors="replace")
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -17,10 +17,13 @@ from dalib.workflow import (
     costs,
     index,
     kinds,
+    outlook,
+    overhead,
     plan,
     prune,
     runs,
     settings,
+    targets,
     validation,
 )
 from dalib.workflow.specs import Specs
@@ -28,11 +31,13 @@ from dalib.workflow.store import StoreError
 
 ROOT = Path(workflow.basedir)
 TARGETS = {}  # of each paper, filled by rules/papers
+RUN = {}  # what is known once the jobs begin
 
 try:
     given = workflow.config_settings
     config.update(settings.load(ROOT, given.config, given.configfiles))
     settings.check_targets(sys.argv[1:], config["scale"])
+    targets.check(ROOT, config, targets.files(sys.argv[1:]))
     audit.begin(config["scale"], config["cache"]["dir"], main=workflow.is_main_process)
 except (settings.ConfigError, audit.ActiveError, StoreError) as error:
     raise WorkflowError(str(error))
@@ -782,14 +787,18 @@ def sizes_of_updates(paper):
 
 
 def start():
-    """Refuse to start where no job could be submitted."""
+    """Refuse to start where no job could be submitted; note what the run costs from here on."""
     problem = cluster.problem(workflow.executor_plugin.name)
     if problem:
         sys.exit(problem)
+    overhead.only_wake_for_jobs(workflow)
+    outlook.begin(workflow, config, ROOT, Path(config["cache"]["dir"]))
+    RUN["overhead"] = overhead.Overhead.begin()
 
 
 def finish():
     """Say how many jobs were computed and reused and what a cluster ended; make the index."""
-    print(runs.summary(), *WATCH.lines(), sep="\n", file=sys.stderr)
+    own = [RUN["overhead"].line()] if "overhead" in RUN else []
+    print(runs.summary(), *WATCH.lines(), *own, sep="\n", file=sys.stderr)
     prune.limit(ROOT, config["cache"]["keep_gb"])
     index.main(ROOT, config["scale"])

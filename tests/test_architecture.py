@@ -17,6 +17,7 @@ RULES = [ROOT / "Snakefile", *sorted((ROOT / "rules").rglob("*.smk"))]
 ARROWS = {
     "registry": set(),
     "memory": set(),
+    "speed": set(),
     "streams": set(),
     "fingerprint": {"streams"},
     "points": set(),

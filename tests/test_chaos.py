@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from benchmarks import chaos
-from benchmarks.toy import Toy
+from benchmarks.toy import PATIENCE, Toy
 from dalib import io
 
 pytestmark = pytest.mark.workflow
@@ -25,10 +25,10 @@ pytestmark = pytest.mark.workflow
 def test_after_a_kill_in_a_write_and_after_damage_only_what_was_lost_is_made_again(tmp_path):
     toy = Toy(tmp_path / "toy").make(cases=1, size=1000)
     made = toy.results / "toy/c0"
-    process = toy.start(TOY_PAUSE="0.2")
+    process = toy.start(TOY_PAUSE="2")
     until(lambda: parts_of(made, "doubled.nc", "report.txt"), process)
     os.killpg(process.pid, signal.SIGKILL)
-    process.wait(timeout=60)
+    process.wait(timeout=PATIENCE)
     assert list(made.glob("*.part-*")) and not (made / "report.txt").exists()
     assert computed_by_a_run(toy) == ["double toy/c0", "total toy/c0"]
     check_results(toy)
@@ -109,12 +109,12 @@ def test_a_round_of_chaos_loses_nothing_and_makes_nothing_twice(built, tmp_path,
 def orphaned(built, tmp_path) -> Toy:
     """A run whose snakemake was killed while the first file of the job `make c0` was written."""
     toy = Toy(tmp_path / "toy").make(cases=1)
-    process = toy.start(TOY_PAUSE="1.5")
+    process = toy.start(TOY_PAUSE="3")
     until(lambda: list(toy.results.glob("toy/c0/numbers.nc.part-*")), process)
     trial = chaos.Round(toy, built, random.Random(1))
     snakemake = [pid for pid, role in trial.processes().items() if role == "snakemake"]
     os.kill(snakemake[0], signal.SIGKILL)
-    process.wait(timeout=60)
+    process.wait(timeout=PATIENCE)
     assert "job" in trial.processes().values()
     return toy
 
@@ -148,4 +148,4 @@ def test_an_orphan_of_another_configuration_does_not_overwrite_the_new_result(or
     history = (orphaned.results / "toy/c0/history.csv").read_text().split()
     np.testing.assert_array_equal([float(text) for text in history], x[:20])
     verify = orphaned.call("verify")
-    assert "5 results, 0 problems" in verify.communicate(timeout=60)[0]
+    assert "5 results, 0 problems" in verify.communicate(timeout=PATIENCE)[0]

@@ -22,7 +22,7 @@ from dalib.nets.scaling import Scaling
 from dalib.nets.score import Score
 from dalib.streams import streams
 from dalib.workflow import settings
-from dalib.workflow.checkpoint import Checkpoint
+from dalib.workflow.checkpoint import SHARE, Checkpoint
 from dalib.workflow.specs import Specs
 
 ROOT = Path(__file__).parents[1]
@@ -59,10 +59,24 @@ def test_states_are_asked_for_no_more_often_than_it_is_time(tmp_path, said):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_slow_state_is_saved_less_often(tmp_path, said):
+def test_a_slow_state_is_saved_less_often(tmp_path, said, monkeypatch):
+    """One that takes a second is saved again when that is a twentieth of the time."""
+    clock = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     made = checkpoint(tmp_path, said)
-    made.save(lambda: time.sleep(0.2) or {})
-    made.save(lambda: pytest.fail("a twentieth of the time has gone into saving"))
+    saved = []
+
+    def slow():
+        clock[0] += 1.0
+        saved.append(clock[0])
+        return {}
+
+    made.save(slow)
+    clock[0] += 1 / SHARE - 1 - 0.1
+    made.save(lambda: pytest.fail("too much of the time has gone into saving"))
+    clock[0] += 0.2
+    made.save(slow)
+    assert len(saved) == 2
 
 
 def test_a_damaged_state_is_dropped_with_a_line(tmp_path, said):

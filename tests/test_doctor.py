@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -171,6 +172,64 @@ def test_a_store_of_another_format_is_named(project):
     Path(".cache/stages/format").write_text("7\n")
     (finding,) = findings()
     assert "expected a store of format 1, found '7'" in finding.what
+
+
+def closed(monkeypatch, *folders):
+    """As for somebody who may not write there; root may anywhere."""
+    real = os.access
+    names = {Path(folder).resolve() for folder in folders}
+    monkeypatch.setattr(
+        os, "access", lambda path, mode: Path(path).resolve() not in names and real(path, mode)
+    )
+
+
+def test_folders_that_cannot_be_written_are_named(project, monkeypatch):
+    closed(monkeypatch, RESULT.parent, RESULT.parents[1])
+    (finding,) = findings()
+    assert finding.what == "results/smoke/toy and 1 more below cannot be written"
+    assert "chmod -R u+w results" in finding.remedy
+
+
+def test_a_folder_in_which_nothing_can_be_made_is_named(project, monkeypatch):
+    closed(monkeypatch, ".")  # .snakemake is not there yet
+    (finding,) = findings()
+    assert finding.what == ". cannot be written"
+
+
+def test_a_store_that_cannot_be_written_is_named(project, monkeypatch):
+    def refused(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(io, "replacing", refused)
+    (finding,) = findings()
+    assert "the store cannot be written" in finding.what and "cache.dir" in finding.remedy
+
+
+def test_times_that_lie_in_the_future_are_named(project):
+    """Of results, and of what they were made from: readers of them would fail at every run."""
+    later = time.time() + 7200
+    raw = Path("data/raw.txt")
+    io.write_text(raw, "raw")
+    record = json.loads(provenance.beside(RESULT).read_text())
+    io.write_json(provenance.beside(RESULT), record | {"inputs": {"raw": {str(raw): "hash"}}})
+    assert findings() == []
+    os.utime(raw, (later, later))
+    (finding,) = findings()
+    assert finding.what == "the time of data/raw.txt lies in the future"
+    assert finding.remedy.startswith("touch data/raw.txt;")
+    os.utime(RESULT, (later, later))
+    assert "and 1 more lies in the future" in findings()[0].what
+
+
+def test_a_result_from_the_future_is_set_to_now_and_stays_what_it_is(project, capsys):
+    """Else whatever reads it ends with an error, at every run."""
+    metadata = provenance.metadata_path(RESULT)
+    io.write_json(metadata, {"endtime": 0.0})
+    os.utime(RESULT, (time.time() + 7200,) * 2)
+    audit.audit(Path("results/smoke"))
+    assert RESULT.stat().st_mtime <= time.time() and findings() == []
+    assert RESULT.read_text() == "x" and not provenance.metadata_path(RESULT, "incomplete").exists()
+    assert f"{RESULT}: its time lay in the future, set to now" in capsys.readouterr().err
 
 
 def test_unlock_clears_what_is_dead_and_nothing_else(project, capsys):

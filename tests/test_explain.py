@@ -78,4 +78,4 @@ def test_section_that_is_gone_is_named(project):
 
 def test_unknown_stage_is_an_error_with_those_there_are(project, capsys):
     assert main(project, CONFIG, ["rum"]) == 1
-    assert capsys.readouterr().out == "no stage 'rum'; there are: run\n"
+    assert capsys.readouterr().out == 'unknown stage "rum" (did you mean "run"?); there are: run\n'

@@ -131,6 +131,12 @@ def test_the_larger_scale_counts_where_sizes_are_equal():
     assert estimate(of(1.0), jobs).seconds == 3.0
 
 
+def test_a_scale_of_ones_own_comes_after_the_others():
+    scales = ("mine", "paper", "smoke", "quick")
+    ranked = sorted((Measured(scale, of(1.0), 1.0, 1) for scale in scales), key=plan.rank)
+    assert [one.scale for one in ranked] == ["smoke", "quick", "paper", "mine"]
+
+
 def test_the_longest_chain_is_by_time_and_not_by_count():
     a = Job("a", outputs=("a",))
     b = Job("b", inputs=("a",), outputs=("b",))
@@ -139,6 +145,30 @@ def test_the_longest_chain_is_by_time_and_not_by_count():
     assert longest_chain([c, slow, b, a], {a: 1, b: 1, c: 1, slow: 10}) == [a, slow]
     assert longest_chain([c, slow, b, a], {a: 1, b: 1, c: 1, slow: 1.5}) == [a, b, c]
     assert longest_chain([], {}) == []
+
+
+def test_a_job_of_nothing_is_comparable(tmp_path):
+    """A case without a truth, forecasts of no length: one unit, never a division by zero."""
+    nothing = size("observe", {"case": {}})
+    free_run = {"free_run": {"chains": 0, "samples": 0}}
+    none_made = size("forecast", {"case": {"forecasts": free_run}})
+    for job in (nothing, none_made):
+        assert (job.amount, job.volume) == (1.0, 1.0)
+        known = [Measured("quick", job, 3.0, 1)]
+        assert estimate(job, known).seconds == 3.0
+        assert estimate(job._replace(amount=5.0), known).factor == 5.0
+
+
+def test_a_job_of_a_case_that_is_no_longer_there_says_nothing(tmp_path):
+    """How large it was nobody knows: it is not taken for a job of nothing."""
+    wildcards = {"scale": "smoke", "paper": "dkf", "case": "pendulum", "split": "test"}
+    record = {"stage": "observe", "wildcards": wildcards, "seconds": 3.0, "outputs": {}}
+    record |= {"spec": {"config": {"case": {"observations": {"error_std": 0.1}}}}}
+    io.write_json(tmp_path / "keys/aa/aa.json", record)
+    there = record | {"wildcards": wildcards | {"case": "clean"}}
+    io.write_json(tmp_path / "keys/bb/bb.json", there)
+    (known,) = plan.measured(tmp_path, ROOT)
+    assert known.job == "observe paper=dkf case=clean split=test" and known.size.amount > 1
 
 
 # -- the table -----------------------------------------------------------------------------------

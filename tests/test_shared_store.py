@@ -19,7 +19,7 @@ from typing import TypeVar
 import pytest
 
 from benchmarks import chaos
-from benchmarks.toy import Toy
+from benchmarks.toy import PATIENCE, Toy
 from dalib import io
 
 T = TypeVar("T")
@@ -86,7 +86,7 @@ def start(toy: Toy, user: tuple[str, ...], *verb: str, umask: str = "077") -> su
 
 
 def finished(process: subprocess.Popen, code: int = 0) -> str:
-    said = process.communicate(timeout=200)[0]
+    said = process.communicate(timeout=PATIENCE)[0]
     assert process.returncode == code, said
     return said
 
@@ -102,7 +102,7 @@ def test_of_two_runs_at_once_one_computes_and_the_other_waits_for_it(tmp_path):
     toys = [Toy(tmp_path / n).make(cases=1, size=1000, cache=str(store)) for n in ("one", "two")]
     for toy in toys:
         toy.store = store
-    runs = [toy.start(TOY_PAUSE="0.2") for toy in toys]
+    runs = [toy.start(TOY_PAUSE="2") for toy in toys]
     part = until(lambda: next(tmp_path.glob("*/results/smoke/toy/c0/*.part-*"), None), runs)
     job, _ = io.part_owner(part)
     os.kill(job, signal.SIGSTOP)
@@ -120,7 +120,9 @@ def test_of_two_runs_at_once_one_computes_and_the_other_waits_for_it(tmp_path):
     assert not list(store.glob("locks/*")) and not list(tmp_path.rglob("*.part-*"))
 
 
-def until(condition: Callable[[], T], runs: list[subprocess.Popen], patience: float = 120.0) -> T:
+def until(
+    condition: Callable[[], T], runs: list[subprocess.Popen], patience: float = PATIENCE
+) -> T:
     """What the condition gives as soon as it is true, while all runs go on."""
     end = time.monotonic() + patience
     while not (found := condition()):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.toy import interruptible
+from benchmarks.toy import PATIENCE, interruptible
 from dalib.workflow import provenance, verify
 
 pytestmark = pytest.mark.workflow
@@ -150,7 +150,7 @@ class Toy:
         """Run snakemake; what each job did, `{"make a": "computed", ...}`."""
         before = set(self.folder.glob(".cache/stages/runs/*"))
         process = self.start(*arguments)
-        self.said = process.communicate(timeout=120)[0]
+        self.said = process.communicate(timeout=PATIENCE)[0]
         assert process.returncode == code, self.said
         logs = set(self.folder.glob(".cache/stages/runs/*")) - before
         entries = [json.loads(line) for log in logs for line in log.read_text().splitlines()]
@@ -334,7 +334,8 @@ SLOW = """    import time
     with replacing(snakemake.output[0]) as part:
         part.write_text("[1")
         Path("started").touch()
-        time.sleep(60)
+        while not Path("go").exists():
+            time.sleep(0.05)
 """
 
 
@@ -354,7 +355,7 @@ def kill_in_the_middle(toy: Toy, how: int) -> None:
     assert list(toy.path("double", "b").parent.glob("*.part-*"))
     assert not toy.path("double", "b").exists()
     os.killpg(process.pid, how)  # like Ctrl-C, or a host that dies
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE)
     script.write_text(text)
 
 
@@ -375,9 +376,19 @@ def test_killed_in_the_middle_of_a_write(toy, how):
     assert toy.results() == before and not list(toy.folder.rglob("results/**/*.part-*"))
 
 
+def lines_until(process: subprocess.Popen, words: str) -> str:
+    """What a process says up to the line with these words."""
+    said = ""
+    while words not in said:
+        line = process.stdout.readline()
+        assert line, said  # it has ended
+        said += line
+    return said
+
+
 def test_a_job_that_outlived_its_snakemake_is_waited_for(toy):
     script = toy.folder / "workflow_scripts/double.py"
-    toy.edit("    text = ", SLOW.replace("60", "8") + "    text = ", script)
+    toy.edit("    text = ", SLOW + "    text = ", script)
     target = str(toy.path("double", "b").relative_to(toy.folder))
     process = toy.start("--", target)
     while not (toy.folder / "started").exists():
@@ -386,14 +397,16 @@ def test_a_job_that_outlived_its_snakemake_is_waited_for(toy):
     process.kill()
     process.wait()
     subprocess.run([sys.executable, "-m", "dalib.workflow", "unlock"], check=True)
-    toy.run("--", target)
-    assert "0 computed, 1 reused, 0 failed" in toy.said
-    assert "double toy/b: waiting for a job of an earlier run that writes the same" in toy.said
+    waiting = toy.start("--", target)
+    said = lines_until(waiting, "double toy/b: waiting for a job of an earlier run that writes")
+    (toy.folder / "go").touch()
+    said += waiting.communicate(timeout=PATIENCE)[0]
+    assert waiting.returncode == 0 and "0 computed, 1 reused, 0 failed" in said, said
 
 
 def test_a_second_run_is_told_who_is_active(toy):
     (toy.folder / "workflow_scripts/total.py").write_text(
-        SCRIPT.format(body="import time; Path('started').touch(); time.sleep(60)")
+        SCRIPT.format(body="import time; Path('started').touch(); time.sleep(3600)")
     )
     first = toy.start()
     while not (toy.folder / "started").exists():
@@ -403,7 +416,7 @@ def test_a_second_run_is_told_who_is_active(toy):
     assert f"another run is active on host {os.uname().nodename} since" in toy.said
     assert f"(pid {first.pid})" in toy.said
     os.killpg(first.pid, signal.SIGINT)
-    first.communicate(timeout=60)
+    first.communicate(timeout=PATIENCE)
 
 
 def test_a_failed_job_is_told_once_with_its_log(toy):

@@ -6,6 +6,8 @@ import re
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,14 +28,16 @@ PARTS = (
     "rules",
     "workflow_scripts",
 )
+PROGRESS = r"\d+ of \d+ steps"  # of Snakemake, after every job
+TELL_EVERY = 60.0  # seconds
 MOST_JOBS = {"smoke": 25, "quick": 60, "desk": 150, "paper": 150}
 
 
 class Project:
     """A copy of the project's files, run with the snakemake of this environment."""
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    def __init__(self, folder: Path, tell: Callable[[str], None] = lambda line: None):
+        self.folder, self.tell = folder, tell
         folder.mkdir(parents=True, exist_ok=True)
         for part in PARTS:
             source, target = ROOT / part, folder / part
@@ -50,15 +54,22 @@ class Project:
         program = Path(sys.executable).with_name("snakemake")
         config = [] if "--config" in arguments else ["--config"]
         config.append(f"scale={scale}")
-        return subprocess.run(
-            [program, f"--cores={cores}", *arguments, *config],
+        command = [program, f"--cores={cores}", *arguments, *config]
+        lines, told = [], time.monotonic()
+        with subprocess.Popen(
+            command,
             cwd=self.folder,
             env=os.environ | {"PYTHONPATH": str(self.folder)} | environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=600,
-        )
+        ) as process:
+            for line in process.stdout:  # however long it takes: a machine may be slow or busy
+                lines.append(line)
+                if time.monotonic() - told > TELL_EVERY and re.match(PROGRESS, line):
+                    told = time.monotonic()
+                    self.tell(f"\n{scale}: {line.strip()}")
+        return subprocess.CompletedProcess(command, process.returncode, "".join(lines))
 
     def counts(self, output: str) -> dict[str, int]:
         """{"computed": n, "reused": n, "failed": n} of the closing summary."""
@@ -86,9 +97,15 @@ class Project:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory) -> Project:
-    """The workflow after one run at scale smoke."""
-    made = Project(tmp_path_factory.mktemp("project"))
+def project(tmp_path_factory, pytestconfig) -> Project:
+    """The workflow after one run at scale smoke; a slow one tells how far it is."""
+    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
+
+    def tell(line: str) -> None:
+        with capture.global_and_fixture_disabled():
+            print(line, file=sys.stderr, flush=True)
+
+    made = Project(tmp_path_factory.mktemp("project"), tell)
     made.traces = tmp_path_factory.mktemp("traces")
     search = os.pathsep.join([str(made.folder), str(TRACING)])
     run = made.snakemake(PYTHONPATH=search, DALIB_TRACE=str(made.traces))

@@ -17,14 +17,14 @@ def markdown(rows: Sequence[Row]) -> str:
     """A pipe table; numbers stand on the right."""
     head = list(rows[0])
     right = [all(isinstance(row[c], int | float) for row in rows) for c in head]
-    lines = [head, ["---:" if r else "---" for r in right]]
+    lines = [[cell(name) for name in head], ["---:" if r else "---" for r in right]]
     lines += [[cell(row[c]) for c in head] for row in rows]
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
 def cell(value: Any) -> str:
     """A text that stays within its cell of a pipe table."""
-    return " ".join(text(value).split("\n")).replace("|", "\\|")
+    return " ".join(text(value).splitlines()).replace("|", "\\|")
 
 
 def csv(rows: Sequence[Row]) -> str:

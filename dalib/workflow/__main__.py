@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from dalib import io
 from dalib.workflow.errors import ConfigError
 
 ROOT = Path(".")  # as for snakemake: the folder with the Snakefile
@@ -18,6 +19,7 @@ VERBS = {
     "index": "make results/<scale>/index.html from what exists",
     "scorecard": "the claims of the papers and their verdicts, as a table",
     "plan": "jobs and core hours of a scale, before it is started",
+    "reference": "measure what the jobs of smoke and quick cost here, for config/reference.json",
     "list": "papers, figures and tables",
     "explain": "the code a stage really uses, and what changed since its results were made",
     "audit": "put away results that are not what their record says",
@@ -30,6 +32,8 @@ WITHOUT_DATA = {"audit", "explain", "list", "prune", "scorecard", "verify"}  # r
 
 
 def main(arguments: list[str]) -> int:
+    for stream in (sys.stdout, sys.stderr):
+        io.print_anything(stream)
     given, rest = parser().parse_known_args(arguments)
     for pair in given.config:
         if "=" not in pair:
@@ -47,7 +51,25 @@ def main(arguments: list[str]) -> int:
         print(error, file=sys.stderr)
         return 1
     os.environ["DALIB_CACHE"] = config["cache"]["dir"]
-    return dispatch(given.verb, config, given.names, given.config, arguments[1:]) or 0
+    names, raw = given.names, arguments[1:]
+    if given.verb in ("run", "plan"):
+        try:
+            names, raw = asked_for(config, names, raw)
+        except ConfigError as error:
+            print(error, file=sys.stderr)
+            return 1
+    return dispatch(given.verb, config, names, given.config, raw) or 0
+
+
+def asked_for(
+    config: dict[str, Any], names: list[str], raw: list[str]
+) -> tuple[list[str], list[str]]:
+    """Targets as they were meant, refused where there are none of that name."""
+    targets = import_module("dalib.workflow.targets")
+    first = list(targets.of_command(raw))
+    targets.check(ROOT, config, first)
+    renamed = {target: targets.meant(ROOT, target) for target in first}
+    return ([renamed.get(n, n) for n in names], [*renamed.values(), *raw[len(first) :]])
 
 
 def dispatch(
@@ -64,6 +86,8 @@ def dispatch(
             return import_module("dalib.workflow.plan").main(ROOT, config, names, given)
         case "list":
             return import_module("dalib.workflow.listing").main(ROOT, config)
+        case "reference":
+            return import_module("dalib.workflow.measurements").main(ROOT)
         case "prune":
             return import_module("dalib.workflow.prune").main(ROOT, config["cache"]["keep_gb"])
         case "verify":
@@ -75,7 +99,7 @@ def dispatch(
 
 
 def parser() -> argparse.ArgumentParser:
-    verbs = "\n".join(f"  {verb:8} {meaning}" for verb, meaning in VERBS.items())
+    verbs = "\n".join(f"  {verb:9} {meaning}" for verb, meaning in VERBS.items())
     made = argparse.ArgumentParser(
         prog="python -m dalib.workflow",
         description=f"verbs:\n{verbs}",

@@ -57,7 +57,7 @@ MULTIPLICATIONS = {"dalib.nets.gpt:GPT": transformer}  # other networks are dens
 class Size(NamedTuple):
     """How large a job is.
 
-    amount: of work, in units of its own for each stage.
+    amount: of work, in units of its own for each stage; at least one.
     volume: of what it writes, likewise.
     alike: names under which jobs are comparable, the closest kinship first.
     """
@@ -68,12 +68,20 @@ class Size(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """A job that has run: its size, seconds, and bytes written."""
+    """A job that has run: its size, seconds, and bytes written.
+
+    job: its name without the scale, `named`.
+    host: where it ran.
+    spec: what it was made from, `digest_of`.
+    """
 
     scale: str
     size: Size
     seconds: float
     bytes: float
+    job: str = ""
+    host: str = ""
+    spec: str = ""
 
 
 class Estimate(NamedTuple):
@@ -99,17 +107,32 @@ class Job:
     gpu: int = 0
 
 
+def named(stage: str, wildcards: Mapping[str, str]) -> str:
+    """`train paper=a case=b batch=0`: a job by the same name at every scale."""
+    parts = (f"{name}={value}" for name, value in wildcards.items() if name != "scale")
+    return " ".join([stage, *parts])
+
+
 def size(stage: str, sections: Mapping[str, Any]) -> Size:
     """The size of a job from its sections of the configuration.
+
+    A job of nothing is one unit: what is compared with it is divided by that.
 
     Args:
         sections: `case`, `batches`, and of `model` and `method` what the job has; or `learning`
             or `on_fields`.
     """
     if "learning" in sections:
-        return _learning(stage, sections)
-    if "on_fields" in sections:
-        return _fields(stage, sections["on_fields"])
+        found = _learning(stage, sections)
+    elif "on_fields" in sections:
+        found = _fields(stage, sections["on_fields"])
+    else:
+        found = _stage(stage, sections)
+    return found._replace(amount=max(found.amount, 1.0), volume=max(found.volume, 1.0))
+
+
+def _stage(stage: str, sections: Mapping[str, Any]) -> Size:
+    """Of a job on a case of few components, of a figure or a table."""
     case, batches = sections.get("case", {}), sections.get("batches", {})
     model, method = sections.get("model", {}), sections.get("method", {})
     network, training = model.get("network", {}), model.get("training", {})

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 import tomllib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -23,6 +25,8 @@ from dalib.workflow.stage import WRITING, gpus, torch_has_cuda
 from dalib.workflow.store import Store, StoreError, directory
 
 FREE_GB = 2.0
+WRITTEN = ("results", ".snakemake", ".cache")  # what a run writes, beside the store
+NOT_OURS = "it belongs to somebody else, or the file system is read-only or full"
 SLURM_CONF = Path("/etc/slurm/slurm.conf")  # unless the variable SLURM_CONF names another
 
 
@@ -57,6 +61,8 @@ def diagnose(root: Path, overrides: dict[str, Any]) -> Iterator[Finding]:
     store = Store(Path(config["cache"]["dir"]) if config else directory())
     yield from storage(store)
     yield from stale_locks(store)
+    yield from folders(root)
+    yield from future(root)
     yield from disk([root, store.directory])
     yield from parts(root, store)
     yield from results(root)
@@ -68,7 +74,7 @@ def diagnose(root: Path, overrides: dict[str, Any]) -> Iterator[Finding]:
 
 def environment(root: Path) -> Iterator[Finding]:
     """Python and every installed package against pyproject.toml and constraints.txt."""
-    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     least = tuple(map(int, re.findall(r"\d+", project["requires-python"])))
     if sys.version_info[: len(least)] < least:
         yield Finding(
@@ -77,7 +83,7 @@ def environment(root: Path) -> Iterator[Finding]:
             "rm -r .venv && make setup PYTHON=python3.11",
         )
     required = {re.split(r"[^\w.-]", name)[0].lower() for name in project["dependencies"]}
-    for line in (root / "constraints.txt").read_text().splitlines():
+    for line in (root / "constraints.txt").read_text(encoding="utf-8").splitlines():
         name, pinned, wanted = line.partition("==")
         found = installed(name)
         if not pinned or found is None and name.lower() not in required:
@@ -100,17 +106,16 @@ def installed(package: str) -> str | None:
 def storage(store: Store) -> Iterator[Finding]:
     """The store: its format, whether we may write, and every object against its name."""
     try:
-        store.check_format()
+        store.check()
     except StoreError as error:
-        yield Finding(str(error), "written by another version of dalib", "set cache.dir")
-        return
-    except OSError as error:
+        if error.__cause__ is None:
+            yield Finding(str(error), "written by another version of dalib", "set cache.dir")
+            return
         yield Finding(
-            f"{store.directory} cannot be written: {error}",
-            "it belongs to somebody else or the file system is read-only or full",
+            str(error),
+            NOT_OURS,
             "set cache.dir to a directory that you may write",
         )
-        return
     for path in store.objects():
         if io.bytes_hash(path) != path.name:
             yield Finding(
@@ -129,6 +134,53 @@ def stale_locks(store: Store) -> Iterator[Finding]:
         dead += audit.SNAKEMAKE_LOCKS.glob("*.lock")
     for lock in sorted(dead):
         yield Finding(f"dead lock {lock}", "a run was killed or lost its host", "make unlock")
+
+
+def folders(root: Path) -> Iterator[Finding]:
+    """Folders that a run writes and that we may not write, each with those below it."""
+    for name in WRITTEN:
+        top = root / name if (root / name).exists() else root
+        below = (Path(folder) for folder, *_ in os.walk(top)) if top != root else [root]
+        closed = [folder for folder in below if not writable(folder)]
+        if closed:
+            more = f" and {len(closed) - 1} more below" if len(closed) > 1 else ""
+            yield Finding(
+                f"{closed[0]}{more} cannot be written",
+                NOT_OURS,
+                f"chmod -R u+w {top}, or work in a copy of your own: git clone",
+            )
+
+
+def writable(folder: Path) -> bool:
+    return os.access(folder, os.W_OK | os.X_OK)
+
+
+def future(root: Path) -> Iterator[Finding]:
+    """Results, inputs and sources whose time is still to come: Snakemake ends with an error."""
+    late = []
+    for path in sorted(dated(root)):
+        with suppress(OSError):
+            if audit.to_come(path):
+                late.append(path)
+    if late:
+        more = f" and {len(late) - 1} more" if len(late) > 1 else ""
+        yield Finding(
+            f"the time of {late[0]}{more} lies in the future",
+            "a clock that was wrong, an archive or a copy from another machine",
+            f"touch {' '.join(shlex.quote(str(path)) for path in late[:20])}; "
+            "what is unchanged is not computed again",
+        )
+
+
+def dated(root: Path) -> set[Path]:
+    """Results, and the files outside of results that their records say they were made from."""
+    found = set()
+    for scale in settings.scales(root):
+        for path, record in provenance.results(root / "results" / scale):
+            found.add(path)
+            for files in (record or {}).get("inputs", {}).values():
+                found |= {root / name for name in files}
+    return found
 
 
 def disk(folders: Iterable[Path]) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from dalib import io
 from dalib.workflow import codehash, provenance
+from dalib.workflow.checks import unknown
 from dalib.workflow.differences import differences
 from dalib.workflow.errors import ConfigError
 from dalib.workflow.specs import Specs
@@ -79,7 +80,7 @@ def _told(stage: str, changes: Mapping[tuple[str, ...], list[str]]) -> Iterator[
 def _script(root: Path, stage: str) -> Path:
     scripts = {path.stem: path for path in (root / "workflow_scripts").rglob("*.py")}
     if stage not in scripts:
-        raise ConfigError(f"no stage {stage!r}; there are: {', '.join(sorted(scripts))}")
+        raise ConfigError(unknown("stage", stage, scripts))
     return scripts[stage]
 
 

@@ -25,5 +25,5 @@ def listing(root: Path, config: dict[str, Any]) -> Iterator[str]:
             name = caption.stem.removeprefix(f"{paper}_")
             folder = root / "results" / config["scale"] / paper / kind_of(name)
             made = any(folder.glob(f"{name}.*"))
-            title = caption.read_text().strip().partition("\n")[0]
+            title = caption.read_text(encoding="utf-8").strip().partition("\n")[0]
             yield f"  {'made' if made else '-':5}{paper}/{name:12} {title}"

@@ -43,7 +43,7 @@ def me() -> Owner:
 def start_of(pid: int) -> str:
     """When the kernel started `pid`: "" where it does not say, or there is no such process."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
     except OSError:
         return ""
     return stat.rpartition(")")[2].split()[19]
@@ -63,7 +63,7 @@ def exists(pid: int) -> bool:
 def is_zombie(pid: int) -> bool:
     """Whether `pid` has ended and only waits for its parent to notice (told on Linux only)."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
     except OSError:
         return False
     return stat.rpartition(")")[2].split()[0] == "Z"
@@ -72,7 +72,7 @@ def is_zombie(pid: int) -> bool:
 def owner(lock: Path) -> Owner | None:
     """Who holds `lock`; None if nobody does or it cannot be read."""
     try:
-        return Owner(**json.loads(lock.read_text()))
+        return Owner(**json.loads(lock.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
 

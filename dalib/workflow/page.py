@@ -229,10 +229,15 @@ def inline(text: str) -> str:
 
 
 def pipe_table(lines: list[str]) -> str:
-    cells = [[cell.strip() for cell in line.strip()[2:-2].split(" | ")] for line in lines]
+    cells = [[unescaped(cell) for cell in line.strip()[2:-2].split(" | ")] for line in lines]
     right = [mark.endswith(":") for mark in cells[1]]
     body = "".join(table_row(row, "td", right) for row in cells[2:])
     return f"<table>{table_row(cells[0], 'th', right)}{body}</table>"
+
+
+def unescaped(cell: str) -> str:
+    r"""A cell as it was before `a | b` became `a \| b`."""
+    return cell.strip().replace(r"\|", "|")
 
 
 def table_row(cells: Iterable[str], tag: str, right: Iterable[bool]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import subprocess
@@ -13,7 +14,7 @@ from statistics import median
 from typing import Any
 
 from dalib.workflow import field_costs, settings
-from dalib.workflow.costs import Estimate, Job, Measured, estimate, longest_chain, size
+from dalib.workflow.costs import Estimate, Job, Measured, estimate, longest_chain, named, size
 from dalib.workflow.errors import ConfigError
 from dalib.workflow.store import Store, directory
 
@@ -34,14 +35,18 @@ def main(root: Path, config: Mapping[str, Any], targets: list[str], given: list[
         print(done.stdout, file=sys.stderr)
         return done.returncode
     every, due = jobs(done.stdout), jobs(graph(root, given, targets).stdout)
-    known = sorted(
-        measured(Store(directory()).directory, root), key=lambda m: settings.SCALES.index(m.scale)
-    )
+    known = sorted(measured(Store(directory()).directory, root), key=rank)
     costs = {
         job: estimate(size(job.rule, sections(config, dict(job.wildcards))), known) for job in every
     }
     print("\n".join(table(scale, costs, {job.outputs for job in due})))
     return 0
+
+
+def rank(measured: Measured) -> int:
+    """The place of its scale from small to large; scales of somebody's own come last."""
+    scales = settings.SCALES
+    return scales.index(measured.scale) if measured.scale in scales else len(scales)
 
 
 def graph(root: Path, given: list[str], arguments: list[str]) -> subprocess.CompletedProcess:
@@ -118,14 +123,30 @@ def measured(store: Path, root: Path) -> Iterator[Measured]:
 
     for path in sorted((store / "keys").glob("*/*.json")):
         try:
-            record = json.loads(path.read_text())
-            scale = record["wildcards"]["scale"]
-            found = as_run(sections(config(scale), record["wildcards"]), record["spec"])
-            of = size(record["stage"], found)
-        except (ConfigError, KeyError, ValueError):  # damaged, or of what is no longer there
+            record = json.loads(path.read_text(encoding="utf-8"))
+            yield as_measured(record, config(record["wildcards"]["scale"]))
+        except (ConfigError, LookupError, TypeError, ValueError):  # damaged, or no longer there
             continue
-        written = sum(output["size"] for output in record["outputs"].values())
-        yield Measured(scale, of, record["seconds"], written)
+
+
+def as_measured(record: Mapping[str, Any], config: Mapping[str, Any]) -> Measured:
+    """What a record tells of the cost of its job, whose sections `config` has.
+
+    Raises:
+        KeyError: the job is of a case, model or method that `config` does not have.
+    """
+    stage, wildcards, spec = record["stage"], record["wildcards"], record["spec"]
+    if "case" in wildcards:
+        config[wildcards["paper"]]["cases"][wildcards["case"]]  # how large it was is unknown
+    of = size(stage, as_run(sections(config, wildcards), spec))
+    written = sum(output["size"] for output in record["outputs"].values())
+    more = named(stage, wildcards), record.get("host", ""), digest_of(spec)
+    return Measured(wildcards["scale"], of, record["seconds"], written, *more)
+
+
+def digest_of(spec: Any) -> str:
+    """The same for equal specs, whatever the order of their keys."""
+    return hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()
 
 
 def as_run(found: Mapping[str, Any], spec: Mapping[str, Any]) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def on_cpu(store: Path) -> str:
 def description() -> str:
     """Model and instruction sets of the processor, as Linux gives them; elsewhere nothing."""
     try:
-        lines = PROCESSOR.read_text().splitlines()
+        lines = PROCESSOR.read_text(encoding="utf-8").splitlines()
     except OSError:
         return ""
     kept = ("model name", "flags", "Features", "CPU part")
@@ -72,7 +72,7 @@ def machine(processor: str) -> str:
 
 def remembered(path: Path) -> dict[str, Mapping[str, float]]:
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
 

@@ -43,7 +43,7 @@ def sealed(record: dict[str, Any]) -> dict[str, Any]:
 def read(file: Path) -> dict[str, Any] | None:
     """The record in `file`; None if there is none, or it is not what was written."""
     try:
-        record = json.loads(file.read_text())
+        record = json.loads(file.read_text(encoding="utf-8"))
         entries = list(record["outputs"].values())
         whole = all(isinstance(entry, dict) for entry in entries)
         return record if whole and record.get("seal") in (None, sealed(record)["seal"]) else None
@@ -132,7 +132,7 @@ def content(path: str | Path) -> str:
 def metadata(path: str | Path) -> dict[str, Any] | None:
     """What Snakemake noted about the output `path`; None if nothing."""
     try:
-        return json.loads(metadata_path(path).read_text())
+        return json.loads(metadata_path(path).read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return None
 

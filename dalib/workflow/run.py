@@ -54,7 +54,7 @@ def closing(results: Path) -> list[str]:
     """Where to look, and how the claims stand."""
     lines, rows = [], []
     if (results / "scorecard.json").exists():
-        rows = json.loads((results / "scorecard.json").read_text())
+        rows = json.loads((results / "scorecard.json").read_text(encoding="utf-8"))
     if rows:
         counts = Counter(row["verdict"] for row in rows)
         verdicts = ", ".join(f"{n} {verdict}" for verdict, n in counts.items())

@@ -15,7 +15,7 @@ def main(root: Path, scale: str) -> int:
     if not path.exists():
         print(f"{path}: there is no scorecard; make it with: make SCALE={scale}", file=sys.stderr)
         return 1
-    print("\n".join(table(json.loads(path.read_text()))))
+    print("\n".join(table(json.loads(path.read_text(encoding="utf-8")))))
     return 0
 
 
@@ -24,7 +24,8 @@ def table(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     yield "| claim | statement | measured [95 % interval] | verdict |"
     yield "|---|---|---|---|"
     for row in rows:
-        yield f"| {row['id']} | {row['statement']} | {measured(row)} | **{row['verdict']}** |"
+        statement, numbers = (cell(text) for text in (row["statement"], measured(row)))
+        yield f"| {row['id']} | {statement} | {numbers} | **{row['verdict']}** |"
 
 
 def measured(row: Mapping[str, Any]) -> str:
@@ -55,3 +56,8 @@ def interval(ends: Sequence[float | None] | None) -> str:
 def number(value: float | None, none: str = "-") -> str:
     """With three digits."""
     return none if value is None else f"{value:.3g}"
+
+
+def cell(text: str) -> str:
+    """A bar or a line's end in a cell does not end it."""
+    return " ".join(text.split()).replace("|", r"\|")

@@ -168,7 +168,7 @@ class Specs:
 
 def read_table(path: Path) -> dict[str, str] | None:
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return None
 

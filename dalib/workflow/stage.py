@@ -85,7 +85,7 @@ class Stage:
         """The code units behind the digest, by name; empty if nobody noted them."""
         table = self.store.directory / "units" / f"{self.spec['code']}.json"
         try:
-            return json.loads(table.read_text())
+            return json.loads(table.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
 
@@ -237,7 +237,7 @@ class Stage:
             why = "".join(traceback.format_exception_only(error)).strip()
             trace = "".join(traceback.format_exception(error))
             if self.log:
-                with self.log.open("a") as log:
+                with self.log.open("a", encoding="utf-8") as log:
                     log.write(trace)
             else:
                 say(trace)
@@ -364,8 +364,10 @@ class Tee:
     def __enter__(self) -> Tee:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.unlink(missing_ok=True)
-        self._file = self.path.open("a", buffering=1)
+        self._file = self.path.open("a", buffering=1, encoding="utf-8", errors="replace")
         self._streams = sys.stdout, sys.stderr
+        for stream in self._streams:
+            io.print_anything(stream)
         sys.stdout, sys.stderr = (Both(stream, self._file) for stream in self._streams)
         self._messages = logging.StreamHandler(sys.stderr)
         logging.getLogger("dalib").addHandler(self._messages)

@@ -91,7 +91,7 @@ class Store:
         mark = self.directory / "format"
         if not mark.exists():
             io.write_text(mark, FORMAT + "\n")
-        found = mark.read_text().strip()
+        found = mark.read_text(encoding="utf-8").strip()
         if found != FORMAT:
             raise StoreError(
                 f"{self.directory}: expected a store of format {FORMAT}, found {found!r}; "
