@@ -1,12 +1,14 @@
 """What an analysis of a field costs: CPU time of this process for its parts.
 
-Process time on one thread, not wall time, so that what else runs on the machine counts little.
+Process time on one thread, not wall time, and all methods in turn within each repetition, so that
+what else runs on the machine counts little: a repetition of one method has its pairs in the others.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 import xarray as xr
 from torch import Tensor
@@ -35,16 +37,18 @@ def measured(sections: Mapping, inputs: Mapping) -> xr.Dataset:
             point.
         inputs: observations, prior, and `models`, weights of codecs by their name.
     """
-    settings, rows = sections["settings"], []
-    for name in tqdm(settings["methods"], "timing"):
+    settings, work = sections["settings"], {}
+    for name in settings["methods"]:
         own = laid_over(sections[f"filter_{name}"], settings.get("settings", {}).get(name, {}))
         run = runs_of(sections["fields"], name, own)[0]
-        work = _work(sections["case"], run, inputs)
-        rows.append([_seconds(work[part], settings["repetitions"]) for part in PARTS])
+        work[name] = _work(sections["case"], run, inputs)
+    calls = [work[name][part] for name in work for part in PARTS]
+    seconds = interleaved(calls, settings["repetitions"])
     attrs = {"units": "s", "long_name": "CPU time of one trajectory at one time on one thread"}
+    values = seconds.reshape(len(work), len(PARTS), -1)
     found = xr.Dataset(
-        {"cpu_seconds": (("method", "part", "repetition"), rows, attrs)},
-        {"method": list(settings["methods"]), "part": list(PARTS)},
+        {"cpu_seconds": (("method", "part", "repetition"), values, attrs)},
+        {"method": list(work), "part": list(PARTS)},
     ).assign_coords(size=inputs["prior"].sizes["state"])
     both = found.cpu_seconds.sel(part=["analysis", "codec"]).sum("part")
     return found.assign(cpu_seconds_coded=both.assign_attrs(attrs))
@@ -75,14 +79,19 @@ def _work(case: Mapping, run: FieldRun, inputs: Mapping) -> dict[str, Callable[[
     }
 
 
-def _seconds(run: Callable[[], Any] | None, repetitions: int) -> list[float]:
-    """Process time of each of `repetitions` calls, after one that is not counted."""
-    if run is None:
-        return [0.0] * repetitions
-    run()
-    found = []
-    for _ in range(repetitions):
-        before = time.process_time()
-        run()
-        found.append(time.process_time() - before)
+def interleaved(calls: Sequence[Callable[[], Any] | None], repetitions: int) -> np.ndarray:
+    """(call, repetition), process time of each call in each round, after one that is not counted.
+
+    0 where there is nothing to call.
+    """
+    there = [call for call in calls if call is not None]
+    for call in tqdm(there, "first calls"):
+        call()
+    found = np.zeros((len(calls), repetitions))
+    for repetition in tqdm(range(repetitions), "timing"):
+        for i, call in enumerate(calls):
+            if call is not None:
+                before = time.process_time()
+                call()
+                found[i, repetition] = time.process_time() - before
     return found

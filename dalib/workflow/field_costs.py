@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any, NamedTuple
 
-from dalib.field_runs import FieldRun, jobs_of, runs_of
+from dalib.field_runs import FieldRun, jobs_of, runs_of, tried
 
 JOB = 4e10  # of a job beside its work: imports, first calls, small files
 READ, WRITTEN = 1500.0, 3000.0  # of a number of a file: unpacked and hashed, or packed
@@ -69,6 +69,7 @@ def sections(paper: Mapping[str, Any], wildcards: Mapping[str, str], points: int
         "base": product.get("base", {}),
         "filters": {name: paper["filters"][name] for name in names},
         "methods": {name: product["methods"][name] for name in names},
+        "tuning": product.get("tuning", {}),
         "batch": {"index": int(wildcards.get("batch", 0)), "size": points},
     }
 
@@ -85,6 +86,7 @@ def as_run(found: Mapping[str, Any], spec: Mapping[str, Any]) -> dict[str, Any]:
     methods = config.get("methods", product.get("methods"))
     if methods is not None:
         found |= {"methods": methods, "base": product["base"]}
+        found["tuning"] = product.get("tuning", {})
     return found | {name: spec[name] for name in ("batch",) if name in spec}
 
 
@@ -123,6 +125,7 @@ def work(stage: str, found: Mapping[str, Any]) -> float:
         case "assimilate":
             given = READ * (_of_test(case) + _members(case))
             own = given + sum(_filtering(found, run) for run in runs(stage, found))
+            own += sum(_trying(found, run) for run in runs(stage, found) if run.tuned)
             own += WRITTEN * volume(stage, found)
         case "evaluate":
             own = _scoring(found) if "fields" in case else _stations(case["stations"])
@@ -352,6 +355,14 @@ def _filtering(found: Mapping[str, Any], run: FieldRun) -> float:
     codes = Shape(max(1, size // (rows * columns)), rows, columns)
     coded = members * (codec.encoder + codec.decoder) + codec.observations
     return followed + analyses * (PASS * coded + _analysis(settings["filter"], codes, seeds))
+
+
+def _trying(found: Mapping[str, Any], run: FieldRun) -> float:
+    """Of all combinations of the settings that are tuned, on validation trajectories."""
+    case, tuning = found["case"], found["tuning"]
+    own = {"test": {"seeds": tuning["seeds"], "samples": tuning["analyses"]}}
+    some = {**found, "case": {**case, "truth": {**case["truth"], **own}}}
+    return sum(_filtering(some, candidate) for _, candidate in tried(run))
 
 
 def _stepped(case: Mapping[str, Any], run: FieldRun) -> float:
