@@ -379,7 +379,12 @@ def test_the_first_state_can_have_a_place_of_its_own():
 
 @pytest.mark.parametrize(
     "settings",
-    [{"first": (0.0, 6e5)}, {"centre": (6e5, 0.0)}, {"centre": (0.0, math.nan)}, {"centre": (1.0, 2.0, 3.0)}],
+    [
+        {"first": (0.0, 6e5)},
+        {"centre": (6e5, 0.0)},
+        {"centre": (0.0, math.nan)},
+        {"centre": (1.0, 2.0, 3.0)},
+    ],
 )
 def test_a_bump_outside_the_basin_is_refused(settings):
     with pytest.raises(ValueError, match="between -500000 and 500000 m"):

@@ -465,5 +465,6 @@ def coordinates(run: FieldRun) -> dict[str, Any]:
         "model": model.get("name", ""),
         "latent": parts.get("latent", parts.get("components", 0)),
         "members": merged.get("members", 0),
+        "prior": merged.get("prior", "paired") if merged["kind"] == "ensf" else "",
         **{name: float(value) for name, value in numbers.items()},
     }

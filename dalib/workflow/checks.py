@@ -218,7 +218,9 @@ def _validation_problems(cases: Mapping, case: str, where: kinds.Path) -> Iterat
     tuned = any("tuned" in point for _, _, point in points)
     if not isinstance(tuning, Mapping):
         if tuned:
-            message = "points are tuned; say on which trajectories: {case, seeds, analyses, discard}"
+            message = (
+                "points are tuned; say on which trajectories: {case, seeds, analyses, discard}"
+            )
             yield Problem((*where, "tuning"), message)
         return
     named = cases.get(tuning.get("case"))
