@@ -1,24 +1,19 @@
-"""What an analysis of a field costs: CPU time of this process for its parts.
+"""What an analysis of a field costs: CPU time of this process for its parts, all in turn."""
 
-Process time on one thread, not wall time, and all methods in turn within each repetition, so that
-what else runs on the machine counts little: a repetition of one method has its pairs in the others.
-"""
-
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 import xarray as xr
 from torch import Tensor
-from tqdm import tqdm
 
 from dalib.cases.fields import prepared
 from dalib.field_runs import FieldRun, laid_over, runs_of
 from dalib.filters.base import Ensemble
 from dalib.filters.latent import LatentFilter
 from dalib.streams import stream
+from dalib.timing import cpu_seconds, in_turn
 
 PARTS = ("analysis", "codec", "forecast")
 
@@ -42,10 +37,10 @@ def measured(sections: Mapping, inputs: Mapping) -> xr.Dataset:
         own = laid_over(sections[f"filter_{name}"], settings.get("settings", {}).get(name, {}))
         run = runs_of(sections["fields"], name, own)[0]
         work[name] = _work(sections["case"], run, inputs)
-    calls = [work[name][part] for name in work for part in PARTS]
-    seconds = interleaved(calls, settings["repetitions"])
+    calls = {(n, part): partial(_seconds, work[n][part]) for n in work for part in PARTS}
+    found = in_turn(calls, settings["repetitions"])
+    values = [[found[name, part] for part in PARTS] for name in work]
     attrs = {"units": "s", "long_name": "CPU time of one trajectory at one time on one thread"}
-    values = seconds.reshape(len(work), len(PARTS), -1)
     found = xr.Dataset(
         {"cpu_seconds": (("method", "part", "repetition"), values, attrs)},
         {"method": list(work), "part": list(PARTS)},
@@ -79,19 +74,6 @@ def _work(case: Mapping, run: FieldRun, inputs: Mapping) -> dict[str, Callable[[
     }
 
 
-def interleaved(calls: Sequence[Callable[[], Any] | None], repetitions: int) -> np.ndarray:
-    """(call, repetition), process time of each call in each round, after one that is not counted.
-
-    0 where there is nothing to call.
-    """
-    there = [call for call in calls if call is not None]
-    for call in tqdm(there, "first calls"):
-        call()
-    found = np.zeros((len(calls), repetitions))
-    for repetition in tqdm(range(repetitions), "timing"):
-        for i, call in enumerate(calls):
-            if call is not None:
-                before = time.process_time()
-                call()
-                found[i, repetition] = time.process_time() - before
-    return found
+def _seconds(run: Callable[[], Any] | None) -> float:
+    """Process time of a call; 0 where there is nothing to call."""
+    return 0.0 if run is None else cpu_seconds(run)
