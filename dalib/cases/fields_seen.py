@@ -1,4 +1,4 @@
-"""What observations alone say of fields, and where analyses move: what filters are compared with."""
+"""What observations alone say of fields, and where analyses move: filters are set beside it."""
 
 from collections.abc import Mapping
 
@@ -47,7 +47,7 @@ def beside(
 
 
 def off_sensors(given: Seen, values: torch.Tensor) -> torch.Tensor:
-    """(seed,), root mean square of (seed, state) in standard deviations, off the sensors / there."""
+    """(seed,), root mean square of (seed, state) in σ of variables, off the sensors over there."""
     squares = (values.double() / given.state_std).square()
     there = torch.zeros(squares.shape[-1], dtype=torch.bool)
     there[given.index] = True

@@ -14,7 +14,7 @@ from dalib.plots.sweeps import quantile
 POINT = ("every", "noise", "start", "interval", "errors")
 SETTINGS = (
     *("members", "latent", "scale", "eps_beta", "likelihood_std"),
-    *("inflation", "weight", "radius"),
+    *("inflation", "weight", "radius", "prior"),
 )
 TUNED = {  # methods that are shown with the best of these settings
     "latent_enkf": ("inflation", "likelihood_std"),
