@@ -22,6 +22,7 @@ SHALLOW_WATER, LORENZ96 = 20.0, 160.0  # of a component in a step
 SAMPLER, SAMPLER_CALL = 60.0, 1e6  # of a component and of all in a step of pseudo-time
 AT_ONCE = 4  # steps that all of them at once are worth
 COLUMN = 12.5  # of a column of a local filter, times N³
+CODED_FILTERS = {"latent_ensf", "latent_letkf"}  # of the stations
 STATISTICS = 60.0  # of a component of a member: means and deviations, before and after
 SEARCH = 20.0  # passes over the training states for principal components, in double precision
 
@@ -425,5 +426,7 @@ def _stations(section: Mapping[str, Any]) -> float:
     each = of.encoder + of.observations + 2 * of.decoder
     coded = section["members"] * (of.encoder + of.decoder)
     sampled = section["ensf"].get("steps", 100) * SAMPLER_CALL
-    hours = 24 * _days(section["test"])
-    return _updates(section["training"], each) + hours * 2 * (PASS * coded + sampled)
+    grids = section.get("tuned", {})
+    tries = sum(math.prod(map(len, grids[name].values())) for name in CODED_FILTERS & grids.keys())
+    hours = 24 * (2 * _days(section["test"]) + tries * _days(section["valid"]))
+    return _updates(section["training"], each) + hours * (PASS * coded + sampled)
