@@ -6,9 +6,14 @@ Plain values of the configuration, without torch: rules and the plan of a scale 
       base: {every: 10, noise: 0.1, start: noise, interval: 1, errors: given}
       methods:
         ensf: [{}, {every: 5}, {settings: {members: 5}}]     what differs from the base
+        letkf: [{tuned: {inflation: [1.0, 1.2, 1.5], radius: [4.0, 8.0, 12.0]}}]
+      tuning: {case: basin_valid, seeds: 3, analyses: 30, discard: 10}
+
+Settings under `tuned` are chosen on validation trajectories, of all combinations of their values.
 """
 
 from collections.abc import Iterator, Mapping
+from itertools import product as combined
 from typing import Any, NamedTuple
 
 CONDITIONS = ("every", "noise", "start", "interval", "errors")  # under which a filter runs
@@ -24,6 +29,7 @@ class FieldRun(NamedTuple):
         settings: of the filter, those of the point laid over its own.
         model: of the codec that it uses: its name, or its section once names were followed; None
             without.
+        tuned: settings that validation chooses, a list of values in the place of each; {} without.
     """
 
     label: str
@@ -31,6 +37,7 @@ class FieldRun(NamedTuple):
     conditions: Mapping[str, Any]
     settings: Mapping[str, Any]
     model: Any
+    tuned: Mapping[str, Any] = {}
 
 
 def runs_of(product: Mapping, method: str, section: Mapping) -> list[FieldRun]:
@@ -89,7 +96,34 @@ def _run(base: Mapping, method: str, section: Mapping, point: Mapping) -> FieldR
     different += [f"{k}={v}" for k, v in _leaves(point.get("settings", {}))]
     words = [point["label"]] if "label" in point else different
     model = point.get("model", section.get("model"))
-    return FieldRun(" ".join([method, *words]), method, conditions, settings, model)
+    tuned = point.get("tuned", {})
+    for name, values in _leaves(tuned):
+        if not isinstance(values, list) or len(set(values)) < 3:
+            raise ValueError(
+                f"tuned: {name} of {method} has to be a list of three values or more, so that the "
+                f"best can lie inside; got {values!r}"
+            )
+    return FieldRun(" ".join([method, *words]), method, conditions, settings, model, tuned)
+
+
+def tried(run: FieldRun) -> list[tuple[dict[str, Any], FieldRun]]:
+    """(values, run) of every combination of the settings that are tuned."""
+    leaves = list(_paths(run.tuned))
+    found = []
+    for values in combined(*(choices for _, choices in leaves)):
+        settings = run.settings
+        for (path, _), value in zip(leaves, values, strict=True):
+            for key in reversed(path):
+                value = {key: value}
+            settings = laid_over(settings, value)
+        named = {path[-1]: value for (path, _), value in zip(leaves, values, strict=True)}
+        found.append((named, run._replace(settings=settings, tuned={})))
+    return found
+
+
+def tunings_of(product: Mapping, names: list[str], filters: Mapping) -> bool:
+    """Whether some run of these filters has settings that validation chooses."""
+    return any(run.tuned for name in names for run in runs_of(product, name, filters[name]))
 
 
 def altered(product: Mapping, method: str, section: Mapping) -> dict[str, list[str]]:
@@ -121,8 +155,13 @@ def laid_over(below: Mapping, above: Mapping) -> dict:
 
 
 def _leaves(tree: Mapping) -> Iterator[tuple[str, Any]]:
+    for path, value in _paths(tree):
+        yield path[-1], value
+
+
+def _paths(tree: Mapping, above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
     for key, value in sorted(tree.items()):  # the same in whatever order they were written
         if isinstance(value, Mapping):
-            yield from _leaves(value)
+            yield from _paths(value, (*above, key))
         else:
-            yield key, value
+            yield (*above, key), value

@@ -508,11 +508,12 @@ def assimilate_spec(wildcards):
     product = fields_of(wildcards.paper, wildcards.case)
     if product:
         names = field_runs.jobs_of(product)[wildcards.filter]
+        tuning = ["tuning"] if tuned_on(wildcards, names) else []
         section_of = spec(
             "assimilate.py",
             case=FIELDS_OF,
             filters=("{paper}.filters", *names),
-            fields=("{paper}.cases.{case}.fields", "base", "sampled"),
+            fields=("{paper}.cases.{case}.fields", "base", "sampled", *tuning),
             methods=("{paper}.cases.{case}.fields.methods", *names),
             batch="points",
             device=True,
@@ -559,9 +560,25 @@ def assimilated_from(wildcards):
         filters = field_runs.jobs_of(product)[wildcards.filter]
         names = codecs_in(wildcards.paper, wildcards.case, filters)
         given |= {"prior": f"{case}/prior.nc"} | dynamics_of(wildcards)
+        given |= tuned_on(wildcards, filters)
         return given | ({"models": codec_files(wildcards, names)} if names else {})
     weights = model_of("filters", "filter")(wildcards)
     return given | {"prior": f"{case}/prior.nc"} | ({"model": weights} if weights else {})
+
+
+def tuned_on(wildcards, names):
+    """The validation trajectories that choose settings of filters on fields; none of most."""
+    paper, case = config[wildcards.paper], wildcards.case
+    product = paper["cases"][case]["fields"]
+    if not field_runs.tunings_of(product, names, paper["filters"]):
+        return {}
+    folder = f"results/{wildcards.scale}/{wildcards.paper}"
+    where, home = product["tuning"]["case"], validation.home_of(paper["cases"], case)
+    return {
+        "validation_truth": f"{folder}/{home}/truth_valid.nc",
+        "validation_observations": f"{folder}/{where}/observations_test.nc",
+        "validation_prior": f"{folder}/{where}/prior.nc",
+    }
 
 
 def trained_by(wildcards):

@@ -9,13 +9,16 @@ import xarray as xr
 
 from dalib import arrays, build
 from dalib.build import start
-from dalib.cases import fields, fields_scored, fields_timed, observed
+from dalib.cases import fields, fields_scored, fields_timed, fields_tuned, observed
 from dalib.cases.checkpoint import FORGOTTEN
 from dalib.cases.truth import truth
+from dalib.field_runs import runs_of
 from dalib.filters.ensf_linear import moments
 from dalib.filters.ensf_sampler import Diffusion
 from dalib.integrate import trajectory
 from dalib.observe import EveryKth
+from dalib.scores.common import at_times
+from dalib.scores.fields import score_run
 from dalib.streams import streams
 
 CENTRE = [1e5, -1e5]
@@ -576,6 +579,95 @@ def test_a_codec_of_full_rank_reconstructs_the_truth(ring, linear):
     np.testing.assert_allclose(found.code_state, found.code_obs, atol=1e-4)
     assert float(found.state_error[0]) < 1e-9 and float(found["mismatch"][0]) < 1e-5
     assert float(found.final_mismatch) == float(found["mismatch"][-1])
+
+
+# -- settings that validation chooses -------------------------------------------------------------
+
+
+def validated(data, case) -> dict:
+    """Inputs of a job that tunes: the validation trajectories seen and started as the others."""
+    states = {**data["truth"], "test": data["truth"]["valid"]}
+    whole = {**case, "truth": {**case["truth"], "test": case["truth"]["valid"]}}
+    seen = observed.observed(whole, states, "v")
+    names = {"truth": states["test"], "observations": seen["test"], "prior": seen["prior"]}
+    return {f"validation_{name}": value for name, value in names.items()}
+
+
+def tuned_job(data, section, point, given, **options):
+    sections = {
+        "case": data["case"],
+        "filters": {"m": section},
+        "methods": {"m": [point]},
+        "fields": {
+            "base": BASE,
+            "sampled": 1000,
+            "tuning": {"case": "v", "seeds": 2, "analyses": 4, "discard": 1},
+        },
+    }
+    inputs = {"observations": data["test"], "prior": data["prior"], "models": {}} | given
+    return fields.analyses(sections, inputs, batch=ALL, experiment="t/job", device="cpu", **options)
+
+
+def test_a_tuned_run_is_the_one_that_is_best_on_validation(ring):
+    values = [0.9, 1.05, 1.3, 4.0]
+    given = validated(ring, RING)
+    found = tuned_job(ring, ETKF, {"tuned": {"inflation": values}}, given).isel(run=0)
+    np.testing.assert_array_equal(found.tried_inflation, values)
+    best = values[int(found.tried_error.median("tried_seed").argmin())]
+    assert float(found.inflation) == best and str(found.run.values) == "m"
+    fixed = analysed(ring, ETKF | {"inflation": best}, {}).isel(run=0)
+    np.testing.assert_array_equal(found["mean"], fixed["mean"])
+
+
+def test_errors_on_validation_are_those_of_the_scores(ring):
+    given = validated(ring, RING)
+    table = tuned_job(ring, ETKF, {"tuned": {"inflation": [1.0, 1.1, 1.2]}}, given).isel(run=0)
+    seen = {"test": given["validation_observations"].isel(time=slice(4))}
+    others = {**ring, **seen, "prior": given["validation_prior"]}
+    one = analysed(others, ETKF | {"inflation": 1.1}, {})
+    truth_there = at_times(given["validation_truth"].x, one.time)
+    std = seen["test"].state_std.values
+    scored = score_run(one.isel(run=0), truth_there, (1, 12, 1), std)
+    expected = scored.relative_rmse.isel(time=slice(1, None)).mean("time")
+    np.testing.assert_allclose(table.tried_error.sel(candidate=1), expected, rtol=1e-6)
+
+
+def test_what_is_chosen_knows_nothing_of_the_test(ring):
+    given, point = validated(ring, RING), {"tuned": {"inflation": [1.0, 1.1, 1.2]}}
+    other = {**ring, "test": ring["test"].assign(y=ring["test"].y * 0 + 1.0)}
+    one, two = (tuned_job(data, ETKF, point, given) for data in (ring, other))
+    np.testing.assert_array_equal(one.tried_error, two.tried_error)
+
+
+@pytest.mark.parametrize(
+    ("errors", "edge"), [([3.0, 1.0, 2.0], 0), ([1.0, 2.0, 3.0], 1), ([3.0, 2.0, 1.0], 1)]
+)
+def test_a_best_value_on_the_edge_is_said(errors, edge, caplog):
+    (run,) = runs_of(
+        {"base": BASE, "methods": {"m": [{"tuned": {"inflation": [1.0, 1.5, 2.0]}}]}}, "m", ETKF
+    )
+    found = fields_tuned.tuned(
+        run, lambda one: np.full(3, errors[[1.0, 1.5, 2.0].index(one.settings["inflation"])])
+    )
+    assert found.on_edge == edge and ("on the edge" in caplog.text) == bool(edge)
+
+
+def test_a_lost_trajectory_counts_as_the_worst_and_all_lost_are_refused():
+    (run,) = runs_of(
+        {"base": BASE, "methods": {"m": [{"tuned": {"inflation": [1.0, 1.5, 2.0]}}]}}, "m", ETKF
+    )
+    lost = fields_tuned.tuned(
+        run,
+        lambda one: np.array([0.1, 9, 9] if one.settings["inflation"] > 1 else [0, np.nan, np.nan]),
+    )
+    assert lost.run.settings["inflation"] == 1.5
+    with pytest.raises(ValueError, match="no combination of inflation has a finite error"):
+        fields_tuned.tuned(run, lambda one: np.full(2, np.nan))
+
+
+def test_tuning_without_validation_is_refused(ring):
+    with pytest.raises(ValueError, match="validation_truth"):
+        tuned_job(ring, ETKF, {"tuned": {"inflation": [1.0, 1.1, 1.2]}}, {})
 
 
 # -- times ---------------------------------------------------------------------------------------

@@ -113,6 +113,17 @@ def test_batches_of_points_share_the_work():
     assert parts[2] - given == pytest.approx(2 * (parts[0] - given), rel=0.1)
 
 
+def test_a_tuned_run_costs_all_that_is_tried():
+    """Nine combinations on one trajectory of 50 times are three runs on three."""
+    case, other = basin(), basin()
+    case["fields"] |= {"tuning": {"case": "v", "seeds": 1, "analyses": 50, "discard": 10}}
+    case["fields"]["methods"]["ensf"] = [
+        {"tuned": {"scale": [1.0, 10.0, 100.0], "eps_beta": [0.01, 0.02, 0.03]}}
+    ]
+    other["fields"]["methods"]["ensf"] = [{"label": label} for label in "abcd"]
+    assert filtering(case) == pytest.approx(filtering(other), rel=0.1)
+
+
 def test_work_of_filters_grows_with_seeds_times_and_points():
     once = filtering(basin()) - JOB
     assert filtering(basin(samples=100)) - JOB == pytest.approx(2 * once, rel=0.05)

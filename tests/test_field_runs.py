@@ -2,7 +2,7 @@
 
 import pytest
 
-from dalib.field_runs import altered, jobs_of, laid_over, models_of, runs_of, runs_of_job
+from dalib.field_runs import altered, jobs_of, laid_over, models_of, runs_of, runs_of_job, tried
 
 BASE = {"every": 10, "noise": 0.1, "start": "noise", "interval": 1, "errors": "given"}
 ENSF = {"kind": "ensf", "members": 20, "scale": 10.0}
@@ -19,7 +19,7 @@ def runs(section, *points):
 
 def test_a_point_without_anything_is_the_base():
     (run,) = runs(ENSF, {})
-    assert run == ("method", "method", BASE, ENSF, None)
+    assert run == ("method", "method", BASE, ENSF, None, {})
 
 
 def test_a_label_says_what_differs_from_the_base():
@@ -113,3 +113,20 @@ def test_a_run_says_which_settings_its_point_changes():
     section = {"kind": "ensf", "members": 20, "model": "own"}
     found = altered(product(ensf=points), "ensf", section)
     assert list(found.values()) == [[], [], ["scale", "members"], ["model"]]
+
+
+def test_settings_that_are_tuned_are_tried_in_all_combinations_under_one_label():
+    choices = {"weight": [0.2, 0.5, 1.0], "filter": {"scale": [1.0, 10.0, 100.0]}}
+    (run,) = runs(LATENT, {"tuned": choices, "noise": 0.2})
+    assert run.label == "method noise=0.2" and run.settings == LATENT
+    found = tried(run)
+    assert len(found) == 9 and all(one.label == run.label for _, one in found)
+    for values, one in found:
+        assert one.settings["weight"] == values["weight"]
+        assert one.settings["filter"] == LATENT["filter"] | {"scale": values["scale"]}
+
+
+@pytest.mark.parametrize("choices", [[1.0, 2.0], [1.0, 1.0, 2.0], 1.0])
+def test_a_best_value_has_to_have_neighbours(choices):
+    with pytest.raises(ValueError, match="three values"):
+        runs(ENSF, {"tuned": {"scale": choices}})

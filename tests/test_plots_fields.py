@@ -7,7 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 from test_plots import check_redrawn
 
-from dalib.plots import calibration, field_sweeps, fields, remedies, ring, selection
+from dalib.plots import calibration, field_sweeps, fields, grids, remedies, ring, selection
 
 QUICK = made_up.scores(times=20)
 PAPER = made_up.scores(made_up.paper_points(), seeds=8, times=20)
@@ -34,6 +34,25 @@ def times():
     return ring.timing_data([made_up.timing(("ensf_ring", "letkf_ring"), d) for d in (1000, 100)])
 
 
+def tried(scores, method="latent_enkf", lost=(0.8, 0.5)):
+    """As if the method had been tuned: least at inflation 1.5 and error 0.2, lost at one."""
+    settings = [(i, s) for i in (1.0, 1.5, 2.0) for s in (0.1, 0.2, 0.8)]
+    inflation, obs_std = (np.array(v) for v in zip(*settings, strict=True))
+    error = 0.3 + (inflation - 1.5) ** 2 + np.abs(np.log(obs_std / 0.2)) / 10
+    errors = np.stack([error, error + 0.01, error - 0.01], -1)
+    errors[settings.index((2.0, 0.8))] = np.nan
+    there = (scores["method"].values == method)[:, None]
+    values = {"tried_inflation": inflation, "tried_obs_std": obs_std}
+    found = {n: (("run", "candidate"), np.where(there, v, np.nan)) for n, v in values.items()}
+    axes = ("run", "candidate", "tried_seed")
+    found["tried_error"] = (axes, np.where(there[..., None], errors, np.nan))
+    return scores.assign({n: made_up.described(*v) for n, v in found.items()})
+
+
+def tried_of(scores):
+    return grids.grids_data({"basin/fields": tried(scores)})
+
+
 OF_SCORES = {
     "fig5": (fields.sparsity_data, fields.sparsity_figure),
     "fig6": (lambda s: fields.methods_data(s, 0.1), fields.methods_figure),
@@ -45,6 +64,7 @@ OF_SCORES = {
     "remedies": (lambda s: remedies.remedies_data(s, validated(s)), remedies.remedies_figure),
     "calibration": (calibration.calibration_data, calibration.calibration_figure),
     "training": (calibration.training_data, calibration.training_figure),
+    "grids": (tried_of, grids.grids_figure),
 }
 NOTED = ("fig14", "latent_sizes", "interval", "remedies")
 FIGURES = {
@@ -265,3 +285,25 @@ def test_the_means_of_a_run_of_few_analyses_are_left_out():
     kept = selection.where(data, size=100)
     assert kept.rmse_last_median.notnull().all() and kept.rmse_median.notnull().all()
     assert data.attrs["short"] == 2 and isinstance(ring.ring_figure(data), Figure)
+
+
+def test_every_combination_that_was_tried_is_shown_with_its_error():
+    data = tried_of(QUICK).isel(panel=0)
+    best = int(np.nanargmin(data.error.values))
+    assert (float(data.up[best]), float(data.across[best])) == (1.5, 0.2)
+    assert float(data.error[best]) == pytest.approx(0.3)
+    assert np.isnan(data.error).sum() == 1 and data.sizes["candidate"] == 9
+    with pytest.raises(ValueError, match="runs that are tuned"):
+        grids.grids_data({"basin/fields": QUICK})
+
+
+def test_codecs_of_another_noise_are_said():
+    scores = QUICK.assign_coords(codec_noise=("codec", np.full(QUICK.sizes["codec"], 0.1)))
+    assert fields.methods_data(scores, 0.1).attrs["note"] == ""
+    scores["codec_noise"][:] = 0.2
+    assert "noise of 20 %" in fields.methods_data(scores, 0.1).attrs["note"]
+
+
+def test_a_gain_of_two_per_cent_looks_like_two_per_cent():
+    axes = fields.members_figure(fields.members_data(QUICK)).axes[1]
+    assert axes.get_ylim()[0] == 0

@@ -284,8 +284,10 @@ def test_codes_without_matching_are_those_of_a_codec_that_is_alike_otherwise():
 def test_without_such_a_codec_the_figure_says_so():
     alone = codes.codes_data(scores().sel(codec=["vae2", "vae5"]))
     assert alone.codec.values.tolist() == ["vae5"]
-    texts = [text.get_text() for text in codes.codes_figure(alone).texts]
-    assert texts == ["without the matching term: only from scale desk on"]
+    (legend,) = codes.codes_figure(alone).legends
+    assert "(without the matching term: only from scale desk on)" in [
+        text.get_text() for text in legend.get_texts()
+    ]
 
 
 # -- the film --------------------------------------------------------------------------------------

@@ -365,9 +365,26 @@ def test_seeds_draw_bumps_of_their_own():
     assert torch.equal(drawn([0, 1, 2])[2], drawn([2])[0])
 
 
+def test_the_first_state_can_have_a_place_of_its_own():
+    system, place = ShallowWater(points=9), (1.25e5, -2.5e5)
+    bump, alone = Bump(system, first=place), Bump(system, centre=place)
+    assert bump.uniforms == 2
+    numbers = uniform((3, 2), stream("places")), torch.zeros(3, 0, dtype=torch.float64)
+    found = bump.states(*numbers)
+    assert torch.equal(found[0], alone.states(numbers[0][0], numbers[1][0]))
+    assert torch.equal(found[1:], Bump(system).states(*numbers)[1:])
+    with pytest.raises(ValueError, match="give one of them"):
+        Bump(system, centre=place, first=place)
+
+
 @pytest.mark.parametrize(
     "settings",
-    [{"centre": (6e5, 0.0)}, {"centre": (0.0, math.nan)}, {"centre": (1.0, 2.0, 3.0)}],
+    [
+        {"first": (0.0, 6e5)},
+        {"centre": (6e5, 0.0)},
+        {"centre": (0.0, math.nan)},
+        {"centre": (1.0, 2.0, 3.0)},
+    ],
 )
 def test_a_bump_outside_the_basin_is_refused(settings):
     with pytest.raises(ValueError, match="between -500000 and 500000 m"):

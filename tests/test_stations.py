@@ -14,7 +14,8 @@ SMALL = {
     "channel": "t2m",
     "every": 8,
     "error_std": 0.5,
-    "train": ["2019-03-01", "2019-03-06"],
+    "train": ["2019-03-01", "2019-03-05"],
+    "valid": ["2019-03-06", "2019-03-06"],
     "test": ["2019-03-07", "2019-03-07"],
     "seed": 0,
     "network": {"latent": 48, "latent_map": [2, 3], "width": 2},
@@ -23,6 +24,11 @@ SMALL = {
     "members": 5,
     "ensf": {"scale": 100.0, "likelihood_std": 0.3, "steps": 10, "weight": 1.0},
     "letkf": {"radius": 0.7, "obs_std": 0.1, "inflation": 1.0, "weight": 1.0},
+    "interpolation": {"error_std": 0.5},
+    "tuned": {
+        "latent_ensf": {"weight": [0.5, 0.75, 1.0]},
+        "interpolation": {"error_std": [0.1, 0.5, 2.5]},
+    },
     "shown": 12,
 }
 
@@ -41,16 +47,10 @@ def fields():
     )
 
 
-def given(fields):
-    """What the methods are given: the weeks before, and the stations of the last days."""
-    known, truth = (fields.sel(time=slice(*SMALL[name])) for name in ("train", "test"))
-    return known, observed(truth, every((16, 24), 8), SMALL["error_std"], SMALL["seed"])
-
-
 def test_what_no_station_sees_changes_no_estimate(fields, monkeypatch):
     """All but the stations of the last day is replaced by nonsense."""
     places = every((16, 24), 8)
-    known = fields.sel(time=slice(*SMALL["train"]))
+    known = fields.sel(time=slice(SMALL["train"][0], SMALL["valid"][1]))
     hidden = fields.copy()
     flat = hidden.values.reshape(len(hidden), -1)
     unseen = np.setdiff1d(np.arange(flat.shape[1]), places)
@@ -83,6 +83,35 @@ def test_filters_in_latent_space_beat_what_knows_no_station(fields, monkeypatch)
     assert int(seen.sum()) == 6
     error = (made.observed_shown - made.truth_shown).where(seen)
     assert abs(error).max() < 5 * SMALL["error_std"]
+
+
+def test_settings_are_those_that_did_best_on_the_days_before_the_test(fields, monkeypatch):
+    monkeypatch.setattr(stations, "_fields", lambda section, file: fields)
+    found = []
+
+    def kept(section, *arguments):
+        found.append(tuned(section, *arguments))
+        return found[-1]
+
+    tuned = stations.tuned
+    monkeypatch.setattr(stations, "tuned", kept)
+    made = stations.demonstration(SMALL, None)
+    chosen = found[0].section
+    said = made.settings.sel({"method": "latent_ensf"}).item()
+    assert said == f"weight {chosen['ensf']['weight']:g}"
+    assert made.on_edge.sel({"method": ["latent_letkf", "direct"]}).isnull().all()
+    known, valid = (fields.sel(time=slice(*SMALL[name])) for name in ("train", "valid"))
+    learned = stations.Learned.of(SMALL, known)
+    places = every((16, 24), 8)
+    y = observed(valid, places, SMALL["error_std"], SMALL["seed"] + 1)
+    unseen = np.setdiff1d(np.arange(16 * 24), places)
+    x = valid.values.reshape(24, -1)[:, unseen]
+    errors = {}
+    for std in SMALL["tuned"]["interpolation"]["error_std"]:
+        section = {**SMALL, "interpolation": {"error_std": std}}
+        mean = stations.estimate(section, "interpolation", learned, y).mean[:, unseen]
+        errors[std] = np.sqrt(((mean - x) ** 2).mean())
+    assert chosen["interpolation"]["error_std"] == min(errors, key=errors.get)
 
 
 def test_mixtures_have_the_covariance_of_what_is_mixed():

@@ -10,6 +10,7 @@ import xarray as xr
 from torch import Tensor
 
 from dalib import arrays, build, train
+from dalib.cases import fields_tuned
 from dalib.cases.checkpoint import FORGOTTEN, Checkpoint, Parts
 from dalib.cases.training import fitted, repeats_of
 from dalib.cases.truth import dtype
@@ -20,6 +21,7 @@ from dalib.filters.latent import latent_noise
 from dalib.filters.patches import on_map
 from dalib.nets.scaling import per_channel, per_variable, spread
 from dalib.observe import Arctan, ArctanEveryKth, EveryKth, Identity
+from dalib.scores.common import at_times
 from dalib.streams import normal_like, stream, streams
 
 WATCHED = 64  # states held fixed, on which a training reports
@@ -171,11 +173,13 @@ def analyses(
     mean, forecast_mean (run, seed, time, state); spread, forecast_spread (run, seed, time,
     variable), root mean variances in units of the std of the training states; members (run, seed,
     time, member, sampled), of the components whose index is `sampled`; diverged_at (run, seed).
+    Of runs that are tuned also tried_... (run, candidate), see `fields_tuned`.
 
     Args:
-        sections: `case`, `fields` (`base`, `sampled`), and `filters` and `methods` (their points)
-            of the job, by name.
-        inputs: `observations`, `prior`, and `models`: weights of codecs by their name.
+        sections: `case`, `fields` (`base`, `sampled`, and `tuning` where a run is tuned), and
+            `filters` and `methods` (their points) of the job, by name.
+        inputs: `observations`, `prior`, `models`: weights of codecs by their name, and where a run
+            is tuned `validation_truth`, `validation_observations` and `validation_prior`.
         batch: `index` and `size` of the batch of points.
         experiment: first name of the streams, with the job's name at its end; streams do not
             depend on the job.
@@ -200,6 +204,7 @@ def _analysed(
     sections: Mapping, inputs: Mapping, run: FieldRun, experiment: str, device: str, saved: Mapping
 ) -> xr.Dataset:
     observations = inputs["observations"]
+    run, on_edge, tried = _tuned(sections, inputs, run, experiment, device)
     found, filter, start = prepared(sections["case"], observations, run, inputs, device)
     size = start.members.shape[-1]
     kept = torch.linspace(0, size - 1, min(sections["fields"]["sampled"], size)).round().long()
@@ -212,7 +217,35 @@ def _analysed(
         kept=kept,
         **saved,
     )
-    return _described(run, beliefs, kept, found, observations)
+    made = _described(run, beliefs, kept, found, observations)
+    attrs = {"units": "1", "long_name": "tuned settings on the edge of what was tried"}
+    return made.assign_coords(on_edge=("run", [on_edge], attrs)).merge(tried.expand_dims("run"))
+
+
+def _tuned(
+    sections: Mapping, inputs: Mapping, run: FieldRun, experiment: str, device: str
+) -> fields_tuned.Tuned:
+    """The run with the settings that validation trajectories choose.
+
+    All combinations have the same random numbers.
+    """
+    if not run.tuned:
+        return fields_tuned.tuned(run, lambda candidate: np.empty(0))
+    settings = sections["fields"]["tuning"]
+    given = fields_tuned.validation(inputs, settings)
+    observations, others = given["observations"], {**inputs, "prior": given["prior"]}
+    x = arrays.to_tensor(at_times(given["truth"].x, observations.time), None)
+    seeds = observations.seed.values.tolist()
+
+    def error_of(candidate: FieldRun) -> np.ndarray:
+        found, filter, start = prepared(sections["case"], observations, candidate, others, device)
+        generator = streams(experiment, seeds, f"{run.label} on validation")
+        beliefs = assimilate(filter, start, found.y, generator)
+        centre, std = found.state_mean.cpu(), found.state_std.cpu()
+        errors = fields_tuned.relative_error(beliefs.mean.cpu(), x, centre, std)
+        return errors[:, settings["discard"] :].mean(-1).numpy()
+
+    return fields_tuned.tuned(run, error_of)
 
 
 def prepared(
@@ -432,5 +465,6 @@ def coordinates(run: FieldRun) -> dict[str, Any]:
         "model": model.get("name", ""),
         "latent": parts.get("latent", parts.get("components", 0)),
         "members": merged.get("members", 0),
+        "prior": merged.get("prior", "paired") if merged["kind"] == "ensf" else "",
         **{name: float(value) for name, value in numbers.items()},
     }

@@ -9,12 +9,14 @@ import xarray as xr
 from torch import Tensor
 
 from dalib import arrays, build
+from dalib.cases import fields_seen
 from dalib.cases.fields import Seen, parts_of, seen, seen_whole, sensors
 from dalib.cases.linear_problem import linear_problem
 from dalib.field_runs import FieldRun, altered, runs_of
 from dalib.filters.ensf import likelihood_score
 from dalib.metrics.sphere import latitude_weights
 from dalib.nets.scaling import spread
+from dalib.observe import EveryKth
 from dalib.scores.common import at_times
 from dalib.scores.fields import score_run, score_runs
 from dalib.streams import normal_like, stream
@@ -55,6 +57,12 @@ def fields(sections: Mapping, inputs: Mapping[str, Any]) -> xr.Dataset:
             x = at_times(truth.x, one.time)
             scored[label] = score_run(one, x, shape, std, **weights)
             scored[label]["diverged"] = (one.diverged_at >= 0).astype(float)
+            if "tried_error" in one and one.tried_error.notnull().any():
+                tried = one[[n for n in one if n.startswith("tried_")]]
+                scored[label] = scored[label].merge(tried.dropna("candidate", how="all"))
+            if "area" not in weights:
+                also = fields_seen.beside(case, known[label], one, observations, x)
+                scored[label] = scored[label].merge(also)
             if "kept_members" in one:
                 kept = one.kept_members.notnull().any(("seed", "time", "sampled"))
                 members[label] = int(kept.sum())
@@ -138,12 +146,14 @@ def _shown(
         run, one = runs[settings["score"]]
         given = seen(case, observations.isel(seed=slice(1)), run, "cpu")
         score = _score(given, one)
-        away = np.ones(len(score), bool)
-        away[given.index] = False
-        gone = np.abs(score[away]).max(initial=0.0) / np.abs(score).max()
         text = "gradient of the log likelihood"
         variables["likelihood_score"] = (axes[1:], score.reshape(shape), text)
-        variables["score_off_sensors"] = ((), gone, f"largest {text} off the sensors, relative")
+        off = f"largest {text} off the sensors, relative"
+        variables["score_off_sensors"] = ((), _largest_off(given, score), off)
+        if isinstance(given.operator, EveryKth):
+            full = _score(_interpolated(given), one)
+            off = f"{off}, of interpolated observations"
+            variables["interpolated_score_off_sensors"] = ((), _largest_off(given, full), off)
     found = {
         n: xr.Variable(dims, v, {"units": "1", "long_name": text})
         for n, (dims, v, text) in variables.items()
@@ -179,6 +189,20 @@ def _score(given: Seen, one: xr.Dataset) -> np.ndarray:
     x = arrays.to_tensor(one["forecast_mean"].isel(seed=0, time=0), given.y.dtype)
     score = likelihood_score(given.operator, given.y[0, 0], given.noise_std.to(x), len(x))
     return score(x[None])[0].numpy()
+
+
+def _largest_off(given: Seen, score: np.ndarray) -> float:
+    """Largest |score| (state,) where no sensor is, over the largest of all."""
+    away = np.ones(len(score), bool)
+    away[given.index] = False
+    return float(np.abs(score[away]).max(initial=0.0) / np.abs(score).max())
+
+
+def _interpolated(given: Seen) -> Seen:
+    """As if the observations interpolated to all points had been made there."""
+    full = given.operator.interpolated
+    noise_std = full(given.noise_std[None])[0]
+    return given._replace(y=full(given.y), operator=given.operator.everywhere, noise_std=noise_std)
 
 
 # --- codecs ------------------------------------------------------------------------------------
@@ -276,6 +300,7 @@ def _codec(
         )
         known = {
             "codec_every": parts["every"],
+            "codec_noise": float(section["noise"]),
             "codec_latent": codec.latent,
             "codec_matched": int(network.get("matching", 0.1) > 0),
             "codec_linear": int("codec" in section),

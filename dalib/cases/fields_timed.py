@@ -1,22 +1,19 @@
-"""What an analysis of a field costs: CPU time of this process for its parts.
+"""What an analysis of a field costs: CPU time of this process for its parts, all in turn."""
 
-Process time on one thread, not wall time, so that what else runs on the machine counts little.
-"""
-
-import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
 import xarray as xr
 from torch import Tensor
-from tqdm import tqdm
 
 from dalib.cases.fields import prepared
 from dalib.field_runs import FieldRun, laid_over, runs_of
 from dalib.filters.base import Ensemble
 from dalib.filters.latent import LatentFilter
 from dalib.streams import stream
+from dalib.timing import cpu_seconds, in_turn
 
 PARTS = ("analysis", "codec", "forecast")
 
@@ -35,16 +32,18 @@ def measured(sections: Mapping, inputs: Mapping) -> xr.Dataset:
             point.
         inputs: observations, prior, and `models`, weights of codecs by their name.
     """
-    settings, rows = sections["settings"], []
-    for name in tqdm(settings["methods"], "timing"):
+    settings, work = sections["settings"], {}
+    for name in settings["methods"]:
         own = laid_over(sections[f"filter_{name}"], settings.get("settings", {}).get(name, {}))
         run = runs_of(sections["fields"], name, own)[0]
-        work = _work(sections["case"], run, inputs)
-        rows.append([_seconds(work[part], settings["repetitions"]) for part in PARTS])
+        work[name] = _work(sections["case"], run, inputs)
+    calls = {(n, part): partial(_seconds, work[n][part]) for n in work for part in PARTS}
+    found = in_turn(calls, settings["repetitions"])
+    values = [[found[name, part] for part in PARTS] for name in work]
     attrs = {"units": "s", "long_name": "CPU time of one trajectory at one time on one thread"}
     found = xr.Dataset(
-        {"cpu_seconds": (("method", "part", "repetition"), rows, attrs)},
-        {"method": list(settings["methods"]), "part": list(PARTS)},
+        {"cpu_seconds": (("method", "part", "repetition"), values, attrs)},
+        {"method": list(work), "part": list(PARTS)},
     ).assign_coords(size=inputs["prior"].sizes["state"])
     both = found.cpu_seconds.sel(part=["analysis", "codec"]).sum("part")
     return found.assign(cpu_seconds_coded=both.assign_attrs(attrs))
@@ -75,14 +74,6 @@ def _work(case: Mapping, run: FieldRun, inputs: Mapping) -> dict[str, Callable[[
     }
 
 
-def _seconds(run: Callable[[], Any] | None, repetitions: int) -> list[float]:
-    """Process time of each of `repetitions` calls, after one that is not counted."""
-    if run is None:
-        return [0.0] * repetitions
-    run()
-    found = []
-    for _ in range(repetitions):
-        before = time.process_time()
-        run()
-        found.append(time.process_time() - before)
-    return found
+def _seconds(run: Callable[[], Any] | None) -> float:
+    """Process time of a call; 0 where there is nothing to call."""
+    return 0.0 if run is None else cpu_seconds(run)

@@ -1,14 +1,15 @@
 """Sparse stations in a real field: what filters in a latent space make of them, hour by hour.
 
-Everything is learned from the weeks before. Of the last one only the stations are given to
-`estimates`; the rest of it is known to `demonstration` alone, which scores them.
+Everything is learned from the weeks before: what methods learn from the first days, and their
+settings from the days that follow. Of the last week only the stations are given to `estimates`; the
+rest of it is known to `demonstration` alone, which scores them.
 """
 
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,10 +17,12 @@ import xarray as xr
 from torch import Tensor
 
 from dalib import build, train
+from dalib.cases import fields_tuned
 from dalib.era5 import stations, synthetic
 from dalib.era5.prepare import trimmed
 from dalib.era5.read import read
-from dalib.filters.base import Analyses, Ensemble, assimilate
+from dalib.field_runs import FieldRun, runs_of
+from dalib.filters.base import Ensemble, assimilate
 from dalib.filters.ensf import EnSF
 from dalib.filters.latent import DirectDecode, LatentFilter
 from dalib.filters.letkf import LETKF
@@ -51,32 +54,67 @@ def demonstration(section: Mapping, file: str | Path | None) -> xr.Dataset:
 
     Args:
         section: `channel`, `every` k (a station at every k-th point both ways, from k // 2),
-            `error_std` of the stations in the unit of the channel, spans `train` and `test` of
-            dates, both included, `seed`; `network`, `mixed` and `training` of the codec;
-            `members`, `ensf` and `letkf` of the filters; `shown`, the test time whose maps are
+            `error_std` of the stations in the unit of the channel, spans `train`, `valid` and
+            `test` of dates, both included, `seed`; `network`, `mixed` and `training` of the codec;
+            `members`, `ensf` and `letkf` of the filters; `tuned`, {method: {setting: values}}, of
+            which those are taken that are best in `valid`; `shown`, the test time whose maps are
             kept.
         file: of hourly fields on a region, as `era5.read` takes it; None for the stand-in.
 
     Returns:
         rmse (method) and hourly_rmse (method, time) at points without station; spread (method) of
-        the ensembles there, NaN without one; share (method), rmse over that of the climatology; and
+        the ensembles there, NaN without one; share (method), rmse over that of the climatology;
+        settings (method), those that were chosen, on_edge (method), how many of them lie on the
+        edge of what was tried, NaN where none is; and
         maps of one time: truth_shown, observed_shown (NaN off the stations) and mean_shown.
     """
     fields = _fields(section, file)
-    known, truth = (fields.sel(time=slice(*map(str, section[n]))) for n in ("train", "test"))
-    if not known.sizes["time"] or not truth.sizes["time"]:
+    known, valid, truth = (
+        fields.sel(time=slice(*map(str, section[n]))) for n in ("train", "valid", "test")
+    )
+    if not min(part.sizes["time"] for part in (known, valid, truth)):
         there = fields["time"].values[[0, -1]].astype("datetime64[h]")
         raise ValueError(
-            f"train {section['train']} and test {section['test']} have to lie in the data, from "
-            f"{there[0]} to {there[1]}"
+            f"train {section['train']}, valid {section['valid']} and test {section['test']} have "
+            f"to lie in the data, from {there[0]} to {there[1]}"
         )
-    if not truth["time"][0] > known["time"][-1]:
-        raise ValueError(f"the test, {section['test']}, has to follow the training")
+    if not known["time"][-1] < valid["time"][0] <= valid["time"][-1] < truth["time"][0]:
+        raise ValueError(
+            f"the test, {section['test']}, has to follow the validation, and that the training"
+        )
     grid = (truth.sizes["lat"], truth.sizes["lon"])
     places = stations.every(grid, section["every"])
-    y = stations.observed(truth, places, section["error_std"], section["seed"])
-    found = estimates(section, known, y)
-    return _scored(found, truth, y, places, section["shown"])
+    seen = [
+        stations.observed(part, places, section["error_std"], section["seed"] + i)
+        for i, part in enumerate((truth, valid))
+    ]
+    learned = Learned.of(section, known)
+    chosen = tuned(section, learned, valid, seen[1])
+    latest = xr.concat([known, valid], "time")
+    found = estimates(chosen.section, learned, latest, seen[0])
+    return _scored(found, truth, seen[0], places, section["shown"], chosen)
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What the first days say: the usual field of each hour, its anomalies, and their codec."""
+
+    background: stations.Diurnal
+    codec: CoupledVAE
+    shape: tuple[int, int, int]
+
+    @classmethod
+    def of(cls, section: Mapping, known: xr.DataArray) -> "Learned":
+        background = stations.Diurnal.fit(known)
+        shape = (1, known.sizes["lat"], known.sizes["lon"])
+        return cls(
+            background, trained(section, torch.from_numpy(background.anomalies), shape), shape
+        )
+
+    @property
+    def anomalies(self) -> Tensor:
+        """(time, place)."""
+        return torch.from_numpy(self.background.anomalies)
 
 
 @dataclass(frozen=True)
@@ -87,36 +125,76 @@ class Estimate:
     std: np.ndarray | None = None
 
 
-def estimates(section: Mapping, known: xr.DataArray, y: xr.DataArray) -> dict[str, Estimate]:
+def estimates(
+    section: Mapping, learned: Learned, known: xr.DataArray, y: xr.DataArray
+) -> dict[str, Estimate]:
     """What each of `METHODS` says of the field at the times of y.
 
     Args:
-        section: as for `demonstration`.
-        known: (time, lat, lon), the weeks before.
-        y: (time, station), all that is given of the last one.
+        section: as for `demonstration`, with `ensf`, `letkf` and `interpolation` as they are used.
+        known: (time, lat, lon), all that came before.
+        y: (time, station), all that is given of the last week.
     """
-    background = stations.Diurnal.fit(known)
-    places, times = y["station"].values, y["time"]
-    mean = background.at(times)
+    background, times = learned.background, y["time"]
     made = {
         "persistence": stations.persistence(known, times),
         "last_day": stations.persistence(known, times, len(background.hours)),
-        "climatology": mean,
-        "interpolation": stations.interpolated(background, y, places, section["error_std"]),
+        "climatology": background.at(times),
     }
-    found = {name: Estimate(values) for name, values in made.items()}
+    return {name: Estimate(values) for name, values in made.items()} | {
+        name: estimate(section, name, learned, y)
+        for name in ("interpolation", "direct", "latent_letkf", "latent_ensf")
+    }
 
-    anomalies = torch.from_numpy(background.anomalies)
-    shape = (1, known.sizes["lat"], known.sizes["lon"])
+
+def estimate(section: Mapping, name: str, learned: Learned, y: xr.DataArray) -> Estimate:
+    """What one of the methods that see stations says at the times of y."""
+    background, places = learned.background, y["station"].values
+    if name == "interpolation":
+        std = section["interpolation"]["error_std"]
+        return Estimate(stations.interpolated(background, y, places, std))
+    mean, anomalies = background.at(y["time"]), learned.anomalies
+    filter = _filter(section, name, learned)
+    prior = Ensemble(anomalies[-1].expand(section["members"], -1).clone())
     seen = torch.from_numpy(y.values - mean[:, places])
-    codec = trained(section, anomalies, shape)
-    for name, filter in _filters(section, codec, anomalies, shape).items():
-        generator = stream("stations", section["seed"], name)
-        prior = Ensemble(anomalies[-1].expand(section["members"], -1).clone())
-        analyses: Analyses = assimilate(filter, prior, seen, generator)
-        std = analyses.std.numpy() if name != "direct" else None
-        found[name] = Estimate(analyses.mean.numpy() + mean, std)
-    return found
+    analyses = assimilate(filter, prior, seen, stream("stations", section["seed"], name))
+    std = analyses.std.numpy() if name != "direct" else None
+    return Estimate(analyses.mean.numpy() + mean, std)
+
+
+# --- settings ----------------------------------------------------------------------------------
+
+SECTIONS = {"latent_ensf": "ensf", "latent_letkf": "letkf", "interpolation": "interpolation"}
+
+
+class Chosen(NamedTuple):
+    """The section with the settings that were best in `valid`.
+
+    values: {method: {setting: value}}; on_edge: {method: settings on the edge of what was tried}.
+    """
+
+    section: Mapping
+    values: Mapping[str, Mapping[str, float]]
+    on_edge: Mapping[str, int]
+
+
+def tuned(section: Mapping, learned: Learned, valid: xr.DataArray, y: xr.DataArray) -> Chosen:
+    """Of all combinations under `tuned` those with the least error where no station is."""
+    x = valid.values.reshape(len(valid), -1).astype(float)
+    unseen = np.setdiff1d(np.arange(x.shape[1]), y["station"].values)
+    values, edges, whole = {}, {}, dict(section)
+    for name, given in section["tuned"].items():
+        point = {"tuned": {SECTIONS[name]: given}}
+        run = runs_of({"base": {}, "methods": {name: [point]}}, name, whole)[0]
+
+        def error_of(candidate: FieldRun, name: str = name) -> np.ndarray:
+            found = estimate(candidate.settings, name, learned, y)
+            return np.array([_rms(found.mean[:, unseen] - x[:, unseen])])
+
+        best = fields_tuned.tuned(run, error_of)
+        whole, edges[name] = dict(best.run.settings), int(best.on_edge)
+        values[name] = {key: whole[SECTIONS[name]][key] for key in given}
+    return Chosen(whole, values, edges)
 
 
 # --- the codec ---------------------------------------------------------------------------------
@@ -208,34 +286,29 @@ class Persisting:
         return self.filter.analyse(belief, y, generator)
 
 
-def _filters(
-    section: Mapping, codec: CoupledVAE, anomalies: Tensor, shape: tuple[int, int, int]
-) -> dict[str, Any]:
+def _filter(section: Mapping, name: str, learned: Learned) -> Any:
     """By name; both latent filters see codes of stations as codes of states with errors."""
-    observe, size = EveryKth(shape, section["every"]), codec.latent
-    ensf, letkf = section["ensf"], section["letkf"]
+    codec, size = learned.codec, learned.codec.latent
+    observe = EveryKth(learned.shape, section["every"])
+    if name == "direct":
+        return DirectDecode(codec=codec, observe=observe)
+    settings = section[SECTIONS[name]]
     common = {"step": _same, "observe": Identity(size), "members": section["members"]}
     component = torch.arange(size)
-    inner = {
-        "latent_letkf": LETKF(
+    if name == "latent_letkf":
+        inner = LETKF(
             **common,
-            **build.without(letkf, "radius", "weight"),
-            taper=Grid(codec.latent_map, letkf["radius"])(component, component, size),
-        ),
-        "latent_ensf": EnSF(
+            **build.without(settings, "radius", "weight"),
+            taper=Grid(codec.latent_map, settings["radius"])(component, component, size),
+        )
+    else:
+        inner = EnSF(
             **common,
-            **build.without(ensf, "likelihood_std", "weight"),
-            obs_std=ensf["likelihood_std"] / ensf["scale"],
-        ),
-    }
-    latent = {
-        name: LatentFilter(inner=one, codec=codec, observe=observe, weight=settings["weight"])
-        for (name, one), settings in zip(inner.items(), (letkf, ensf), strict=True)
-    }
-    return {
-        "direct": DirectDecode(codec=codec, observe=observe),
-        **{name: Persisting.fit(filter, anomalies) for name, filter in latent.items()},
-    }
+            **build.without(settings, "likelihood_std", "weight"),
+            obs_std=settings["likelihood_std"] / settings["scale"],
+        )
+    latent = LatentFilter(inner=inner, codec=codec, observe=observe, weight=settings["weight"])
+    return Persisting.fit(latent, learned.anomalies)
 
 
 def _same(x: Tensor) -> Tensor:
@@ -264,6 +337,7 @@ def _scored(
     y: xr.DataArray,
     places: np.ndarray,
     shown: int,
+    chosen: Chosen,
 ) -> xr.Dataset:
     grid = (truth.sizes["lat"], truth.sizes["lon"])
     x = truth.values.reshape(len(truth), -1).astype(float)
@@ -274,6 +348,10 @@ def _scored(
     observed = np.full(x.shape[1], np.nan)
     observed[places] = y.values[shown]
     unit = truth.attrs.get("units", "K")
+    edges = [float(chosen.on_edge.get(name, np.nan)) for name in found]
+    said = [
+        ", ".join(f"{k} {v:g}" for k, v in chosen.values.get(name, {}).items()) for name in found
+    ]
     mean = np.stack([e.mean[shown] for e in found.values()]).reshape(-1, *grid)
     where = "at points without station"
     variables = {
@@ -286,6 +364,7 @@ def _scored(
             "1",
             "RMSE over that of the climatology",
         ),
+        "on_edge": (("method",), np.array(edges), "1", "chosen settings on the edge of the tried"),
         "truth_shown": (("x", "y"), x[shown].reshape(grid), unit, "true field"),
         "observed_shown": (("x", "y"), observed.reshape(grid), unit, "observed"),
         "mean_shown": (("method", "x", "y"), mean, unit, "estimate"),
@@ -298,6 +377,7 @@ def _scored(
         {
             "method": list(found),
             "label": ("method", [METHODS[name] for name in found]),
+            "settings": ("method", said),
             "time": truth["time"].values,
             "shown_time": truth["time"].values[shown],
             "x": ("x", truth["lat"].values, {"units": "degrees_north", "long_name": "latitude"}),

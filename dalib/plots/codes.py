@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dalib.plots import maps, style
+from dalib.plots.fields import heading
 from dalib.plots.selection import ONLY
 
 METHOD = "latent_ensf"  # whose codec is shown
@@ -77,11 +78,10 @@ def codes_figure(data: xr.Dataset) -> Figure:
         with_term = bool(one.matched)
         text = f"{'with' if with_term else 'without'} the\nmatching term\n\ncode"
         axes[0].set_ylabel(text)
-    handles, names = axes[0].get_legend_handles_labels()
-    fig.legend(handles, names, loc="outside upper center", ncols=2, handlelength=2.4)
+    entries, _ = axes[0].get_legend_handles_labels()
     if rows == 1:
-        note = f"without the matching term: {ONLY}"
-        fig.text(0.995, 0.995, note, ha="right", va="top", fontsize=6.5, color="#555555")
+        entries.append(heading(f"(without the matching term: {ONLY})"))
+    fig.legend(handles=entries, loc="outside upper center", ncols=len(entries), handlelength=2.4)
     return fig
 
 

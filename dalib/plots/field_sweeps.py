@@ -128,7 +128,7 @@ def against_figure(data: xr.Dataset, over: str, label: str) -> Figure:
     alone = len(set(own[over].values.tolist())) == 1
     for i, method in enumerate(methods):
         one = where(own, method=method)
-        places = one[over].values * 1.02 ** (alone * (i - (len(methods) - 1) / 2))
+        places = np.full(one.sizes["run"], i) if alone else one[over].values
         look = {"color": style.colour(method), "marker": MARKERS[method]}
         line(ax, places, one, label=style.label(method), **look)
     for method in (m for m in ALL if m not in methods):
@@ -136,10 +136,15 @@ def against_figure(data: xr.Dataset, over: str, label: str) -> Figure:
     error_axis(ax, *(data[n].values for n in MEANS))
     ax.set_ylabel(f"mean {ERROR}")
     ax.grid(axis="y")
-    factors_axis(ax, own[over].values.astype(float))
-    if alone:
-        ax.set_xlim(np.array([0.8, 1.25]) * own[over].values[0])
-    ax.set_xlabel(label)
+    if alone:  # nothing is varied: the methods stand side by side
+        ax.set_xticks(
+            range(len(methods)), [style.label(m) for m in methods], rotation=20, ha="right"
+        )
+        ax.margins(x=0.1)
+        ax.set_xlabel(f"{label}: {own[over].values[0]:g}")
+    else:
+        factors_axis(ax, own[over].values.astype(float))
+        ax.set_xlabel(label)
     remark(ax, data.attrs["note"])
     entries = [*ax.get_legend_handles_labels()[0], heading(""), *notes(data)]
     fig.legend(handles=entries, loc="outside right upper")

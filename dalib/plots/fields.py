@@ -10,7 +10,17 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from dalib.plots import style
-from dalib.plots.selection import ONLY, alike, base, joined, over_seeds, percent, summary, where
+from dalib.plots.selection import (
+    ONLY,
+    alike,
+    base,
+    joined,
+    over_seeds,
+    percent,
+    same,
+    summary,
+    where,
+)
 from dalib.plots.sweeps import plain
 
 KEPT = ("method", "every", "noise", "members", "latent")
@@ -60,7 +70,7 @@ def methods_data(scores: xr.Dataset, noise: float) -> xr.Dataset:
         note, noise = f"noise {percent(noise)}: {ONLY}", base(scores)["noise"]
         note = f"{note}; shown: {percent(noise)}"
     else:
-        note = ""
+        note = other_codecs(scores, there, noise)
     chosen = [
         alike(scores, method, *(("latent",) if method in CODED else ()), noise=noise)
         for method in METHODS
@@ -68,6 +78,16 @@ def methods_data(scores: xr.Dataset, noise: float) -> xr.Dataset:
     if not chosen[0].sizes["run"]:  # it sees no observations: their noise is nothing to it
         chosen[0] = alike(scores, "free")
     return curves_data(scores, *chosen, note=note)
+
+
+def other_codecs(scores: xr.Dataset, there: xr.Dataset, noise: float) -> str:
+    """A note where the codecs of the runs at one noise were trained with another."""
+    if "codec_noise" not in scores.coords:
+        return ""
+    used = [name for name in np.unique(there["model"].values) if name in scores.codec.values]
+    trained = scores.codec_noise.sel(codec=used).values
+    others = sorted({float(one) for one in trained if not same(np.array([one]), noise)[0]})
+    return f"codec trained with noise of {percent(others[0])}" if others else ""
 
 
 # -- drawing ---------------------------------------------------------------------------------------
@@ -232,7 +252,13 @@ def members_figure(data: xr.Dataset) -> Figure:
     right.set_xticks(own.members.values, [str(n) for n in own.members.values])
     right.xaxis.set_minor_formatter("")
     right.minorticks_off()
-    right.margins(x=0.12, y=0.15)
+    right.margins(x=0.12)
+    level = where(data, method="free").mean_median.values
+    right.set_ylim(
+        0, 1.15 * np.nanmax([*level, *own.mean_high.values])
+    )  # what is small looks small
+    for value in level:
+        right.axhline(value, color=style.colour("free"), linestyle=DASHES["free"], linewidth=0.9)
     right.set_xlabel("members, $N$")
     right.set_ylabel(f"mean {ERROR}")
     right.grid(axis="y")

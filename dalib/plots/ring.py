@@ -236,7 +236,7 @@ def entries(data: xr.Dataset) -> list[Line2D]:
 def written(size: int) -> str:
     """A power of ten as such."""
     power = np.log10(size)
-    return f"$10^{{{power:.0f}}}$" if power >= 3 and power == round(power) else f"{size}"
+    return f"$10^{{{power:.0f}}}$" if power >= 3 and power == round(power) else f"{size:g}"
 
 
 @style.published

@@ -15,7 +15,7 @@ from dalib.plots.sweeps import quantile
 POINT = ("every", "noise", "start", "interval", "errors")
 SETTINGS = (
     *("members", "latent", "scale", "eps_beta", "likelihood_std"),
-    *("inflation", "weight", "radius"),
+    *("inflation", "weight", "radius", "prior"),
 )
 MADE_OF = {  # what is set where a coordinate differs, if that has another name
     "likelihood_std": ("obs_std", "scale"),

@@ -9,6 +9,7 @@ from dalib.metrics.probabilistic import calibrated_coverage, coverage, crps
 from dalib.scores.common import describe
 
 LEVEL = 0.95  # of the central interval
+EARLY = 5  # analyses whose mean says how fast a filter finds the truth
 NTH = (1, 2, 5, 10)  # analyses that are reported on by themselves, and the last
 
 
@@ -95,14 +96,18 @@ def score_runs(scored: Mapping[str, xr.Dataset], discard: int, members: Mapping[
     parts = []
     for label, one in scored.items():
         late = one.isel(time=slice(discard, None))
-        times = one.sizes["time"]
+        early, times = one.relative_rmse.isel(time=slice(EARLY)), one.sizes["time"]
         nth = [min(n, times) for n in NTH] + [times]
         at = one.relative_rmse.isel(time=[n - 1 for n in nth]).drop_vars("time")
         made = one.drop_vars("rank", errors="ignore").assign(
             mean_relative_rmse=late.relative_rmse.mean("time", skipna=False),
+            early_relative_rmse=early.mean("time", skipna=False),
             mean_rmse=late.rmse.mean("time", skipna=False),
             at_analysis=at.rename(time="nth"),
         )
+        if "observed_relative_rmse" in one:
+            seen = late.observed_relative_rmse.mean("time")  # at the times that have observations
+            made["mean_observed_relative_rmse"] = seen
         if "rank" in one:
             counts = np.full(most, np.nan)
             ranks = late["rank"].values
@@ -132,6 +137,8 @@ def described(scores: xr.Dataset) -> xr.Dataset:
         calibrated_coverage=("1", "that share for truths that are like the members"),
         rank_count=("1", "times that the truth had this rank among the members"),
         mean_relative_rmse=("1", "mean relative RMSE over the late analyses"),
+        early_relative_rmse=("1", f"mean relative RMSE over the first {EARLY} analyses"),
+        mean_observed_relative_rmse=("1", "mean error of interpolated observations, late"),
         mean_rmse=("1", "mean RMSE over the late analyses in standard deviations"),
         at_analysis=("1", "relative RMSE of the n-th analysis"),
         diverged=("1", "1 where the filter diverged"),

@@ -273,6 +273,7 @@ class Bump:
         centre: x_c and y_c, m from the middle of the basin; without it, uniform on the basin.
         height, noise_std: m.
         width: standard deviation, m.
+        first: x_c and y_c of the first state alone (of seed 0), where the others are uniform.
     """
 
     system: ShallowWater
@@ -280,6 +281,7 @@ class Bump:
     height: float = 1.0
     width: float = 5e4
     noise_std: float = 0.0
+    first: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         if not (self.width > 0 and self.noise_std >= 0):
@@ -287,13 +289,19 @@ class Bump:
                 "a bump has a positive width and noise_std of 0 or more, got "
                 f"{self.width} and {self.noise_std}"
             )
-        if self.centre is None:
+        if self.centre is not None and self.first is not None:
+            raise ValueError(
+                "a bump has a centre, or a place for its first state and the others at random; "
+                f"give one of them, got centre {self.centre} and first {self.first}"
+            )
+        given, half = self.first if self.centre is None else self.centre, self.system.length / 2
+        if given is None:
             return
-        centre, half = torch.as_tensor(self.centre), self.system.length / 2
-        if centre.shape[-1:] != (2,) or not (centre.abs() <= half).all():
+        place = torch.as_tensor(given)
+        if place.shape[-1:] != (2,) or not (place.abs() <= half).all():
             raise ValueError(
                 f"the centre of a bump is x, y with both between {-half:g} and {half:g} m, got "
-                f"{self.centre}"
+                f"{given}"
             )
 
     @property
@@ -311,6 +319,8 @@ class Bump:
         leading, n = normal.shape[:-1], self.system.points
         if self.centre is None:
             centre = self.system.length * (uniform - 0.5)
+            if self.first is not None:
+                centre[:1] = torch.as_tensor(self.first).to(centre)
         else:
             centre = torch.as_tensor(self.centre, dtype=torch.float64).to(normal.device)
         away = centre[..., None] - self.system.coordinates.to(normal.device)

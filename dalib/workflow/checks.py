@@ -6,7 +6,7 @@ from typing import Any
 
 from dalib import field_runs
 from dalib.registry import REGISTRIES
-from dalib.workflow import kinds
+from dalib.workflow import kinds, validation
 from dalib.workflow.fields import NoSuchClassError, Setting, settings_of
 from dalib.workflow.problems import Problem, said, schema_problems, unknown
 
@@ -208,6 +208,28 @@ def _point_problems(paper: Mapping, path: kinds.Path, wrong: set[kinds.Path]) ->
                 yield from _refusals(where, field_runs.runs_of, product, name, section)
         if isinstance(product.get("jobs"), Mapping):
             yield from _refusals((*path, *above, "jobs"), field_runs.jobs_of, product)
+        yield from _validation_problems(paper["cases"], case, (*path, *above))
+
+
+def _validation_problems(cases: Mapping, case: str, where: kinds.Path) -> Iterator[Problem]:
+    """Tuned points without the validation trajectories that are to choose."""
+    product = cases[case]["fields"]
+    tuning, points = product.get("tuning"), kinds.field_points({"cases": cases}, case)
+    tuned = any("tuned" in point for _, _, point in points)
+    if not isinstance(tuning, Mapping):
+        if tuned:
+            message = (
+                "points are tuned; say on which trajectories: {case, seeds, analyses, discard}"
+            )
+            yield Problem((*where, "tuning"), message)
+        return
+    named = cases.get(tuning.get("case"))
+    if not isinstance(named, Mapping) or named.get(validation.KEY) != case:
+        there = [n for n, one in cases.items() if kinds.get(one, validation.KEY) == case]
+        message = f"no case with the validation of {case}; there are: {', '.join(there) or 'none'}"
+        yield Problem((*where, "tuning", "case"), message)
+    elif tuning.get("analyses", 0) <= tuning.get("discard", 0):
+        yield Problem((*where, "tuning", "discard"), "leaves no analysis to choose by")
 
 
 def _condition_problems(case: Mapping, point: Mapping, where: kinds.Path) -> Iterator[Problem]:

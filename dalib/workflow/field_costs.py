@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any, NamedTuple
 
-from dalib.field_runs import FieldRun, jobs_of, runs_of
+from dalib.field_runs import FieldRun, jobs_of, runs_of, tried
 
 JOB = 4e10  # of a job beside its work: imports, first calls, small files
 READ, WRITTEN = 1500.0, 3000.0  # of a number of a file: unpacked and hashed, or packed
@@ -22,6 +22,7 @@ SHALLOW_WATER, LORENZ96 = 20.0, 160.0  # of a component in a step
 SAMPLER, SAMPLER_CALL = 60.0, 1e6  # of a component and of all in a step of pseudo-time
 AT_ONCE = 4  # steps that all of them at once are worth
 COLUMN = 12.5  # of a column of a local filter, times N³
+CODED_FILTERS = {"latent_ensf", "latent_letkf"}  # of the stations
 STATISTICS = 60.0  # of a component of a member: means and deviations, before and after
 SEARCH = 20.0  # passes over the training states for principal components, in double precision
 
@@ -69,6 +70,7 @@ def sections(paper: Mapping[str, Any], wildcards: Mapping[str, str], points: int
         "base": product.get("base", {}),
         "filters": {name: paper["filters"][name] for name in names},
         "methods": {name: product["methods"][name] for name in names},
+        "tuning": product.get("tuning", {}),
         "batch": {"index": int(wildcards.get("batch", 0)), "size": points},
     }
 
@@ -85,6 +87,7 @@ def as_run(found: Mapping[str, Any], spec: Mapping[str, Any]) -> dict[str, Any]:
     methods = config.get("methods", product.get("methods"))
     if methods is not None:
         found |= {"methods": methods, "base": product["base"]}
+        found["tuning"] = product.get("tuning", {})
     return found | {name: spec[name] for name in ("batch",) if name in spec}
 
 
@@ -123,6 +126,7 @@ def work(stage: str, found: Mapping[str, Any]) -> float:
         case "assimilate":
             given = READ * (_of_test(case) + _members(case))
             own = given + sum(_filtering(found, run) for run in runs(stage, found))
+            own += sum(_trying(found, run) for run in runs(stage, found) if run.tuned)
             own += WRITTEN * volume(stage, found)
         case "evaluate":
             own = _scoring(found) if "fields" in case else _stations(case["stations"])
@@ -354,6 +358,14 @@ def _filtering(found: Mapping[str, Any], run: FieldRun) -> float:
     return followed + analyses * (PASS * coded + _analysis(settings["filter"], codes, seeds))
 
 
+def _trying(found: Mapping[str, Any], run: FieldRun) -> float:
+    """Of all combinations of the settings that are tuned, on validation trajectories."""
+    case, tuning = found["case"], found["tuning"]
+    own = {"test": {"seeds": tuning["seeds"], "samples": tuning["analyses"]}}
+    some = {**found, "case": {**case, "truth": {**case["truth"], **own}}}
+    return sum(_filtering(some, candidate) for _, candidate in tried(run))
+
+
 def _stepped(case: Mapping[str, Any], run: FieldRun) -> float:
     """The share of components that a score filter takes step by step: what is not seen as it is."""
     if not run.settings.get("composed", True) or run.settings.get("prior") == "mixture":
@@ -414,5 +426,7 @@ def _stations(section: Mapping[str, Any]) -> float:
     each = of.encoder + of.observations + 2 * of.decoder
     coded = section["members"] * (of.encoder + of.decoder)
     sampled = section["ensf"].get("steps", 100) * SAMPLER_CALL
-    hours = 24 * _days(section["test"])
-    return _updates(section["training"], each) + hours * 2 * (PASS * coded + sampled)
+    grids = section.get("tuned", {})
+    tries = sum(math.prod(map(len, grids[name].values())) for name in CODED_FILTERS & grids.keys())
+    hours = 24 * (2 * _days(section["test"]) + tries * _days(section["valid"]))
+    return _updates(section["training"], each) + hours * (PASS * coded + sampled)

@@ -109,10 +109,21 @@ def field_points(paper: Mapping, case: str) -> Iterator[tuple[Path, str, Mapping
                 yield ("cases", case, "fields", "methods", name, i), name, point
 
 
+def _first_of_each(tuned: Any) -> Any:
+    """Settings that are tuned with the first of their values, to be checked as a filter's."""
+    if isinstance(tuned, Mapping):
+        return {key: _first_of_each(value) for key, value in tuned.items()}
+    return tuned[0] if isinstance(tuned, list) and tuned else tuned
+
+
 def _field_tunings(paper: Mapping, case: str, root: Folder, path: Path) -> Iterator[tuple]:
     """What points and timings say to a filter, and to the one within it."""
     said = [
         ((*where, "settings"), name, point.get("settings"))
+        for where, name, point in field_points(paper, case)
+    ]
+    said += [
+        ((*where, "tuned"), name, _first_of_each(point.get("tuned")))
         for where, name, point in field_points(paper, case)
     ]
     where = ("cases", case, "timing", "settings")

@@ -12,6 +12,7 @@ LENSF_FIGURES = [
     "figS_remedies",
     "figS_calibration",
     "figS_training",
+    "figS_grids",
     "figS_ring",
     "figS_weather",
     "timing_figS_ring",
@@ -83,6 +84,7 @@ rule lensf_curves:
     input:
         basin=scores_in("lensf", [LENSF["basin"]], "fields")[0],
         validation=scores_in("lensf", [LENSF["validation"]], "fields")[0],
+        tuned=scores_in("lensf", [LENSF["basin"], LENSF["shocks"]], "fields"),
     output:
         **figure_files(
             "lensf",
@@ -97,6 +99,7 @@ rule lensf_curves:
             "figS_remedies",
             "figS_calibration",
             "figS_training",
+            "figS_grids",
         ),
     log:
         "results/{scale}/logs/figures/lensf_curves.log",

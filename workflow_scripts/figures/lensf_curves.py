@@ -4,7 +4,7 @@ from dalib.workflow.stage import Stage
 
 with Stage(snakemake) as stage:
     from dalib import io
-    from dalib.plots import calibration, field_sweeps, fields, remedies
+    from dalib.plots import calibration, field_sweeps, fields, grids, remedies
 
     scores, made = io.read(snakemake.input.basin), snakemake.output
     lost = ["median", "low", "high"]  # of runs that were lost
@@ -73,3 +73,7 @@ with Stage(snakemake) as stage:
     io.write_figure(
         calibration.training_figure(data), made.figS_training_pdf, made.figS_training_png
     )
+
+    data = grids.grids_data(io.read_scores(snakemake.input.tuned))
+    io.write(data, made.figS_grids_data, title="Settings that were tried", missing=list(data))
+    io.write_figure(grids.grids_figure(data), made.figS_grids_pdf, made.figS_grids_png)
