@@ -153,9 +153,9 @@ def read_yaml(path: str | Path) -> Any:
 
 @cache
 def plain_yaml(fast: bool = False) -> type:
-    """A YAML loader that reads numbers as YAML 1.2 does, and a date as text.
+    """A YAML loader that reads numbers as YAML 1.2 does, and a date and the key null as text.
 
-    1e-3 is a number, and neither 12:30 nor 2019-03-01 is one.
+    1e-3 is a number, and neither 12:30 nor 2019-03-01 is one. `null: ...` has the key "null".
 
     Args:
         fast: parse with the C library where PyYAML has it; its messages say less.
@@ -163,7 +163,14 @@ def plain_yaml(fast: bool = False) -> type:
     import yaml
 
     base = getattr(yaml, "CSafeLoader", yaml.SafeLoader) if fast else yaml.SafeLoader
-    loader = type("PlainLoader", (base,), {})
+
+    def construct_mapping(self: Any, node: Any, deep: bool = False) -> dict:
+        for key, _ in node.value:
+            if (key.tag, key.value) == ("tag:yaml.org,2002:null", "null"):
+                key.tag = "tag:yaml.org,2002:str"
+        return base.construct_mapping(self, node, deep)
+
+    loader = type("PlainLoader", (base,), {"construct_mapping": construct_mapping})
     own = {f"tag:yaml.org,2002:{kind}" for kind in ("timestamp", *YAML_NUMBERS)}
     loader.yaml_implicit_resolvers = {
         first: [(tag, pattern) for tag, pattern in resolvers if tag not in own]

@@ -6,9 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
-import yaml
 
-from dalib import claims, field_runs
+from dalib import claims, field_runs, io
 from dalib.cases import learning_scored
 from dalib.metrics import measures
 from dalib.registry import MEASURES
@@ -250,14 +249,6 @@ def null(method, name="persistence"):
     return {"name": name, "inputs": {"values": address}}
 
 
-def test_yaml_reads_the_key_null_as_nothing_and_claims_as_null():
-    read = yaml.safe_load("- {id: 1, checks: [{null: {name: persistence}}]}")[0]
-    assert claims._named(read) == {"id": 1, "checks": [{"null": {"name": "persistence"}}]}
-    one = claim(threshold=0.5)
-    one["checks"][0][None] = null("particle")
-    assert judged(one)["nulls"] == {"RMSE of the EKF": {"persistence": 0.6}}
-
-
 def test_a_check_that_a_null_passes_decides_nothing():
     row = judged(claim(threshold=0.5, null=null("particle")))
     assert row["verdict"] == "reproduced"
@@ -369,7 +360,7 @@ def test_a_forgotten_key_is_named():
 
 @pytest.mark.parametrize("path", sorted(CONFIG.glob("*.yaml")), ids=lambda p: p.stem)
 def test_every_claim_of_a_paper_is_complete_and_its_measures_are_known(path):
-    rows = [claims._named(row) for row in yaml.safe_load(path.read_text())]
+    rows = io.read_yaml(path)
     assert len({row["id"] for row in rows}) == len(rows)
     for row in rows:
         assert {"id", "statement", "published", "decided_from", "checks"} <= row.keys()
@@ -458,7 +449,7 @@ def test_every_claim_finds_what_its_scale_computes(scale):
     data["timing"] = xr.Dataset(
         {"cpu_seconds_epoch": (("method", "repetition"), np.ones((6, 2)))}, {"method": timed}
     )
-    wanted = yaml.safe_load((CONFIG / "adda.yaml").read_text())
+    wanted = io.read_yaml(CONFIG / "adda.yaml")
     rows = claims.judge("adda", wanted, data, scale, make)
     assert {row["id"] for row in rows if row["verdict"] == claims.UNDECIDED} == LEFT_OUT[scale]
     found = {row["id"]: set(row["measured"]) for row in rows if row["id"] not in LEFT_OUT[scale]}
@@ -486,7 +477,7 @@ def test_every_claim_on_fields_names_runs_that_its_scale_has(scale):
     """Of what this scale decides, by itself or for a larger one; notes may be on less."""
     paper = settings.load(CONFIG.parents[1], {"scale": scale})["lensf"]
     smaller = claims.SCALES[: claims.SCALES.index(scale) + 1]
-    for claim in yaml.safe_load((CONFIG / "lensf.yaml").read_text()):
+    for claim in io.read_yaml(CONFIG / "lensf.yaml"):
         for check in claim["checks"]:
             if check.get("decided_from", claim["decided_from"]) not in smaller:
                 continue

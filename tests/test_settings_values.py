@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from dalib import io
 from dalib.workflow.settings import COMMAND_LINE, ConfigError, Layer, load, merged, read_yaml
 
 ROOT = Path(__file__).parents[1]
@@ -237,3 +238,10 @@ def test_brackets_in_a_path_are_no_glob_and_braces_are_refused(tmp_path):
         (folder / name).touch()
     assert told(folder) == told(folder / "era5_2001.nc") == ""
     assert "a path with { or } cannot be used" in told(folder / "a{b}.nc")
+
+
+def test_the_key_null_of_a_claim_is_its_name(tmp_path):
+    file = tmp_path / "claims.yaml"
+    file.write_text("a: {null: {name: persistence}, b: null}\n")
+    assert read_yaml(file, "claims") == {"a": {"null": {"name": "persistence"}, "b": None}}
+    assert io.read_yaml(file) == read_yaml(file, "claims")

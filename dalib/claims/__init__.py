@@ -114,7 +114,6 @@ def judge(
 
 def row(paper: str, claim: Mapping, scores: Mapping, scale: str, make: Callable) -> dict[str, Any]:
     """One claim judged: the object that stands in scorecard.json."""
-    claim = _named(claim)
     try:
         _check_keys(claim)
         verdict, reason, outcomes, notes = _judged(claim, scores, scale, make)
@@ -143,18 +142,6 @@ def row(paper: str, claim: Mapping, scores: Mapping, scale: str, make: Callable)
         "verdict": verdict,
         "reason": reason,
         "evidence": sorted({e for o in every for e in o.evidence}),
-    }
-
-
-def _named(claim: Mapping) -> dict[str, Any]:
-    """The claim with `null` for the key that YAML reads as nothing."""
-    return dict(claim) | {
-        part: [
-            {"null" if key is None else key: section[key] for key in section}
-            for section in claim[part]
-        ]
-        for part in SECTIONS
-        if part in claim
     }
 
 

@@ -209,7 +209,8 @@ def _check_nodes(node: yaml.Node | None, seen: dict[int, yaml.Node], above: tupl
         return
     keys = set()
     for key, value in node.value:
-        if not isinstance(key, yaml.ScalarNode) or key.tag not in KEYS:
+        named = isinstance(key, yaml.ScalarNode) and (key.tag in KEYS or key.value == "null")
+        if not named:
             _refuse(f"the key {getattr(key, 'value', '')} is no text; put it in quotes", key)
         if key.value in keys:
             _refuse(f'the key "{key.value}" appears twice', key)
