@@ -23,7 +23,8 @@ __all__ = ["ConfigError", "check_targets", "load", "scales"]
 
 BASE = "config.yaml"
 COMMAND_LINE = "--config"
-KEYS = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "merge")}
+TEXT = "tag:yaml.org,2002:str"
+KEYS = {TEXT, "tag:yaml.org,2002:merge"}
 SCALES = ("smoke", "quick", "desk", "paper")
 
 
@@ -209,6 +210,8 @@ def _check_nodes(node: yaml.Node | None, seen: dict[int, yaml.Node], above: tupl
         return
     keys = set()
     for key, value in node.value:
+        if getattr(key, "value", "") == "null":
+            key.tag = TEXT  # as a key it is the word
         if not isinstance(key, yaml.ScalarNode) or key.tag not in KEYS:
             _refuse(f"the key {getattr(key, 'value', '')} is no text; put it in quotes", key)
         if key.value in keys:
