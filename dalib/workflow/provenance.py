@@ -19,6 +19,7 @@ from typing import Any
 from dalib import io
 
 SUFFIX = ".prov.json"
+RESULTS = "results"  # the folder of all that stages make
 TOUCH_NS = 1_000_000_000  # between the time that a touch sets and the change time that it leaves
 PIECE = 254  # Snakemake cuts the names of its metadata files into pieces of this length
 
@@ -86,7 +87,7 @@ def given(record: dict[str, Any]) -> dict[str, str]:
         path: content
         for files in record["inputs"].values()
         for path, content in files.items()
-        if not beside(path).exists()
+        if Path(path).parts[0] != RESULTS
     }
 
 
