@@ -38,6 +38,7 @@ STARTS = {  # how files begin that are given for NetCDF by mistake, and what to 
     b"<": "HTML or XML, perhaps what a server answered in place of the file; download it again",
     b"MATLAB": "a MATLAB file; write it as NetCDF",
 }
+RAW = "fields"
 CHUNK_BYTES = 4 * 2**20
 SLAB_BYTES = 64 * 2**20
 YAML_NUMBERS = {
@@ -121,10 +122,14 @@ def read_if_given(path: Any) -> xr.Dataset | None:
 
 
 def read_inputs(inputs: Any) -> dict[str, Any]:
-    """All named inputs of a job: a dataset for a file, `read_methods` for a list of files."""
+    """All named inputs of a job: a dataset for a file, `read_methods` for a list of files.
+
+    Files of a reanalysis, `fields`, are left to whoever reads the part of them that is wanted.
+    """
     return {
         name: read(value) if isinstance(value, str) else read_methods(value)
         for name, value in inputs.items()
+        if name != RAW
     }
 
 
@@ -596,11 +601,22 @@ def content_hash(path: str | Path) -> str:
     """sha256 of what `path` holds.
 
     Of NetCDF the dimensions, attributes and values count, not the bytes, which also depend on
-    compression and on the versions of the libraries; of any other file its bytes.
+    compression and on the versions of the libraries; of any other file its bytes; of a folder, such
+    as a Zarr store, the names and bytes of its files.
     """
     path = Path(path)
+    if path.is_dir():
+        return folder_hash(path)
     check_exists(path)
     return netcdf_hash(path) if path.suffix == ".nc" else bytes_hash(path)
+
+
+def folder_hash(folder: Path) -> str:
+    """sha256 of the names and bytes of all files in `folder`."""
+    digest = hashlib.sha256()
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        _hash_plain(digest, [file.relative_to(folder).as_posix(), bytes_hash(file)])
+    return digest.hexdigest()
 
 
 def bytes_hash(path: str | Path) -> str:

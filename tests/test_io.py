@@ -409,3 +409,17 @@ def test_scores_go_by_case_and_product_and_other_files_by_their_names(tmp_path):
     assert names(*paths, "ring/timing.nc") == [
         *("basin/fields", "ring/fields", "basin/timing", "ring/timing")
     ]
+
+
+def test_the_content_of_a_folder_is_that_of_its_files(tmp_path):
+    for name, text in (("a/x", "1"), ("a/in/y", "2"), ("b/x", "1"), ("b/in/y", "2")):
+        io.write_text(tmp_path / name, text)
+    assert io.content_hash(tmp_path / "a") == io.content_hash(tmp_path / "b")
+    (tmp_path / "b/in/y").rename(tmp_path / "b/in/z")
+    assert io.content_hash(tmp_path / "a") != io.content_hash(tmp_path / "b")
+
+
+def test_inputs_are_read_but_for_the_files_of_a_reanalysis(tmp_path):
+    path = str(saved(tmp_path))
+    found = io.read_inputs({"truth": path, "fields": [str(tmp_path / "large.nc")]})
+    assert found.keys() == {"truth"}
