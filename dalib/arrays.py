@@ -3,12 +3,15 @@
 Outside it names, coordinates and units (xarray), inside it tensors whose last axis is the state.
 """
 
+import warnings
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 import xarray as xr
 from torch import Tensor
 
+from dalib import times
 from dalib.codecs.bins import Codebook, smallest_integer
 
 SEED = {"units": "1", "long_name": "seed of the random streams"}
@@ -21,7 +24,16 @@ MANY = 1000  # components from which on they are numbered, not named
 
 
 def to_tensor(array: xr.DataArray, dtype: torch.dtype | None = torch.float64) -> Tensor:
-    """The values, axes in the array's order; a copy, which may be written to. None: as stored."""
+    """The values, axes in the array's order; a copy, which may be written to. None: as stored.
+
+    Raises:
+        ValueError: its times are not in equal steps; to a filter each is one step of the model.
+    """
+    for dim in array.dims:
+        if dim == "time" and dim in array.coords:
+            why = times.unequal(array[dim].values)
+            if why:
+                raise ValueError(f"{why}; or take torch.as_tensor(array.values), as it is")
     return torch.tensor(array.values, dtype=dtype)
 
 
@@ -129,18 +141,23 @@ def ensembles_dataset(
 def analyses_dataset(
     analyses,
     *,
-    time: xr.DataArray,
+    time: Any,
     names: Sequence[str],
     seed: xr.DataArray | None = None,
     units: str = "1",
 ) -> xr.Dataset:
     """Estimates of a filter: `Analyses` of ([[repeat,] seed,] time, state).
 
-    `time` and `seed` are the coordinates of the observations it was given; a time without
-    description is one of the model.
+    `time` and `seed` are the coordinates of the observations it was given, the times those of
+    xarray, of pandas, of numpy or a list; a time without description is one of the model. Of times
+    that are not in equal steps a warning says so: to the filter each was one step of the model.
     """
-    time = time.copy()
-    time.attrs = time.attrs if time.dtype.kind == "M" else {**TIME, **time.attrs}
+    time = times.coordinate(time, analyses.mean.shape[-2])
+    why = times.unequal(time.values)
+    if why:
+        warnings.warn(why, stacklevel=2)
+    if not times.are_dates(time.values):
+        time.attrs = {**TIME, **time.attrs}
     dims = ("repeat", "seed", "time", "state")[-analyses.mean.ndim :]
     lost = labelled(
         dims[:-2], analyses.diverged_at, "1", "index of the time from which it diverged, -1: never"
@@ -395,8 +412,10 @@ def _seeds(seeds: Sequence[int]) -> dict[str, xr.Variable]:
 
 def _times(count: int, interval: float, start: float) -> dict[str, xr.Variable]:
     first = round(start / interval)  # the same products in every file: equal to the last bit
-    times = interval * torch.arange(first, first + count, dtype=torch.float64)
-    return {"time": xr.Variable("time", times.numpy(), TIME)}
+    offset = start - first * interval
+    offset = offset if abs(offset) > 1e-9 * max(abs(start), interval) else 0.0
+    steps = torch.arange(first, first + count, dtype=torch.float64)
+    return {"time": xr.Variable("time", (interval * steps + offset).numpy(), TIME)}
 
 
 def _states(names: Sequence[str]) -> dict[str, xr.Variable]:

@@ -8,12 +8,14 @@ module costs nothing: xarray and netCDF4 are imported by the functions that need
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
 import re
 import socket
 import stat
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -28,6 +30,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MAGIC = (b"\x89HDF\r\n\x1a\n", b"CDF\x01", b"CDF\x02", b"CDF\x05")  # NetCDF-4, then classic
+STARTS = {  # how files begin that are given for NetCDF by mistake, and what to do with them
+    b"PK\x03\x04": "a zip archive; unpack it, and give a file in it",
+    b"\x1f\x8b": "a file packed by gzip; unpack it",
+    b"GRIB": "GRIB; convert it, such as by `cdo -f nc4 copy FILE FILE.nc`",
+    b"version https://git-lfs": "what Git LFS leaves in the place of a file; `git lfs pull`",
+    b"<": "HTML or XML, perhaps what a server answered in place of the file; download it again",
+    b"MATLAB": "a MATLAB file; write it as NetCDF",
+}
+RAW = "fields"
 CHUNK_BYTES = 4 * 2**20
 SLAB_BYTES = 64 * 2**20
 YAML_NUMBERS = {
@@ -68,19 +79,41 @@ def read(path: str | Path, *, needs: Mapping[str, tuple] | None = None) -> xr.Da
             `...` in front stands for any leading ones: `{"mean": (..., "time", "state")}`.
 
     Raises:
-        DataError: no such file, no NetCDF, truncated, or lacking something in `needs`.
+        DataError: no such file, no NetCDF, truncated, in use, not to be decoded, or lacking
+            something in `needs`.
+    """
+    path = Path(path)
+    with opened(path) as ds:
+        try:
+            ds = ds.load().drop_encoding()
+        except (OSError, RuntimeError, ValueError) as error:
+            raise unreadable(path, error) from error
+    for name, dims in (needs or {}).items():
+        check_variable(path, ds, name, tuple(dims))
+    return ds
+
+
+@contextmanager
+def opened(path: str | Path) -> Iterator[xr.Dataset]:
+    """The dataset in `path`, whose values are read when they are used.
+
+    Dates of climate calendars (noleap, 360_day, before 1582) are those of cftime.
+
+    Raises:
+        DataError: as `read`.
     """
     import xarray as xr
 
     path = Path(path)
     check_readable(path)
     try:
-        ds = xr.load_dataset(path, engine="netcdf4", decode_timedelta=False).drop_encoding()
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Unable to decode time axis")
+            ds = xr.open_dataset(path, engine="netcdf4", decode_timedelta=False, cache=False)
     except (OSError, RuntimeError, ValueError) as error:
-        raise damaged(path, error) from error
-    for name, dims in (needs or {}).items():
-        check_variable(path, ds, name, tuple(dims))
-    return ds
+        raise unreadable(path, error) from error
+    with ds:
+        yield ds
 
 
 def read_if_given(path: Any) -> xr.Dataset | None:
@@ -89,10 +122,14 @@ def read_if_given(path: Any) -> xr.Dataset | None:
 
 
 def read_inputs(inputs: Any) -> dict[str, Any]:
-    """All named inputs of a job: a dataset for a file, `read_methods` for a list of files."""
+    """All named inputs of a job: a dataset for a file, `read_methods` for a list of files.
+
+    Files of a reanalysis, `fields`, are left to whoever reads the part of them that is wanted.
+    """
     return {
         name: read(value) if isinstance(value, str) else read_methods(value)
         for name, value in inputs.items()
+        if name != RAW
     }
 
 
@@ -186,28 +223,71 @@ def plain_yaml(fast: bool = False) -> type:
 def check_readable(path: Path) -> None:
     """Refuse what is not there or does not begin like NetCDF."""
     check_exists(path)
-    with path.open("rb") as file:
-        start = file.read(16)
-    if not start.startswith(MAGIC):
-        raise DataError(path, f"expected NetCDF, found a file that begins with {start!r}")
+    try:
+        with path.open("rb") as file:
+            start = file.read(32)
+    except PermissionError:
+        raise DataError(path, "you may not read it; ask its owner for the permission") from None
+    if start.startswith(MAGIC):
+        return
+    known = [what for begins, what in STARTS.items() if start.lstrip().startswith(begins)]
+    found = known[0] if known else f"a file that begins with {start[:16]!r}"
+    if not start:
+        found = "an empty file; was it being written, or downloaded, when something stopped?"
+    raise DataError(path, f"expected NetCDF, found {found}")
 
 
 def check_exists(path: Path) -> None:
-    if not path.is_file():
-        raise DataError(path, "no such file; it is written by an earlier stage or must be given")
+    if path.is_file():
+        return
+    if path.is_dir():
+        store = any((path / name).exists() for name in ("zarr.json", ".zgroup", ".zmetadata"))
+        found = "a Zarr store; open it with xarray.open_zarr" if store else "a folder"
+        raise DataError(path, f"expected a file, found {found}")
+    if path.is_symlink():
+        raise DataError(path, f"a link to {os.readlink(path)}, where there is no file")
+    raise DataError(path, "no such file; it is written by an earlier stage or must be given")
 
 
-def damaged(path: Path, error: Exception) -> DataError:
-    size = path.stat().st_size
-    return DataError(
-        path, f"expected complete NetCDF, found {size} bytes, truncated or damaged ({error})"
+def unreadable(path: Path, error: Exception) -> DataError:
+    """Why a file that begins like NetCDF cannot be read."""
+    if isinstance(error, ValueError):
+        why = str(error).partition(". Try ")[0]
+        return DataError(
+            path,
+            f"its values cannot be decoded: {why}; mend the attributes of that variable, which "
+            "xarray.open_dataset(file, decode_times=False) shows",
+        )
+    return locked(path) or DataError(
+        path,
+        f"expected complete NetCDF, found {path.stat().st_size} bytes, truncated or damaged "
+        f"({error})",
     )
+
+
+def locked(path: Path) -> DataError | None:
+    """The error that names a lock: another process writes the file, or there can be no locks."""
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return DataError(
+            path, "another process has it open for writing; wait until that is done, or end it"
+        )
+    except OSError as error:
+        return DataError(
+            path,
+            f"its file system has no locks ({error.strerror}); set the environment variable "
+            "HDF5_USE_FILE_LOCKING=FALSE",
+        )
+    return None
 
 
 def check_variable(path: Path, ds: xr.Dataset, name: str, dims: tuple) -> None:
     """Refuse a missing or empty variable, other dimensions, and one that holds only NaN."""
     if name not in ds.variables:
-        there = ", ".join(sorted(map(str, ds.variables))) or "none"
+        there = ", ".join(sorted(map(str, ds.variables)))
+        there = there or "none; if they are in a group, xarray.open_dataset(file, group=...)"
         raise DataError(path, f"expected a variable {name!r}, found {there}")
     variable = ds[name]
     tail = dims[1:] if dims[:1] == (...,) else dims
@@ -259,13 +339,17 @@ def write(
 
     Args:
         missing: variables in which NaN means a missing value; elsewhere NaN is refused, and
-            infinity everywhere.
+            infinity everywhere. What a filter says of a series after it diverged, which
+            `diverged_at` (...) tells, may be NaN too.
+
+    Raises:
+        DataError: values that are not finite; nothing is written.
     """
     import xarray as xr
 
     for name, variable in ds.variables.items():
         check_described(name, variable, title, label=name in ds.coords)
-        check_finite(Path(path), str(name), variable, nan_allowed=name in missing)
+    check_finite(Path(path), ds, missing)
     attrs = {**ds.attrs, "Conventions": "CF-1.11", "title": title}
     ordered = xr.Dataset(
         {name: canonical(ds.variables[name]) for name in sorted(ds.data_vars)},
@@ -289,23 +373,42 @@ def check_described(name: str, variable: xr.Variable, title: str, *, label: bool
         )
 
 
-def check_finite(path: Path, name: str, variable: xr.Variable, *, nan_allowed: bool) -> None:
-    """Refuse infinity, and NaN where it is not said to mean a missing value."""
+def check_finite(path: Path, ds: xr.Dataset, missing: Sequence[str]) -> None:
+    """Refuse infinity, and NaN where nothing says that it means a missing value."""
     import numpy as np
 
-    if variable.dtype.kind not in "fc":
-        return
-    values = np.asarray(variable.values)
-    bad = np.isinf(values) if nan_allowed else ~np.isfinite(values)
-    if not bad.any():
-        return
-    first = np.unravel_index(int(bad.argmax()), bad.shape)
-    where = ", ".join(f"{d}={i}" for d, i in zip(variable.dims, first, strict=True)) or "scalar"
-    raise DataError(
-        path,
-        f"variable {name!r} is {values[first]} at index {where} "
-        f"({int(bad.sum())} of {bad.size} values are not finite); nothing is written",
-    )
+    lost, problems, only_nan = after_divergence(ds), [], []
+    for name, variable in ds.variables.items():
+        if variable.dtype.kind not in "fc":
+            continue
+        values = np.asarray(variable.values)
+        bad = np.isinf(values) if name in missing else ~np.isfinite(values)
+        if bad.any() and lost is not None and set(lost.dims) <= set(variable.dims):
+            after = lost.set_dims(variable.sizes).transpose(*variable.dims).values
+            bad &= ~(np.isnan(values) & after)
+        if not bad.any():
+            continue
+        first = np.unravel_index(int(bad.argmax()), bad.shape)
+        where = ", ".join(f"{d}={i}" for d, i in zip(variable.dims, first, strict=True)) or "scalar"
+        count = f"{int(bad.sum())} of {bad.size} values are not finite"
+        problems.append(f"variable {name!r} is {values[first]} at index {where} ({count})")
+        if not np.isinf(values).any():
+            only_nan.append(str(name))
+    if problems:
+        remedy = f"; if NaN is meant there, say so: missing={only_nan}" if only_nan else ""
+        raise DataError(path, f"{'; '.join(problems)}; nothing is written{remedy}")
+
+
+def after_divergence(ds: xr.Dataset) -> xr.Variable | None:
+    """(..., time): where `diverged_at` (...), -1 for never, says that a series is lost."""
+    import numpy as np
+    import xarray as xr
+
+    if "diverged_at" not in ds.variables or "time" not in ds.dims:
+        return None
+    at = ds.variables["diverged_at"]
+    index = xr.Variable("time", np.arange(ds.sizes["time"]))
+    return (at >= 0) & (index >= at)
 
 
 def canonical(variable: xr.Variable) -> xr.Variable:
@@ -313,24 +416,54 @@ def canonical(variable: xr.Variable) -> xr.Variable:
     import numpy as np
     import xarray as xr
 
-    values = np.asarray(variable.values)
+    values, attrs = np.asarray(variable.values), dict(variable.attrs)
+    if values.dtype.kind == "m":
+        values, attrs = values / np.timedelta64(1, "s"), attrs | {"units": "s"}
+        attrs.setdefault("long_name", "time")
+    if values.dtype.kind == "M" or calendar(values):
+        attrs.pop("units", None)  # stands in the encoding
     if values.dtype.kind == "f" and np.isnan(values).any():
         values = np.where(np.isnan(values), values.dtype.type(np.nan), values)
     if values.dtype.kind in "UT":
         values = values.astype(object)
-    attrs = {name: variable.attrs[name] for name in sorted(variable.attrs)}
-    return xr.Variable(variable.dims, values, attrs)
+    return xr.Variable(variable.dims, values, {name: attrs[name] for name in sorted(attrs)})
+
+
+def calendar(values: np.ndarray) -> str | None:
+    """The calendar of dates of cftime; None for anything else."""
+    first = values.flat[0] if values.dtype.kind == "O" and values.size else None
+    return getattr(first, "calendar", None)
 
 
 def storage(variable: xr.Variable) -> dict[str, Any]:
     """How netCDF-4 keeps a variable: everything said, nothing left to a library's default."""
     kind = variable.dtype.kind
-    if kind == "O" or variable.ndim == 0:
-        return {"_FillValue": None} if kind == "f" else {}
-    packed = {"zlib": True, "complevel": 4, "shuffle": True, "_FillValue": None}
-    if kind == "M":
-        packed |= {"units": "seconds since 1970-01-01", "calendar": "standard", "dtype": "int64"}
+    dates = dates_stored(variable.values)
+    if (kind == "O" and not dates) or variable.ndim == 0:
+        return {"_FillValue": None} if kind == "f" else dates
+    packed = {"zlib": True, "complevel": 4, "shuffle": True, "_FillValue": None, **dates}
     return packed | {"chunksizes": chunks(variable.shape, variable.dtype.itemsize)}
+
+
+def dates_stored(values: np.ndarray) -> dict[str, Any]:
+    """Calendar and units of dates: seconds, or the largest unit in which all are whole numbers."""
+    import numpy as np
+
+    named = calendar(values)
+    if named:
+        whole = all(date.microsecond == 0 for date in values.flat)
+        unit = "seconds" if whole else "microseconds"
+    elif values.dtype.kind == "M":
+        dates = values[~np.isnat(values)]
+        units = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
+        unit = next(
+            word for short, word in units.items() if (dates == dates.astype(f"M8[{short}]")).all()
+        )
+        old = dates.size and dates.min().astype("M8[s]") < np.datetime64("1582-10-15", "s")
+        named = "proleptic_gregorian" if old else "standard"
+    else:
+        return {}
+    return {"units": f"{unit} since 1970-01-01", "calendar": named, "dtype": "int64"}
 
 
 def chunks(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
@@ -475,11 +608,22 @@ def content_hash(path: str | Path) -> str:
     """sha256 of what `path` holds.
 
     Of NetCDF the dimensions, attributes and values count, not the bytes, which also depend on
-    compression and on the versions of the libraries; of any other file its bytes.
+    compression and on the versions of the libraries; of any other file its bytes; of a folder, such
+    as a Zarr store, the names and bytes of its files.
     """
     path = Path(path)
+    if path.is_dir():
+        return folder_hash(path)
     check_exists(path)
     return netcdf_hash(path) if path.suffix == ".nc" else bytes_hash(path)
+
+
+def folder_hash(folder: Path) -> str:
+    """sha256 of the names and bytes of all files in `folder`."""
+    digest = hashlib.sha256()
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        _hash_plain(digest, [file.relative_to(folder).as_posix(), bytes_hash(file)])
+    return digest.hexdigest()
 
 
 def bytes_hash(path: str | Path) -> str:
@@ -498,7 +642,7 @@ def netcdf_hash(path: Path) -> str:
             ds.set_auto_maskandscale(False)
             _hash_group(ds, digest)
     except (OSError, RuntimeError) as error:
-        raise damaged(path, error) from error
+        raise unreadable(path, error) from error
     return digest.hexdigest()
 
 

@@ -151,6 +151,22 @@ def simulate(
     return states[:, spinup:].clone() if spinup else states
 
 
+def whole_intervals(time: float, interval: float, what: str) -> int:
+    """How many sampling intervals a time has.
+
+    Raises:
+        ValueError: it is no multiple of the interval; the message names the nearest ones.
+    """
+    count = round(time / interval)
+    if abs(time - count * interval) > 1e-6 * interval:
+        below = int(time // interval) * interval
+        raise ValueError(
+            f"{what} is {time:g}, no multiple of the sampling interval {interval:g}; the nearest "
+            f"are {below:g} and {below + interval:g}"
+        )
+    return count
+
+
 def refuse_escapes(states: Tensor, seeds: Sequence[int | str]) -> None:
     """Raise when a trajectory of `states` (seed, time, state) leaves every attractor.
 

@@ -31,6 +31,7 @@ ARROWS = {
     "plots": set(),
     "tables": {"metrics"},
     "io": set(),
+    "times": set(),
     "integrate": {"streams"},
     "lyapunov": {"streams"},
     "simulate": {"integrate", "streams"},
@@ -44,7 +45,7 @@ ARROWS = {
     "climatology": {"filters", "streams"},
     "forecasters": {"fingerprint", "nets", "codecs", "train", "streams"},
     "learn": {"filters", "fingerprint", "localise", "train", "streams"},
-    "arrays": {"codecs", "filters"},  # codebooks and beliefs are what it labels
+    "arrays": {"codecs", "filters", "times"},  # codebooks and beliefs are what it labels
     "era5": {"io"},
     "workflow": {"era5", "field_runs", "io", "memory", "points", "registry"},
 }

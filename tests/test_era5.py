@@ -1,6 +1,7 @@
 """Reading, preparing and making up reanalysis; stations in it. All files are written here."""
 
 import importlib.util
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -285,6 +286,10 @@ REFUSED = {
         cds(times(*DAYS)).assign_coords(time=np.arange(12)),
         "variable 'time': expected dates",
     ),
+    "calendar": (
+        cds(times(*DAYS)).convert_calendar("noleap", use_cftime=True),
+        "expected dates, found those of the calendar 'noleap'; ds.convert_calendar",
+    ),
     "dimension": (
         cds(times(*DAYS)).rename(latitude="y"),
         "expected one dimension lat or latitude, found time, .*y",
@@ -300,6 +305,51 @@ def test_what_cannot_be_used_is_refused_by_file_and_variable(tmp_path, what):
     ds.to_netcdf(tmp_path / "some.nc")
     with pytest.raises(io.DataError, match=f"some.nc: .*{message}"):
         read(tmp_path / "some.nc", CHANNELS)
+
+
+def test_only_what_is_wanted_of_a_file_is_read(tmp_path):
+    """One channel of 32: memory holds it and a block of it, not the file."""
+    time, level = times("2001-01-01", "2001-03-01"), np.arange(8)
+    shape = (len(time), len(level), 24, 48)
+    dims = ("time", "level", "latitude", "longitude")
+    values = np.random.default_rng(0).standard_normal(shape, np.float32)
+    file = {name: (dims, values, {"units": "m2 s-2"}) for name in ("z", "a", "b", "c")}
+    lat, lon = np.linspace(86.25, -86.25, 24), np.arange(0, 360, 7.5)
+    coords = {"time": time, "level": 100 * (level + 1), "latitude": lat, "longitude": lon}
+    xr.Dataset(file, coords).to_netcdf(tmp_path / "some.nc")
+    tracemalloc.start()
+    try:
+        found = read(tmp_path / "some.nc", ["z500"])
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (found.values[:, 0] == values[:, 4]).all()
+    assert peak < 6 * found.nbytes < 4 * values.nbytes / 5
+
+
+@pytest.mark.parametrize("block", [1, 3000, 2**30])
+@pytest.mark.parametrize("hours", [6, 12, 24])
+def test_blocks_of_times_do_not_change_what_is_read(tmp_path, monkeypatch, block, hours):
+    time = times("2001-02-27", "2001-03-09")
+    chunks = {"t2m": {"chunksizes": (7, 5, 8)}}
+    cds(time).to_netcdf(tmp_path / "some.nc", encoding=chunks)
+    monkeypatch.setattr("dalib.era5.read.BLOCK", block)
+    found = read(tmp_path / "some.nc", CHANNELS, hours=hours)
+    for k, channel in enumerate(CHANNELS):
+        expected = value(channel, time[:: hours // 6], LAT, LON)
+        assert found.values[:, k] == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_file_that_breaks_off_in_its_values_is_named(tmp_path):
+    path = tmp_path / "some.nc"
+    cds(times(*DAYS)).to_netcdf(path, encoding={"t2m": {"zlib": True, "chunksizes": (12, 5, 8)}})
+    data = bytearray(path.read_bytes())
+    with open(path, "wb") as file:  # the stored values begin with the header of zlib
+        at = data.index(b"\x78\x5e") if b"\x78\x5e" in data else data.index(b"\x78\x9c")
+        data[at + 2 : at + 200] = bytes(198)
+        file.write(data)
+    with pytest.raises(io.DataError, match="some.nc: expected complete NetCDF"):
+        read(path, ["t2m"])
 
 
 def test_units_may_be_said_where_a_source_has_none(tmp_path):

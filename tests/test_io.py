@@ -167,7 +167,8 @@ def test_values_that_are_not_finite_are_refused_with_their_place(tmp_path):
         io.write(example(), tmp_path / "a.nc", title="example")
     assert str(caught.value) == (
         f"{tmp_path / 'a.nc'}: variable 'y' is nan at index seed=0, time=1, obs=2 "
-        "(1 of 24 values are not finite); nothing is written"
+        "(1 of 24 values are not finite); nothing is written; if NaN is meant there, say so: "
+        "missing=['y']"
     )
     ds = example()
     ds.y.values[1, 0, 3] = np.inf
@@ -210,7 +211,7 @@ def damage(path: Path, what: str) -> None:
         ("missing", "no such file; it is written by an earlier stage or must be given"),
         ("text", r"expected NetCDF, found a file that begins with b'time,x"),
         ("truncated", r"expected complete NetCDF, found \d+ bytes, truncated or damaged"),
-        ("empty", "expected NetCDF, found a file that begins with b''"),
+        ("empty", "expected NetCDF, found an empty file; was it being written, or downloaded,"),
     ],
 )
 def test_unreadable_files_are_named(tmp_path, what, message):
@@ -220,6 +221,115 @@ def test_unreadable_files_are_named(tmp_path, what, message):
         with pytest.raises(io.DataError, match=message) as caught:
             open_it(path)
         assert str(caught.value).startswith(str(path)) and caught.value.path == path
+
+
+@pytest.mark.parametrize(
+    ("start", "message"),
+    [
+        (b"PK\x03\x04data", "a zip archive; unpack it"),
+        (b"\x1f\x8bdata", "a file packed by gzip"),
+        (b"GRIB\x00\x00", "GRIB; convert it, such as by `cdo -f nc4 copy"),
+        (b"<!DOCTYPE html>", "HTML or XML, perhaps what a server answered"),
+        (b"version https://git-lfs.github.com/spec/v1", "what Git LFS leaves in the place"),
+        (b"MATLAB 7.3 MAT-file", "a MATLAB file"),
+    ],
+)
+def test_what_is_given_for_netcdf_by_mistake_is_recognised(tmp_path, start, message):
+    path = tmp_path / "a.nc"
+    path.write_bytes(start)
+    with pytest.raises(io.DataError, match=f"expected NetCDF, found {message}"):
+        io.read(path)
+
+
+def test_folders_stores_and_dead_links_are_named(tmp_path):
+    with pytest.raises(io.DataError, match="expected a file, found a folder"):
+        io.read(tmp_path)
+    (tmp_path / "zarr.json").touch()
+    with pytest.raises(io.DataError, match="found a Zarr store; open it with xarray.open_zarr"):
+        io.read(tmp_path)
+    (tmp_path / "a.nc").symlink_to("gone.nc")
+    with pytest.raises(io.DataError, match="a link to gone.nc, where there is no file"):
+        io.read(tmp_path / "a.nc")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read_is_named(tmp_path):
+    path = saved(tmp_path)
+    path.chmod(0)
+    with pytest.raises(io.DataError, match="you may not read it; ask its owner"):
+        io.read(path)
+
+
+@pytest.mark.parametrize(
+    "attrs",
+    [{"units": "days since once"}, {"units": "days since 2000-01-01", "calendar": "of mars"}],
+)
+def test_what_cannot_be_decoded_is_not_called_damaged(tmp_path, attrs):
+    xr.Dataset({"y": ("time", [1.0, 2.0])}, {"time": ("time", [0, 1], attrs)}).to_netcdf(
+        tmp_path / "a.nc"
+    )
+    with pytest.raises(io.DataError) as caught:
+        io.read(tmp_path / "a.nc")
+    assert "its values cannot be decoded: unable to decode time units" in str(caught.value)
+    assert "damaged" not in str(caught.value)
+
+
+def test_a_file_that_another_process_writes_is_named_as_such(tmp_path):
+    path = saved(tmp_path)
+    code = (
+        "import sys, netCDF4; d = netCDF4.Dataset(sys.argv[1], 'a'); print(1, flush=True); input()"
+    )
+    command = [sys.executable, "-c", code, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        other.stdout.readline()
+        for open_it in (io.read, io.content_hash):
+            with pytest.raises(io.DataError, match="another process has it open for writing"):
+                open_it(path)
+        other.communicate(b"\n")
+    assert io.read(path).sizes["seed"] == 2
+
+
+def test_values_in_a_group_are_named(tmp_path):
+    xr.Dataset({"y": ("time", [1.0])}).to_netcdf(tmp_path / "a.nc", group="inner")
+    with pytest.raises(io.DataError, match="found none; if they are in a group"):
+        io.read(tmp_path / "a.nc", needs={"y": ("time",)})
+
+
+def diverged() -> xr.Dataset:
+    """Two series of five times, the second lost from the third on."""
+    about = {"units": "1", "long_name": "something"}
+    mean = np.zeros((2, 5, 3))
+    mean[1, 2:] = np.nan
+    return xr.Dataset(
+        {
+            "mean": (("seed", "time", "state"), mean, about),
+            "diverged_at": ("seed", [-1, 2], about),
+        }
+    )
+
+
+def test_nan_after_a_divergence_is_written_and_no_other(tmp_path):
+    io.write(diverged(), tmp_path / "a.nc", title="analyses")
+    assert io.read(tmp_path / "a.nc")["mean"].isnull().sum() == 9
+    ds = diverged()
+    ds["mean"].values[1, 1, 0] = np.nan
+    with pytest.raises(io.DataError, match=r"nan at index seed=1, time=1, .*missing=\['mean'\]"):
+        io.write(ds, tmp_path / "b.nc", title="analyses")
+    ds = diverged()
+    ds["mean"].values[1, 3, 0] = np.inf
+    with pytest.raises(io.DataError, match="inf at index seed=1, time=3, state=0") as caught:
+        io.write(ds, tmp_path / "b.nc", title="analyses")
+    assert "missing=" not in str(caught.value)
+
+
+def test_all_that_is_not_finite_is_told_at_once(tmp_path):
+    ds = diverged().drop_vars("diverged_at")
+    ds = ds.assign(std=ds["mean"], other=ds["mean"].fillna(np.inf))
+    with pytest.raises(io.DataError) as caught:
+        io.write(ds, tmp_path / "a.nc", title="analyses")
+    assert "'std' is nan" in str(caught.value) and "'other' is inf" in str(caught.value)
+    assert str(caught.value).endswith("say so: missing=['mean', 'std']")
+    io.write(ds.drop_vars("other"), tmp_path / "a.nc", title="analyses", missing=["mean", "std"])
 
 
 @pytest.mark.parametrize(
@@ -299,3 +409,17 @@ def test_scores_go_by_case_and_product_and_other_files_by_their_names(tmp_path):
     assert names(*paths, "ring/timing.nc") == [
         *("basin/fields", "ring/fields", "basin/timing", "ring/timing")
     ]
+
+
+def test_the_content_of_a_folder_is_that_of_its_files(tmp_path):
+    for name, text in (("a/x", "1"), ("a/in/y", "2"), ("b/x", "1"), ("b/in/y", "2")):
+        io.write_text(tmp_path / name, text)
+    assert io.content_hash(tmp_path / "a") == io.content_hash(tmp_path / "b")
+    (tmp_path / "b/in/y").rename(tmp_path / "b/in/z")
+    assert io.content_hash(tmp_path / "a") != io.content_hash(tmp_path / "b")
+
+
+def test_inputs_are_read_but_for_the_files_of_a_reanalysis(tmp_path):
+    path = str(saved(tmp_path))
+    found = io.read_inputs({"truth": path, "fields": [str(tmp_path / "large.nc")]})
+    assert found.keys() == {"truth"}

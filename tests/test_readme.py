@@ -68,3 +68,18 @@ def test_every_target_named_is_in_the_makefile():
 @pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\((?!http)([^)]+)\)", README))))
 def test_every_link_leads_to_a_file(link):
     assert (ROOT / link).exists()
+
+
+def test_the_examples_write_a_series_that_diverges(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    y = torch.zeros(1, 60, 1, dtype=torch.float64)
+    y[:, 30:] = 1e12  # a broken sensor
+    file = arrays.observations_dataset(y, torch.tensor([0.1]), seeds=[0], interval=0.1)
+    io.write(file.isel(seed=0, drop=True), "observations.nc", title="observations")
+    names = {}
+    for block in blocks("python")[:2]:
+        exec(compile(block, "README.md", "exec"), names)
+    written = xr.load_dataset("analyses.nc")
+    first = int(written.diverged_at)
+    assert 30 <= first < 60 and written["mean"].isel(time=slice(first)).notnull().all()
+    assert written["mean"].isel(time=slice(first, None)).isnull().all()

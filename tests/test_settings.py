@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from dalib import build
+from dalib.simulate import whole_intervals
 from dalib.workflow import kinds
 from dalib.workflow.settings import (
     SCALES,
@@ -599,3 +601,12 @@ def test_settings_with_which_filters_are_timed_are_checked(timed, said, real):
     given = {"lensf": {"cases": {"basin": {"timing": {"settings": timed}}}}}
     found = messages(real, given)
     assert any("lensf.cases.basin.timing.settings" in line and said in line for line in found)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_every_spin_up_has_whole_intervals(scale):
+    config = load(ROOT, {"scale": scale})
+    for section in config.values():
+        for case in section.get("cases", {}).values() if isinstance(section, dict) else ():
+            if "truth" in case:
+                whole_intervals(case["truth"]["spinup"], build.interval(case), "the spin-up")

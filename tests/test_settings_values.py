@@ -185,6 +185,10 @@ def test_a_seed_is_the_same_number_however_it_is_written():
             "dkf: {models: {v1.2: {}}}",
             'v1.2: a name has letters, digits and _ only, such as "v1_2"',
         ),
+        (
+            "dkf: {filters: {EKF: {kind: ekf}}}",
+            "EKF: differs from ekf in the case of letters alone",
+        ),
         ("lensf: {cases: {figures: {}}}", "lensf.cases.figures: there is a folder of this name"),
     ],
 )
@@ -196,6 +200,20 @@ def test_a_date_is_a_text(said):
     stations = "lensf: {cases: {stations: {stations: {%s}}}}"
     assert said(stations % "train: [2019-03-01, 2019-03-06]") == ""
     assert '"2019-03-01" is a text' in said(stations % "network: {latent: 2019-03-01}")
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ("train: [2001-13-01, 2001-03-31]", "era5.train.0: 2001-13-01 is given, a year, or a date"),
+        ("train: [2001-03-31, 2001-01-01]", "train: it ends, 2001-01-01, before it begins"),
+        ("train: [2001, 2001]", "era5.test: it shares days with train; keep them apart"),
+        ("step_hours: 4, analysis_hours: 6", "6 hours are no multiple of step_hours, 4"),
+        ("train: 2001", "era5.train: 2001 is given, a list is needed"),
+    ],
+)
+def test_spans_of_a_reanalysis_are_checked(said, given, line):
+    assert line in said(f"lensf: {{cases: {{weather: {{era5: {{{given}}}}}}}}}")
 
 
 # -- paths ---------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import torch
 
 from dalib import simulate as simulation
 from dalib.integrate import RK4, Iterate, trajectory
-from dalib.simulate import Formed, Shocked, Start, simulate
+from dalib.simulate import Formed, Shocked, Start, simulate, whole_intervals
 from dalib.streams import normal, streams
 from dalib.systems.henon import Henon
 from dalib.systems.lorenz import Lorenz63, Lorenz96
@@ -60,6 +60,17 @@ def test_lorenz96_climate():
     x = simulate_seeds(RK4(0.05, 2).flow(Lorenz96()), range(64), [8.0] * 40, 1.0, 500, spinup=100)
     assert x.mean().item() == pytest.approx(2.34, rel=0.01)
     assert x.std().item() == pytest.approx(3.64, rel=0.01)
+
+
+@pytest.mark.parametrize(("time", "interval"), [(0.0, 0.05), (0.3, 0.1), (100.0, 0.05), (9, 3)])
+def test_a_time_has_whole_intervals(time, interval):
+    assert whole_intervals(time, interval, "it") == round(time / interval)
+
+
+def test_a_time_that_is_no_multiple_of_the_interval_is_not_moved():
+    said = "the spin-up is 0.07, no multiple of the sampling interval 0.05; .* 0.05 and 0.1"
+    with pytest.raises(ValueError, match=said):
+        whole_intervals(0.07, 0.05, "the spin-up")
 
 
 def test_an_escaping_trajectory_is_named():

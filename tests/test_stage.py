@@ -398,3 +398,17 @@ def test_a_job_whose_terminal_was_closed_still_finishes(job, monkeypatch):
     job.run()
     assert job.record()["status"] == "computed" and "computed in" in job.log()
     assert runs.summary("r1") == "1 computed, 0 reused, 0 failed"
+
+
+def test_a_store_that_is_replaced_by_an_older_one_has_another_stamp_and_content(tmp_path):
+    store = tmp_path / "a.zarr"
+    io.write_text(store / "t2m/c/0", "1")
+    old = provenance.stamp(store), io.content_hash(store)
+    other = tmp_path / "b.zarr"
+    io.write_text(other / "t2m/c/0", "2")
+    for path in (other / "t2m/c/0", other / "t2m/c", other / "t2m", other):
+        os.utime(path, (1, 1))
+    (store / "t2m/c/0").unlink()
+    (other / "t2m/c/0").rename(store / "t2m/c/0")
+    new = provenance.stamp(store), io.content_hash(store)
+    assert old[0] != new[0] and old[1] != new[1]

@@ -20,7 +20,7 @@ from dalib.scores.learning import (
     score_grids,
     score_shown,
 )
-from dalib.simulate import simulate
+from dalib.simulate import simulate, whole_intervals
 from dalib.streams import Streams, stream
 
 SCALARS = ("scale", "weight", "radius", "inflation")  # numbers that filters learn
@@ -168,7 +168,7 @@ def _attractor(case: Mapping, count: int) -> Tensor:
         start(case),
         1,
         seeds=range(count),
-        spinup=round(truth["spinup"] / interval),
+        spinup=whole_intervals(truth["spinup"], interval, "the spin-up of the truth"),
         generator=starts,
     )
     return x[:, -1]

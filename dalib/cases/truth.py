@@ -9,7 +9,7 @@ import xarray as xr
 from torch import Tensor
 
 from dalib import arrays, build
-from dalib.simulate import Shocked, simulate
+from dalib.simulate import Shocked, simulate, whole_intervals
 from dalib.streams import Streams, streams
 
 SPLITS = ("train", "valid", "test")
@@ -50,7 +50,7 @@ def _together(case: Mapping, splits: Sequence[str], experiment: str) -> dict[str
         build.start(case, first.get("start", settings["start"])),
         first["samples"],
         seeds=[f"{seed} of {split}" for split in splits for seed in seeds[split]],
-        spinup=round(settings["spinup"] / interval),
+        spinup=whole_intervals(settings["spinup"], interval, "the spin-up of the truth"),
         noise_std=settings["model_noise_std"],
         dtype=dtype(case),
         generator=Streams(tuple(one for part in drawn for one in part.generators)),

@@ -22,7 +22,7 @@ from dalib.era5 import synthetic
 from dalib.era5.names import channel
 from dalib.era5.prepare import prepare
 from dalib.era5.read import labelled, named, read, variable
-from dalib.era5.sources import files
+from dalib.era5.sources import files, is_zarr
 from dalib.nets.scaling import per_channel, spread
 from dalib.streams import Streams, each, integers, normal, stream
 
@@ -96,7 +96,9 @@ def _fields(section: Mapping) -> xr.DataArray:
         return _stand_in(section, years)
     found = files(path)
     options = {"hours": hours, "units": section.get("units")}
-    if not found or Path(path).is_dir():  # of a store or folder only what is needed
+    if (
+        not found or is_zarr(path) or Path(path).is_dir()
+    ):  # of a store or folder only what is needed
         return read(path, section["channels"], years=years, **options)
     parts = [read(file, section["channels"], **options) for file in _of_years(found, years)]
     alike = {"coords": "minimal", "compat": "override", "join": "exact"}

@@ -23,6 +23,7 @@ BUCKETS = {  # what a bucket needs: a package, and options for reading without a
     "https": ("aiohttp", {}),
 }
 HOUR = np.timedelta64(1, "h")
+BLOCK = 64 * 2**20  # bytes of one channel that are in memory as they lie in the file
 
 
 class Part(NamedTuple):
@@ -42,6 +43,8 @@ def read(
     units: Mapping[str, str] | None = None,
 ) -> xr.DataArray:
     """(time, channel, lat, lon) float32, with units for each channel in `channel_units`.
+
+    Of a file or store only the variables, levels and times wanted are read, some times at once.
 
     Args:
         source: a folder of files `era5_YYYY.nc`, one NetCDF file, or a Zarr store: a folder or the
@@ -81,10 +84,12 @@ def _parts(source: str, years: Sequence[int] | None) -> Iterator[Part]:
             if not file.is_file():
                 there = ", ".join(map(str, _years(path)))
                 raise io.DataError(file, f"no such file; the folder has the years {there}")
-            yield Part(named(io.read(file), str(file)), str(file), year)
+            with io.opened(file) as ds:
+                yield Part(named(ds, str(file)), str(file), year)
     else:
-        file = named(io.read(path), source)
-        yield from (Part(file, source, year) for year in years or [None])
+        with io.opened(path) as ds:
+            file = named(ds, source)
+            yield from (Part(file, source, year) for year in years or [None])
 
 
 def _years(folder: Path) -> list[int]:
@@ -110,9 +115,9 @@ def open_zarr(store: str) -> xr.Dataset:
 
 
 def named(ds: xr.Dataset, where: str) -> xr.Dataset:
-    """The same with dimensions `time`, `level`, `lat`, `lon`, and no other coordinate.
+    """The same with dimensions `time`, `level`, `lat`, `lon`, and no other coordinate but `expver`.
 
-    Of ERA5 and its preliminary form ERA5T (`expver` 1 and 5) the first is taken where it is there.
+    That tells ERA5 and its preliminary form ERA5T (1 and 5) where a file has both.
     """
     for own, names in DIMENSIONS.items():
         here = [name for name in names if name in ds.dims]
@@ -122,11 +127,6 @@ def named(ds: xr.Dataset, where: str) -> xr.Dataset:
             )
         ds = ds.drop_vars([name for name in names if name not in here and name in ds.variables])
         ds = ds.rename({name: own for name in here if name != own})
-    if "expver" in ds.dims:
-        versions = ds.sortby("expver")
-        ds = versions.isel(expver=0)
-        for k in range(1, versions.sizes["expver"]):
-            ds = ds.fillna(versions.isel(expver=k, drop=True))
     if ds.sizes.get("number", 1) > 1:
         raise io.DataError(
             where, f"{ds.sizes['number']} members along 'number'; choose one: ds.isel(number=0)"
@@ -136,7 +136,7 @@ def named(ds: xr.Dataset, where: str) -> xr.Dataset:
 
 
 def variable(ds: xr.Dataset, where: str, wanted: Channel) -> xr.DataArray:
-    """(time, lat, lon): the variable of a channel, at its level."""
+    """([expver,] time, lat, lon): the variable of a channel, at its level; nothing is read."""
     found = [name for name in wanted.names if name in ds.data_vars]
     if not found:
         hint = next(filter(None, (meant(name, ds.data_vars) for name in wanted.names)), "")
@@ -148,13 +148,24 @@ def variable(ds: xr.Dataset, where: str, wanted: Channel) -> xr.DataArray:
     values = ds[found[0]]
     if wanted.level is not None:
         values = _at_level(values, where, wanted)
-    if set(values.dims) != {"time", "lat", "lon"}:
+    if set(values.dims) - {"expver"} != {"time", "lat", "lon"}:
         raise io.DataError(
             where,
             f"variable {found[0]!r}: expected the dimensions time, lat, lon for channel "
             f"{wanted.name!r}, found {_listed(values.dims)}",
         )
-    return values.transpose("time", "lat", "lon")
+    return values.transpose(..., "time", "lat", "lon")
+
+
+def loaded(values: xr.DataArray) -> np.ndarray:
+    """(time, lat, lon): values in memory, of ERA5 where it is there, else of ERA5T."""
+    if "expver" not in values.dims:
+        return values.values
+    versions = values.sortby("expver") if "expver" in values.coords else values
+    first, *others = (versions.isel(expver=k).values for k in range(versions.sizes["expver"]))
+    for other in others:
+        first = np.where(np.isnan(first), other, first)
+    return first
 
 
 def _at_level(values: xr.DataArray, where: str, wanted: Channel) -> xr.DataArray:
@@ -206,11 +217,31 @@ def _fields(
     columns, lon = eastward(_coordinate(ds, "lon", where), where)
     values = np.empty((len(times), len(channels), len(lat), len(lon)), np.float32)
     for k, (v, factor) in enumerate(zip(found, factors, strict=True)):
-        loaded = v.sel(time=times).values
-        values[:, k] = loaded[:, rows][..., columns]
+        for wanted, index in _blocks(v, np.searchsorted(ds["time"].values, times)):
+            try:
+                values[wanted, k] = loaded(v.isel(time=index))[:, rows][..., columns]
+            except (OSError, RuntimeError) as error:
+                if not Path(where).is_file():
+                    raise
+                raise io.unreadable(Path(where), error) from error
         values[:, k] *= np.float32(factor)
         _check_complete(values[:, k], where, str(v.name), channels[k].name, times, lat, lon)
     return labelled(values, times, channels, lat, lon)
+
+
+def _blocks(v: xr.DataArray, index: np.ndarray) -> Iterator[tuple[slice, slice | np.ndarray]]:
+    """(place in the result, times in the file): whole chunks of the file, so many at a time."""
+    stored = v.encoding.get("chunksizes") or v.encoding.get("chunks") or ()
+    chunk = stored[0] if len(stored) > 2 else 1  # time comes first where a file has chunks of it
+    row = 4 * v.size // max(1, v.sizes["time"])
+    size = chunk * max(1, BLOCK // (row * chunk))
+    for number in np.unique(index // size):
+        first, last = np.searchsorted(index, [number * size, (number + 1) * size])
+        there = index[first:last]
+        apart = np.unique(np.diff(there))
+        if len(apart) < 2:  # a slice is read at once, a list time by time
+            there = slice(int(there[0]), int(there[-1]) + 1, int(apart[0]) if len(apart) else 1)
+        yield slice(int(first), int(last)), there
 
 
 def labelled(
@@ -246,9 +277,7 @@ def _times(ds: xr.Dataset, where: str, year: int | None, hours: int) -> np.ndarr
         raise ValueError(f"hours is {hours}; it has to divide a day: 1, 2, 3, 4, 6, 8, 12 or 24")
     times = _coordinate(ds, "time", where)
     if times.dtype.kind != "M" or not len(times):
-        raise io.DataError(
-            where, "variable 'time': expected dates, found numbers; do its units say since when?"
-        )
+        raise io.DataError(where, f"variable 'time': expected dates, found {_instead(times)}")
     if (np.diff(times) <= np.timedelta64(0)).any():
         raise io.DataError(where, "variable 'time': expected times that increase; sort them")
     start, stop = times[0], times[-1]
@@ -269,6 +298,14 @@ def _times(ds: xr.Dataset, where: str, year: int | None, hours: int) -> np.ndarr
             "complete the download, or ask for other `hours`",
         )
     return wanted
+
+
+def _instead(times: np.ndarray) -> str:
+    """What stands in the place of dates, and what to do about it."""
+    calendar = getattr(times.flat[0], "calendar", None) if len(times) else None
+    if calendar:
+        return f"those of the calendar {calendar!r}; ds.convert_calendar('standard') converts them"
+    return "numbers; do its units say since when?"
 
 
 def _check_complete(values, where, name, wanted, times, lat, lon) -> None:

@@ -14,13 +14,15 @@ def is_zarr(path: str) -> bool:
 
 
 def files(path: str | None) -> list[str]:
-    """The NetCDF files behind a path, on which a result depends: one file, a folder, or a glob.
+    """What a result depends on: one NetCDF file, those of a folder or a glob, or a Zarr store.
 
-    Of a Zarr store, here or in a bucket, and of the stand-in (None) there are none: a change there
-    is not noticed. A path at which something is found is no glob, whatever is in its name.
+    Of a store in a bucket, where a change is not noticed, and of the stand-in (None) there is
+    nothing. A path at which something is found is no glob, whatever is in its name.
     """
-    if path is None or is_zarr(path):
+    if path is None or "://" in path:
         return []
+    if is_zarr(path):
+        return [path]
     if has_magic(path) and not Path(path).exists():
         found = sorted(glob(path))
     elif Path(path).is_dir():

@@ -160,7 +160,9 @@ def fingerprint(root: Path, results: Path) -> str:
     code = [Path(__file__), Path(page.__file__)]
     sources = [*code, root / "config.yaml", *(root / "docs" / "captions").glob("*.rst")]
     files = sorted({*sources, *(p for p in results.rglob("*") if p.is_file())} - own)
-    states = [f"{f.name} {s.st_size} {s.st_mtime_ns}" for f in files if (s := stat(f))]
+    states = [
+        f"{f.name} {s.st_size} {s.st_mtime_ns} {s.st_ctime_ns}" for f in files if (s := stat(f))
+    ]
     return hashlib.sha256("\n".join(states).encode()).hexdigest()
 
 

@@ -53,11 +53,11 @@ def _wrong(path: str, root: Path, *, globs: bool) -> str:
         if there.is_dir():
             return "the folder has no files era5_YYYY.nc, one for each year, and is no Zarr store"
         return f"no such file{near(there)}; give {kinds_of}"
-    if not files and not there.is_dir():
+    if sources.is_zarr(path) and not there.is_dir():
         return f"no such Zarr store{near(there)}"
-    if any(not Path(file).is_file() for file in files):
+    if any(not Path(file).exists() for file in files):
         return f"no such file{near(there)}; give {kinds_of}"
-    closed = next((file for file in files or [there] if not os.access(file, os.R_OK)), None)
+    closed = next((file for file in files if not os.access(file, os.R_OK)), None)
     return f"{closed} cannot be read; ask for the permission" if closed else ""
 
 

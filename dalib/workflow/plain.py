@@ -41,8 +41,13 @@ def name_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
             continue
         yield from _refused((paper,), "paper")
         for collection in COLLECTIONS:
-            for name in _keys(section.get(collection)):
+            lower: dict[str, str] = {}
+            for name in map(str, _keys(section.get(collection))):
                 yield from _refused((paper, collection, name), kinds.singular(collection))
+                other = lower.setdefault(name.lower(), name)
+                if other != name:  # one folder where the file system does not tell them apart
+                    message = f"differs from {other} in the case of letters alone; choose another"
+                    yield Problem((paper, collection, name), message)
         for case in _keys(section["cases"]):
             where = ("cases", case, "fields", "jobs")
             for name in _keys(kinds.get(section, *where)):

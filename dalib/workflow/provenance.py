@@ -14,11 +14,13 @@ import json
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from pathlib import Path
+from stat import S_ISDIR
 from typing import Any
 
 from dalib import io
 
 SUFFIX = ".prov.json"
+RESULTS = "results"  # the folder of all that stages make
 TOUCH_NS = 1_000_000_000  # between the time that a touch sets and the change time that it leaves
 PIECE = 254  # Snakemake cuts the names of its metadata files into pieces of this length
 
@@ -70,8 +72,20 @@ def results(folder: Path) -> Iterator[tuple[Path, dict[str, Any] | None]]:
 
 
 def stamp(path: str | Path) -> dict[str, int]:
-    """What changes with every write, replacement and rename of a file; reads no contents."""
+    """What changes with every write, replacement and rename of a file; reads no contents.
+
+    Of a folder, such as a Zarr store: all that it holds together.
+    """
     stat = Path(path).stat()
+    if S_ISDIR(stat.st_mode):
+        states = [found.stat() for found in Path(path).rglob("*")]
+        return {
+            "size": sum(one.st_size for one in states),
+            "files": len(states),
+            "mtime_ns": max((one.st_mtime_ns for one in states), default=0),
+            "ctime_ns": max((one.st_ctime_ns for one in states), default=0),
+            "inode": stat.st_ino,
+        }
     return {
         "size": stat.st_size,
         "mtime_ns": stat.st_mtime_ns,
@@ -86,7 +100,7 @@ def given(record: dict[str, Any]) -> dict[str, str]:
         path: content
         for files in record["inputs"].values()
         for path, content in files.items()
-        if not beside(path).exists()
+        if Path(path).parts[0] != RESULTS
     }
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from dalib import io
-from dalib.workflow import kinds, paths, plain, validation
+from dalib.workflow import kinds, paths, plain, spans, validation
 from dalib.workflow.checks import check, kind_problems
 from dalib.workflow.conversion import converted
 from dalib.workflow.errors import ConfigError
@@ -23,7 +23,8 @@ __all__ = ["ConfigError", "check_targets", "load", "scales"]
 
 BASE = "config.yaml"
 COMMAND_LINE = "--config"
-KEYS = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "merge")}
+TEXT = "tag:yaml.org,2002:str"
+KEYS = {TEXT, "tag:yaml.org,2002:merge"}
 SCALES = ("smoke", "quick", "desk", "paper")
 
 
@@ -73,6 +74,7 @@ def load(
     odd = [*plain.value_problems(config)]
     problems = [p for p in problems if p.path not in {o.path for o in odd}] + odd
     problems += plain.name_problems(config)
+    problems += spans.problems(config)
     problems += paths.problems(config, root) if data else []
     lines = [*_lines(problems, config, layers), *_claim_lines(config, schema, root)]
     if lines:

@@ -12,6 +12,8 @@ rule observe:
         "results/{scale}/logs/observe/{paper}.{case}.log",
     benchmark:
         "results/{scale}/benchmarks/observe/{paper}.{case}.tsv"
+    wildcard_constraints:
+        case=cases_with("observations"),
     priority: BEFORE_TUNING
     threads: 1
     resources:
