@@ -42,6 +42,7 @@ try:
 except (settings.ConfigError, audit.ActiveError, StoreError) as error:
     raise WorkflowError(str(error))
 WATCH = cluster.watch()
+overhead.draw_less(workflow)
 PAPERS = [name for name, section in config.items() if kinds.is_paper(section)]
 SCALE = {"scale": config["scale"]}
 SPECS = Specs(config, ROOT)

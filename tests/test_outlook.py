@@ -2,16 +2,19 @@
 
 import json
 import re
+import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from benchmarks.toy import Toy
-from dalib import speed
+from dalib import io, speed
 from dalib.workflow import measurements, outlook, overhead
 from dalib.workflow.costs import Job, Measured, Size
 from dalib.workflow.outlook import Expected, Progress, announced, duration, expected, kept
 
+ROOT = Path(__file__).parents[1]
 CONFIG = {"scale": "smoke", "batches": {}, "lab": {"cases": {"a": {}, "b": {}}}}
 
 
@@ -114,6 +117,14 @@ def test_progress_tells_what_is_left_at_the_pace_so_far():
     assert line == "2 of 4 jobs done after 4.0 minutes, about 4.0 minutes to go"
 
 
+def test_progress_says_what_was_never_measured():
+    known, unknown = job("draw"), job("new")
+    progress = Progress({known: Expected(60.0), unknown: Expected(None)}, 1)
+    assert not list(progress.look(0.0, known.outputs))
+    (line,) = progress.look(120.0, unknown.outputs)
+    assert line == "1 of 2 jobs done after 2.0 minutes, 1 left that were never measured"
+
+
 # -- other machines ------------------------------------------------------------------------------
 
 
@@ -129,6 +140,30 @@ def test_seconds_of_another_machine_count_by_its_speed(tmp_path, monkeypatch):
     assert measured == {"products": 2.0, "interpreter": 8.0}
     monkeypatch.setattr(measurements, "calibrated", lambda: pytest.fail("measured twice"))
     assert measurements.known(tmp_path, tmp_path) == found
+
+
+def test_the_reference_is_written_from_the_results_of_this_host(tmp_path, monkeypatch):
+    """Others' are left out; a job whose work has changed since is worth that much more."""
+    root = Path(".")
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(ROOT / "config", root / "config")
+    shutil.copy(ROOT / "config.yaml", root)
+    wildcards = {"scale": "smoke", "paper": "dkf", "case": "clean"}
+    here = measurements.socket.gethostname()
+    for name, host in (("a", here), ("b", "elsewhere")):
+        result = f"results/smoke/dkf/{name}/x.txt"
+        io.write_text(result, "x")
+        record = {"stage": "simulate", "wildcards": wildcards | {"split": name}, "spec": {}}
+        record |= {"spec": {"config": {}}, "seconds": 3.14, "host": host}
+        io.write_json(f"{result}.prov.json", record | {"outputs": {result: {"size": 1}}})
+    monkeypatch.setattr(measurements, "calibrated", lambda: {"products": 0.5})
+    assert measurements.main(root) == 1  # nothing of scale quick
+    monkeypatch.setattr(measurements, "SHIPPED", ("smoke",))
+    assert measurements.main(root) == 0
+    speeds, (found,) = measurements.reference(root)
+    assert speeds == {"products": 0.5}
+    assert (found.job, found.seconds) == ("simulate paper=dkf case=clean split=a", 3.1)
+    assert found.size.amount > 1
 
 
 def test_what_the_store_remembers_goes_before_what_is_shipped(tmp_path, monkeypatch):
@@ -169,6 +204,15 @@ def test_a_limit_of_submissions_that_somebody_set_is_kept():
         overhead.only_wake_for_jobs(one)
     assert default.scheduler.job_rate_limiter is None
     assert set_by_hand.scheduler.job_rate_limiter is not None
+
+
+def test_a_live_display_is_drawn_once_a_second():
+    live = SimpleNamespace(refresh_per_second=8)
+    handlers = [SimpleNamespace(live_display=live), SimpleNamespace()]
+    listener = SimpleNamespace(handlers=handlers)
+    overhead.draw_less(SimpleNamespace(logger_manager=SimpleNamespace(queue_listener=listener)))
+    assert live.refresh_per_second == overhead.DRAWN == 1
+    overhead.draw_less(SimpleNamespace(logger_manager=SimpleNamespace(queue_listener=None)))
 
 
 @pytest.mark.workflow

@@ -209,11 +209,10 @@ class Progress:
         done = max(self.planned - seconds, 1e-9)
         pace = spent / done if done > 0.1 * self.planned else 1.0
         unknown = sum(cost.seconds is None for cost in left.values())
-        more = f", and {unknown} of unknown cost" if unknown else ""
-        return (
-            f"{len(self.ended)} of {len(self.costs)} jobs done after {duration(spent)}, about "
-            f"{duration(seconds * pace)} to go{more}"
-        )
+        ahead = [f"about {duration(seconds * pace)} to go"] if unknown < len(left) else []
+        ahead += [f"{unknown} left that were never measured"] if unknown else []
+        count = f"{len(self.ended)} of {len(self.costs)} jobs done after {duration(spent)}"
+        return ", ".join([count, *ahead])
 
 
 def follow(progress: Progress, scheduler: Any) -> threading.Thread:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 DEFAULT_RATE = (100, 1)  # jobs, seconds: what Snakemake limits submissions to where nobody asks
+DRAWN = 1.0  # times a second
 
 
 def only_wake_for_jobs(workflow: Any) -> None:
@@ -19,6 +20,14 @@ def only_wake_for_jobs(workflow: Any) -> None:
     limit = workflow.scheduling_settings.max_jobs_per_timespan
     if limit and (limit.max_jobs, limit.timespan) == DEFAULT_RATE:
         workflow.scheduler.job_rate_limiter = None
+
+
+def draw_less(workflow: Any) -> None:
+    """Let a live display on the terminal draw itself once a second instead of eight times."""
+    listener = workflow.logger_manager.queue_listener
+    for handler in listener.handlers if listener else ():
+        if hasattr(handler, "live_display"):
+            handler.live_display.refresh_per_second = DRAWN
 
 
 @dataclass(frozen=True)
