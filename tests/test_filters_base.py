@@ -251,7 +251,7 @@ def test_a_free_run_never_looks():
         assimilate(free, Ensemble(members), factor * torch.ones(4, 2).double(), stream(1), kept=ALL)
         for factor in (1.0, 1e6)
     )
-    for one, other in zip(*found, strict=True):
+    for one, other in zip(*(given[:6] for given in found), strict=True):
         assert torch.equal(one, other)
         if one.ndim == 3:
             powers = 0.9 ** torch.arange(1, 5).double()[:, None, None]

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from dalib.filters.base import Ensemble, Gaussian, Likelihood
-from dalib.filters.linalg import check_covariance, cholesky, like
+from dalib.filters.linalg import check_covariance, cholesky, like, shared
 from dalib.streams import Generator, normal, normal_like
 
 
@@ -37,7 +37,7 @@ def draw_members(prior: Gaussian | Ensemble, members: int, generator: Generator)
             raise ValueError(f"the prior has {given} members, the filter members={members}")
         return prior.members
     mean, cov = prior
-    L = torch.linalg.cholesky(check_covariance(cov, "the prior covariance"))
+    L = torch.linalg.cholesky(check_covariance(shared(cov), "the prior covariance"))
     shape = (*mean.shape[:-1], members, mean.shape[-1])
     noise = normal(shape, generator, mean.dtype).to(mean.device)
     return mean[..., None, :] + noise @ L.mT
