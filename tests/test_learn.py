@@ -453,7 +453,7 @@ def test_operators_that_change_with_time_are_followed():
 
     settings = Learning(1, RATES, segment=4)
     assert learn(make, learnables(), prior, y, settings, generator=noise()).history.loss.isfinite()
-    with pytest.raises(IndexError):
+    with pytest.raises(ValueError, match="no operator for the last of them"):
         longer = torch.cat([y, y], 2)
         learn(make, learnables(), prior, longer, settings, generator=noise())
 

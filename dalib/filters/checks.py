@@ -42,6 +42,7 @@ WITHOUT = {  # what is asked for most often where a parameter has too many axes
     "obs_std": "a matrix R and errors that vary in time are not taken",
     "inflation": "an inflation for each component, or for each time, is not taken",
     "model_error_std": "a matrix Q is not taken",
+    "noise_cov": "independent noise of variances q has torch.diag(q)",
 }
 
 
@@ -174,7 +175,7 @@ def check_times(filter, times: int) -> None:
 
 def check_observe(observe, mean: Tensor, observations: Tensor) -> None:
     """Try `observe` on the mean (..., state) of the first belief; refuse what does not fit y."""
-    seen = _tried("observe", observe, mean)
+    seen = tried("observe", observe, mean)
     if seen.shape[:-1] != mean.shape[:-1] or seen.ndim != mean.ndim:
         raise ValueError(
             f"observe() turns states of shape {tuple(mean.shape)} into {tuple(seen.shape)}; "
@@ -200,6 +201,15 @@ def check_some(observations: Tensor) -> None:
             f"all observations{which} are NaN; NaN marks a missing value, and a series needs at "
             "least one that is not (was the truth finite, the right variable read?)"
         )
+
+
+def forecast_of(filter, belief, generator):
+    """The forecast of a belief, refused where step() worked in place: gradients need what was."""
+    version = belief[0]._version
+    forecast = filter.forecast(belief, generator)
+    if belief[0]._version != version:
+        raise ValueError("step() changes the states it is given; let it work on x.clone()")
+    return forecast
 
 
 def check_step(x: Tensor, moved: Any) -> None:
@@ -232,9 +242,10 @@ def explain(filter, belief, error: Exception) -> None:
         if not callable(function):
             continue
         x = belief[0].detach()
-        got = _tried(name, function, x.clone())
+        got = tried(name, function, x.clone())
         check_dtype(name, got, x)
-        if hasattr(function, "tangent"):
+        exact = getattr(filter, "tangent", function) if name == "step" else None
+        if hasattr(function, "tangent") or exact is not None:
             continue
         try:
             torch.func.jvp(function, (x.clone(),), (torch.ones_like(x),))
@@ -246,7 +257,8 @@ def explain(filter, belief, error: Exception) -> None:
             ) from inner
 
 
-def _tried(name: str, function, x: Tensor) -> Tensor:
+def tried(name: str, function, x: Tensor) -> Tensor:
+    """What a user's function gives for states x; refused unless it is a tensor."""
     version = x._version
     try:
         got = function(x)
@@ -275,7 +287,8 @@ def _kind(value: Any) -> str:
 
 def _numbers(name: str, value: Any) -> Tensor:
     try:
-        return torch.as_tensor(value).detach()
+        dtype = torch.float64 if isinstance(value, Real) else None
+        return torch.as_tensor(value, dtype=dtype).detach()
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"{name} is {value!r}; give a number or a tensor") from error
 
@@ -321,8 +334,8 @@ def _misshaped(
     series = f", or ({tail}) for each series" if each else ""
     if mistakable:
         series = (
-            "; values for each series could here be meant otherwise: put an axis of length 1 before "
-            f"them and before the observations, {name}[None] and y[None]"
+            "; values for each series could here be meant otherwise: put an axis of length 1 "
+            f"before them and before the observations, {name}[None] and y[None]"
         )
     return f"{words}; give {right}{missing}{series}"
 
