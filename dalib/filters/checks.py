@@ -38,6 +38,7 @@ POSITIVE = {
     "scale": "1 changes nothing",
 }
 NOT_NEGATIVE = ("model_error_std", "jitter_std", "regularisation")
+OF_INNER = ("obs_std", "model_error_std", "inflation")  # of a filter within another, not of codes
 WITHOUT = {  # what is asked for most often where a parameter has too many axes
     "obs_std": "a matrix R and errors that vary in time are not taken",
     "inflation": "an inflation for each component, or for each time, is not taken",
@@ -49,13 +50,13 @@ WITHOUT = {  # what is asked for most often where a parameter has too many axes
 class Sizes(NamedTuple):
     """Of the series: leading axes, times, values of an observation and components of the state.
 
-    obs or state are None where only the filter knows, as of a latent space.
+    obs is None where only the filter knows, as in a latent space.
     """
 
     series: tuple[int, ...]
     times: int
     obs: int | None
-    state: int | None
+    state: int
 
 
 def check_given(filter, prior, observations: Tensor, generator) -> None:
@@ -135,7 +136,19 @@ def check_prior(prior, observations: Tensor) -> None:
 
 def check_parameters(filter, sizes: Sizes) -> None:
     """Refuse parameters of a filter whose shapes or values are not what they stand for."""
-    for name, axes in (AXES | getattr(filter, "axes", {})).items():
+    if hasattr(filter, "inner"):  # of codes, whose number only the codec knows
+        _check_axes(filter.inner, {n: AXES[n] for n in OF_INNER}, sizes._replace(obs=None))
+    _check_axes(filter, AXES | getattr(filter, "axes", {}), sizes)
+    if hasattr(filter, "noise_cov"):
+        check_semidefinite(filter.noise_cov, "noise_cov")
+    if hasattr(filter, "background"):
+        _check_background(filter.background, sizes)
+    if hasattr(filter, "members"):
+        check_whole("members", filter.members)
+
+
+def _check_axes(filter, described: Mapping[str, tuple[str, ...]], sizes: Sizes) -> None:
+    for name, axes in described.items():
         value = getattr(filter, name, None)
         if value is None or callable(value):
             continue
@@ -144,14 +157,6 @@ def check_parameters(filter, sizes: Sizes) -> None:
         beside = (1,) if name == "model_error_std" and hasattr(filter, "members") else ()
         _check_shape(name, value, wanted, beside, sizes)
         _check_range(name, value)
-    if hasattr(filter, "noise_cov"):
-        check_semidefinite(filter.noise_cov, "noise_cov")
-    if hasattr(filter, "background"):
-        _check_background(filter.background, sizes)
-    if hasattr(filter, "members"):
-        check_whole("members", filter.members)
-    if hasattr(filter, "inner"):  # of codes, whose number only the codec knows
-        check_parameters(filter.inner, sizes._replace(obs=None, state=None))
 
 
 def check_whole(name: str, value: Any) -> None:
@@ -326,8 +331,11 @@ def _misshaped(
     names = ", ".join("?" if size is None else str(size) for size in wanted)
     own = f"({names},)" if len(wanted) == 1 else f"({names})"
     right = {0: "a number", 1: f"a number or {own}"}.get(len(wanted), own)
-    words = f"{name} has shape {shape}, but y has {sizes.obs} values" if name == "obs_std" else None
-    words = words or f"{name} has shape {shape}, of a state of {sizes.state} components"
+    words = f"{name} has shape {shape}"
+    if name != "obs_std":
+        words += f", of a state of {sizes.state} components"
+    elif sizes.obs is not None:
+        words += f", but y has {sizes.obs} values"
     missing = f"; {WITHOUT[name]}" if name in WITHOUT else ""
     each = ", ".join(map(str, (*sizes.series, *beside))) if sizes.series else ""
     tail = f"{each}, {names}".rstrip(", ") if names else each
