@@ -352,3 +352,18 @@ def test_what_was_saved_with_other_members_is_left_aside(caplog):
     assimilate(enkf(), standard(3), y, stream("saved"), save=save)
     assimilate(enkf(), standard(3), y, stream("saved"), resume=saved[1], kept=ALL)
     assert "of another filter; starts from the beginning" in caplog.text
+
+
+@pytest.mark.parametrize("changed", ["y", "prior", "obs_std", "nothing"])
+def test_a_run_does_not_continue_another(changed, caplog):
+    y, prior, saved = normal((4, 2), stream("saved")), standard(3), []
+    assimilate(enkf(), prior, y, stream("s"), save=lambda state: saved.append(state()))
+    given = {"filter": enkf(), "prior": prior, "y": y}
+    given |= {
+        "y": {"y": y + 1e-9},
+        "prior": {"prior": Gaussian(prior.mean + 1e-9, prior.cov)},
+        "obs_std": {"filter": enkf(obs_std=1.1)},
+        "nothing": {},
+    }[changed]
+    assimilate(*given.values(), stream("s"), resume=saved[1])
+    assert ("starts from the beginning" in caplog.text) == (changed != "nothing")

@@ -541,6 +541,23 @@ def test_what_is_of_another_learning_is_left_aside(caplog):
     assert torch.equal(whole.values["forcing"], again.values["forcing"])
 
 
+@pytest.mark.parametrize("changed", ["y", "settings", "loss", "nothing"])
+def test_a_learning_does_not_continue_another(changed, caplog):
+    prior, y = data(runs=2, times=4)
+    states, settings = [], Learning(1, RATES, segment=2)
+    save = {"save": lambda state: states.append(state())}
+    learn(etkf, learnables(2), prior, y, settings, **save, generator=noise(2))
+    other = {
+        "y": (y + 1e-9, settings, "likelihood"),
+        "settings": (y, Learning(1, RATES, segment=2, clip=5.0), "likelihood"),
+        "loss": (y, settings, "misfit"),
+        "nothing": (y, settings, "likelihood"),
+    }[changed]
+    given = {"loss": other[2], "resume": states[0], "generator": noise(2)}
+    learn(etkf, learnables(2), prior, *other[:2], **given)
+    assert ("of another learning" in caplog.text) == (changed != "nothing")
+
+
 # -- errors --------------------------------------------------------------------------------------
 
 

@@ -312,7 +312,9 @@ class _Run:
             and state["time"] <= self.times
         )
         if not fits:
-            logger.warning("what was saved is of another filter; starts from the beginning")
+            logger.warning(
+                "what was saved is of other data or of another filter; starts from the beginning"
+            )
         return fits
 
     def restore(self, state: dict) -> None:
@@ -402,13 +404,15 @@ def _tell(name: str, analyses: Analyses, run: _Run) -> None:
         if far:
             bound = float(torch.as_tensor(run.bound).amax())
             words = f"; {far} by a mean beyond {bound:.3g}: give bound= if that is no divergence"
+        elif analyses.mean.dtype != torch.float64:
+            words = f"; computed in {analyses.mean.dtype}: does it happen in double precision too?"
         logger.warning("%s: %d of %d seeds diverged, at times %s%s", name, count, of, cycles, words)
     dropped = getattr(run.belief, "dropped", None)
     if dropped is not None and (count := int(dropped.nansum())):
         logger.warning("%s: %d particles were not finite and got no weight", name, count)
     if analyses.chi_square is None or not (analyses.forecast_std > 0).any():
         return
-    off = analyses.chi_square > innovations.limit(run.times)
+    off = (analyses.chi_square > innovations.limit(run.times)) & ~analyses.diverged
     if off.any():
         logger.warning(
             "%s: in %d of %d seeds the squares of the innovations are up to %.3g times what spread "
