@@ -304,3 +304,36 @@ def test_a_model_that_works_in_place_only_later_is_refused():
         list(
             cycle(dataclasses.replace(ALL["etkf"], step=step), PRIOR, torch.zeros(5, D), stream(1))
         )
+
+
+# -- where h is not defined -----------------------------------------------------------------------
+
+
+# the score filter looks at h far from its members, where the others are not defined either
+@pytest.mark.parametrize("kind", sorted(set(ALL) - {"climatology", "oi", "kalman", "ensf"}))
+def test_where_h_is_not_defined_a_missing_value_loses_nothing(kind):
+    """h = log, the first component is negative and never seen: as if h did not look at it."""
+    prior = Gaussian(torch.tensor([-1.0, 1.0, 1.0]).double(), 0.01 * ONE)
+    y = torch.tensor([torch.nan, 0.1, -0.1]).double().expand(2, 3, D)
+    found, expected = (
+        assimilate(
+            dataclasses.replace(ALL[kind], step=lambda x: 1.0 * x, observe=observe),
+            prior,
+            y,
+            stream("x"),
+        )
+        for observe in (torch.log, lambda x: x.abs().log())
+    )
+    assert not found.diverged.any()
+    torch.testing.assert_close(found.mean, expected.mean, rtol=0, atol=1e-9)
+    torch.testing.assert_close(found.std, expected.std, rtol=0, atol=1e-9)
+
+
+def test_a_series_lost_by_one_member_says_so(caplog):
+    def step(x):
+        return torch.where(x > 2, torch.inf, x)
+
+    prior = Ensemble(torch.tensor([[0.0], [1.0], [3.0], [0.5], [0.2], [-1.0]]).double())
+    filter = dataclasses.replace(ALL["etkf"], step=step, observe=Identity(1))
+    assert assimilate(filter, prior, torch.zeros(2, 1), stream("x")).diverged
+    assert "in 1 of them only some members were not finite" in caplog.text

@@ -235,7 +235,7 @@ class _Run:
         check_observe(at(filter, 0).observe, mean, observations)
         check_some(observations)
         self.lost = torch.zeros(mean.shape[:-1], dtype=torch.bool, device=mean.device)
-        self.far = self.lost  # lost by the bound alone
+        self.far, self.partly = self.lost, self.lost  # by the bound; while other members are finite
         self.begun, self.in_place = False, False
 
     def advance(self) -> tuple:
@@ -287,6 +287,9 @@ class _Run:
         if strayed.any():
             finite = belief.mean.isfinite().all(-1)
             self.far = self.far | (strayed & finite & ~self.lost)
+            if isinstance(belief, Ensemble):
+                alive = belief.members.isfinite().all(-1).any(-1)
+                self.partly = self.partly | (strayed & ~finite & alive & ~self.lost)
             self.lost = self.lost | strayed
 
     def state(self) -> dict:
@@ -404,6 +407,8 @@ def _tell(name: str, analyses: Analyses, run: _Run) -> None:
         if far:
             bound = float(torch.as_tensor(run.bound).amax())
             words = f"; {far} by a mean beyond {bound:.3g}: give bound= if that is no divergence"
+        elif partly := int(run.partly.sum()):
+            words = f"; in {partly} of them only some members were not finite"
         elif analyses.mean.dtype != torch.float64:
             words = f"; computed in {analyses.mean.dtype}: does it happen in double precision too?"
         logger.warning("%s: %d of %d seeds diverged, at times %s%s", name, count, of, cycles, words)

@@ -80,6 +80,8 @@ class CovarianceFilter(EnsembleFilter):
         E = forecast.members
         seen = self._seen(E, y)
         K, D = seen.CHt, self._perturbed(y, seen, generator).sub_(seen.mean).sub_(seen.anomalies)
+        if y.isnan().any():  # h may not be defined there
+            D = torch.where(y.isnan()[..., None, :], 0.0, D)
         if K.shape[-2] <= D.shape[-2]:  # S⁻¹ goes to what has fewer rows
             K, likelihood = _solved(seen.S, K, seen.mean, y)
         else:

@@ -55,8 +55,10 @@ def whiten(predicted: Tensor, y: Tensor, obs_std: Tensor | float) -> tuple[Tenso
 
     Both are in float64.
     """
-    mean, S = anomalies(predicted.double())
     seen, y = ~y.isnan(), y.double()
+    if not seen.all():  # where h is not defined, 0 times NaN is no 0
+        predicted = torch.where(seen[..., None, :], predicted, 0.0)
+    mean, S = anomalies(predicted.double())
     precision_sqrt = (seen / like(obs_std, y))[..., None, :]
     return S.mul_(precision_sqrt), (y.nan_to_num()[..., None, :] - mean) * precision_sqrt
 

@@ -102,8 +102,8 @@ class Joint(NamedTuple):
     def __call__(self, x: Tensor) -> Tensor:
         """(..., member, state) -> (..., member, state)."""
         seen, pulled_back = torch.func.vjp(self.observe, x)
-        error = (self.y.nan_to_num()[..., None, :] - seen) * self.precision[..., None, :]
-        return pulled_back(error)[0]
+        error = torch.where(self.y.isnan()[..., None, :], 0.0, self.y[..., None, :] - seen)
+        return pulled_back(error * self.precision[..., None, :])[0]
 
     def diffused(self, units: Units) -> "Joint":
         """The same as a function of ζ."""
