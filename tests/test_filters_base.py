@@ -251,8 +251,119 @@ def test_a_free_run_never_looks():
         assimilate(free, Ensemble(members), factor * torch.ones(4, 2).double(), stream(1), kept=ALL)
         for factor in (1.0, 1e6)
     )
-    for one, other in zip(*found, strict=True):
+    for one, other in zip(*(given[:6] for given in found), strict=True):
         assert torch.equal(one, other)
         if one.ndim == 3:
             powers = 0.9 ** torch.arange(1, 5).double()[:, None, None]
             torch.testing.assert_close(one, powers * members)
+
+
+def test_kept_members_of_weighted_states_are_equally_likely():
+    members = normal((2, 1000, 3), stream("alike"))
+    weighted = Weighted(members, (2 * members[..., 0]).log_softmax(-1))
+    alike = weighted.alike()
+    spread = 5 * weighted.std / 1000**0.5  # what as many draws would be off by
+    assert ((alike.mean(1) - weighted.mean).abs() < spread).all()
+    assert torch.allclose(alike.std(1), weighted.std, rtol=0.1)
+    assert torch.equal(weighted.alike(torch.tensor([2])), alike[..., 2:])
+    far = BootstrapParticle(
+        step=lambda x: x, observe=Subset((0, 1)), obs_std=0.2, members=2000, resample_below=0.0
+    )
+    y = torch.tensor([[1.0, -1.0]]).double()
+    found = assimilate(far, standard(3), y, stream("far"), kept=ALL)
+    gap = (found.members.mean(-2) - found.mean).abs()
+    assert (gap < 0.3 * found.std).all() and found.mean[0, 0] > 0.8
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e9, 1e20])
+def test_the_bound_is_relative_to_large_units(scale):
+    filter = ETKF(step=lambda x: x, observe=Subset((0, 1)), obs_std=0.1 * scale, members=20)
+    prior = Gaussian(scale * torch.ones(3).double(), scale**2 * torch.eye(3).double())
+    found = assimilate(filter, prior, scale * torch.ones(10, 2).double(), stream("units"))
+    assert not found.diverged
+    assert (found.mean[-1, :2] / scale - 1).abs().max() < 0.2
+
+
+def test_the_bound_of_a_series_is_its_own_and_named_where_it_ends_it(caplog):
+    """A thousand times larger at each step, with a gain of nearly 0."""
+    prior = Gaussian(torch.tensor([[1.0], [1e9]]).double(), 1e-20 * torch.eye(1).double())
+    filter = EKF(step=lambda x: 1e3 * x, observe=Subset((0,)), obs_std=1e30)
+    found = assimilate(filter, prior, torch.zeros(2, 4, 1).double(), None)
+    assert found.diverged_at.tolist() == [2, 2]  # 1e9 times the prior's own
+    assert "2 by a mean beyond 1e+17: give bound= if that is no divergence" in caplog.text
+    free = assimilate(filter, prior, torch.zeros(2, 4, 1).double(), None, bound=1e30)
+    assert not free.diverged.any()
+
+
+# -- innovations ----------------------------------------------------------------------------------
+
+
+def drifting(observe, **settings):
+    """A walk that the filter takes for standing still, unless it has noise too."""
+    truth = (0.7 * normal((2, 200, 2), stream("walk"))).cumsum(1)
+    y = truth + normal((2, 200, 2), stream("walk", "errors"))
+    filter = ETKF(step=lambda x: x, observe=observe, obs_std=1.0, members=20, **settings)
+    return assimilate(filter, standard(2), y, streams("walk", range(2), "filter"))
+
+
+def through(x):
+    return x * torch.ones(2).to(x)
+
+
+@pytest.mark.parametrize("observe", [Subset((0, 1)), through])
+def test_innovations_that_spread_does_not_explain_are_told_once(observe, caplog):
+    found = drifting(observe)
+    assert found.chi_square.shape == (2,)
+    assert (found.chi_square > 5).all()
+    assert caplog.text.count("the squares of the innovations are up to") == 1
+    assert "in 2 of 2 seeds" in caplog.text
+
+
+@pytest.mark.parametrize("observe", [Subset((0, 1)), through])
+def test_innovations_of_a_filter_that_is_right_have_a_chi_square_of_one(observe, caplog):
+    found = drifting(observe, model_error_std=0.7)
+    assert ((found.chi_square - 1).abs() < 0.2).all()
+    assert not caplog.text
+    shown = drifting(Subset((0, 1)), model_error_std=0.7)
+    assert torch.allclose(shown.chi_square, found.chi_square, rtol=1e-9)
+
+
+def test_the_chi_square_is_that_of_what_was_seen():
+    filter = enkf(observe=MovingSubset(((0, 1), (1, 2), (2, 0))), obs_std=0.5)
+    y = normal((4, 3, 2), stream("chi"))
+    y[0, 1, 0] = torch.nan
+    found = assimilate(filter, standard(3), y, streams("chi", range(4), "filter"))
+    ratios = []
+    for k, index in enumerate(filter.observe.index):
+        index = list(index)
+        S = found.forecast_std[:, k, index].square() + 0.25
+        ratios.append((y[:, k] - found.forecast_mean[:, k, index]).square() / S)
+    torch.testing.assert_close(found.chi_square, torch.stack(ratios, 1).nanmean((1, 2)))
+
+
+def test_a_filter_that_does_not_look_has_no_chi_square():
+    free = FreeRun(step=lambda x: 0.9 * x, observe=Subset((0, 1)), obs_std=1.0, members=10)
+    assert assimilate(free, standard(3), torch.ones(4, 2), stream("free")).chi_square is None
+
+
+def test_what_was_saved_with_other_members_is_left_aside(caplog):
+    y, saved = normal((4, 2), stream("saved")), []
+    save = lambda state: saved.append(state())  # noqa: E731
+    assimilate(enkf(), standard(3), y, stream("saved"), save=save)
+    assimilate(enkf(), standard(3), y, stream("saved"), resume=saved[1], kept=ALL)
+    assert "of another filter; starts from the beginning" in caplog.text
+
+
+@pytest.mark.parametrize("changed", ["y", "prior", "obs_std", "nothing"])
+def test_a_run_does_not_continue_another(changed, caplog):
+    y, prior, saved = normal((4, 2), stream("saved")), standard(3), []
+    assimilate(enkf(), prior, y, stream("s"), save=lambda state: saved.append(state()))
+    given = {"filter": enkf(), "prior": prior, "y": y}
+    given |= {
+        "y": {"y": y + 1e-9},
+        "prior": {"prior": Gaussian(prior.mean + 1e-9, prior.cov)},
+        "obs_std": {"filter": enkf(obs_std=1.1)},
+        "nothing": {},
+    }[changed]
+    assimilate(*given.values(), stream("s"), resume=saved[1])
+    assert ("starts from the beginning" in caplog.text) == (changed != "nothing")

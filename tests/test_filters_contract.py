@@ -245,3 +245,26 @@ def test_what_was_saved_of_another_filter_is_left_aside(caplog):
     resumed = assimilate(make("particle"), prior, y, generators(), resume=saved[2])
     assert "of another filter; starts from the beginning" in caplog.text
     assert torch.equal(resumed.mean, assimilate(make("particle"), prior, y, generators()).mean)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_slope_with_respect_to_errors_is_right_where_a_value_is_missing(kind):
+    """Central differences of likelihoods and analyses; a particle filter only weights."""
+    prior, y = inputs()
+    settings = {"resample_below": 0.0, "regularisation": 0.0} if kind == "particle" else {}
+    filter = dataclasses.replace(make(kind), **settings)
+
+    def total(obs_std):
+        given = dataclasses.replace(filter, obs_std=obs_std)
+        steps = cycle(given, prior, y, generators())
+        return sum(
+            given.log_likelihood(f, y[:, k]).sum() + a.mean.square().sum()
+            for k, (f, a) in enumerate(steps)
+        )
+
+    obs_std = torch.tensor([1.0, 1.1, 0.9, 1.2], dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(total(obs_std), obs_std)
+    for j, unit in enumerate(1e-5 * torch.eye(4).double()):
+        with torch.no_grad():
+            difference = (total(obs_std + unit) - total(obs_std - unit)) / 2e-5
+        assert slope[j].item() == pytest.approx(difference.item(), rel=1e-4, abs=1e-4)

@@ -1,5 +1,7 @@
 import dataclasses
+import gc
 import math
+import weakref
 
 import numpy as np
 import pytest
@@ -461,3 +463,67 @@ BACKGROUND = Gaussian(torch.zeros(SIZE).double(), torch.eye(SIZE).double())
 def test_bad_tuning_is_named(refused, message):
     with pytest.raises(ValueError, match=message):
         refused()
+
+
+def tuned(kind: str, value: torch.Tensor):
+    """A filter with one parameter of its own, what it analyses, and y."""
+    given = {"step": step, "observe": OBSERVE, "obs_std": 0.5}
+    background = Gaussian(torch.zeros(SIZE).double(), 2 * torch.eye(SIZE).double())
+    if kind == "var3d":
+        filter = Var3D(background=background, background_scale=value, **given)
+        belief = Gaussian(draw(SIZE, name="mean"), background.cov)
+    else:
+        given |= {"members": MEMBERS, "centred": True}
+        own = {"background": background, "weight": value} if kind == "hybrid" else {"scale": value}
+        filter = (Ens3DVar if kind == "hybrid" else LocalisedEnKF)(**given | own)
+        belief = Ensemble(draw(MEMBERS, SIZE, name="members"))
+    return filter, belief, draw(len(INDEX), name="y")
+
+
+KEEPING = ["localised", "hybrid", "var3d"]
+
+
+@pytest.mark.parametrize("gradients", [torch.no_grad, torch.enable_grad])
+@pytest.mark.parametrize("kind", KEEPING)
+def test_what_is_kept_follows_a_parameter_that_is_changed_in_place(kind, gradients):
+    """As optimisers change them."""
+    parameter = torch.tensor(0.5).double().requires_grad_()
+    filter, belief, y = tuned(kind, parameter)
+    with gradients():
+        before = filter.analyse(belief, y, stream("in place")).mean
+    with torch.no_grad():
+        parameter.fill_(0.9)
+    with gradients():
+        after = filter.analyse(belief, y, stream("in place")).mean
+        fresh = tuned(kind, parameter)[0].analyse(belief, y, stream("in place")).mean
+    assert torch.equal(after, fresh)
+    assert not torch.allclose(after, before, atol=1e-3)
+
+
+def test_a_background_that_is_changed_in_place_is_followed_too():
+    filter, belief, y = tuned("var3d", torch.tensor(0.5).double())
+    before = filter.analyse(belief, y).mean
+    filter.background.cov.mul_(3)
+    assert not torch.allclose(filter.analyse(belief, y).mean, before, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", KEEPING)
+def test_one_filter_serves_many_backward_passes(kind):
+    parameter = torch.tensor(0.5).double().requires_grad_()
+    filter, belief, y = tuned(kind, parameter)
+    slopes = []
+    for given in (filter, filter, tuned(kind, parameter)[0]):
+        value = given.log_likelihood(belief, y) + given.log_likelihood(belief, y + 1)
+        slopes.append(torch.autograd.grad(value, parameter)[0])
+    assert slopes[0] == slopes[1] == slopes[2] != 0
+
+
+def test_a_filter_that_keeps_its_gain_can_be_forgotten():
+    """What is kept for gradients does not keep the filter."""
+    parameter = torch.tensor(0.5).double().requires_grad_()
+    filter, belief, y = tuned("var3d", parameter)
+    filter.log_likelihood(belief, y)
+    gone = weakref.ref(filter)
+    del filter
+    gc.collect()
+    assert gone() is None

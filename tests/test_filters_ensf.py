@@ -45,6 +45,7 @@ def drawn(diffusion: Diffusion, error_std: float, x: float = 0.0, y: float = 1.0
         steps=diffusion.steps,
         solver=diffusion.solver,
         eps_beta=diffusion.eps_beta,
+        allow_unstable=diffusion.eps_beta == 0,  # at its last step
     )
     members = torch.full((SAMPLES, 1), x, dtype=torch.float64)
     y = torch.tensor([y], dtype=torch.float64)
@@ -430,7 +431,7 @@ def test_a_hundred_steps_need_errors_of_eight_hundredths():
     assert Diffusion().steepness(0.99 * Diffusion().least_error()) > 2
 
 
-def test_what_is_too_steep_is_refused_or_with_a_clip_only_told(caplog):
+def test_what_is_too_steep_is_refused_or_where_it_is_allowed_told(caplog):
     belief, y = Ensemble(states(4, 4)), torch.tensor([0.5, torch.nan])
     filter = made(Subset((1, 3)), 0.02, members=4, clip=None)
     message = (
@@ -438,7 +439,11 @@ def test_what_is_too_steep_is_refused_or_with_a_clip_only_told(caplog):
     )
     with pytest.raises(ValueError, match=message):
         filter.analyse(belief, y, stream("x"))
-    clipped = replace(filter, clip=1000.0)
+    with pytest.raises(ValueError, match=message + ".*allow_unstable=True leaves it to the clip"):
+        replace(filter, clip=1000.0).analyse(belief, y, stream("x"))
+    with pytest.raises(ValueError, match=message):
+        replace(filter, allow_unstable=True).analyse(belief, y, stream("x"))
+    clipped = replace(filter, clip=1000.0, allow_unstable=True)
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
             clipped.analyse(belief, y, stream("x"))
@@ -456,11 +461,37 @@ def test_what_is_too_steep_is_refused_or_with_a_clip_only_told(caplog):
 
 def test_with_a_clip_samples_remain_finite_where_the_scheme_is_unstable():
     E, y = states(8, 5), states(5, name="y")
-    filter = made(Identity(5), 0.002, members=8)
+    filter = made(Identity(5), 0.002, members=8, allow_unstable=True)
     assert filter.analyse(Ensemble(E), y, stream("clip")).members.abs().amax() < 100
-    unchecked = replace(filter, clip=None, observe=Opaque(Identity(5)))
-    wild = unchecked.analyse(Ensemble(E), y, stream("clip")).members
-    assert not wild.abs().amax() < 1e20
+
+
+@pytest.mark.parametrize("observe", [Identity(5), Opaque(Identity(5)), Linear(torch.eye(5))])
+@pytest.mark.parametrize("settings", [{}, {"clip": None}, {"prior": "mixture"}])
+def test_steps_too_long_are_refused_whatever_the_operator(observe, settings):
+    E, y = states(8, 5), states(5, name="y")
+    made(observe, 1.05 * Diffusion().least_error(), members=8, **settings).analyse(
+        Ensemble(E), y, stream("clip")
+    )
+    with pytest.raises(ValueError, match="100 steps of pseudo-time are too few"):
+        made(observe, 0.95 * Diffusion().least_error(), members=8, **settings).analyse(
+            Ensemble(E), y, stream("clip")
+        )
+
+
+def test_a_steep_place_is_found_by_the_members_that_are_there():
+    """h(x) = x³ has the slope 3 x²: harmless near 0.3, too steep near 3."""
+    filter = made(lambda x: x**3, 0.1, members=8)
+    near = Ensemble(0.3 + 0.01 * states(8, 5))
+    assert filter.analyse(near, torch.zeros(5), stream("cube")).members.isfinite().all()
+    with pytest.raises(ValueError, match="too few for an observation error of 0.003"):
+        filter.analyse(Ensemble(near.members + 2.7), torch.full((5,), 27.0), stream("cube"))
+
+
+def test_no_number_of_steps_is_looked_for_without_end():
+    with pytest.raises(ValueError, match="give more than 1[0-9]{5} steps"):
+        made(Identity(5), 1e-9, members=8).analyse(
+            Ensemble(states(8, 5)), states(5, name="y"), stream("clip")
+        )
 
 
 @pytest.mark.parametrize(

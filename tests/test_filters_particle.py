@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from dalib.filters import Ensemble, Gaussian, Weighted, cycle
+from dalib.filters import Ensemble, Gaussian, Weighted, assimilate, cycle
 from dalib.filters.kalman import Kalman
 from dalib.filters.particle import BootstrapParticle, effective_size, systematic
 from dalib.observe import Linear
@@ -128,3 +128,67 @@ def test_a_hopeless_observation_gives_weights_all_the_same():
     filter = BootstrapParticle(step=None, observe=lambda x: x, obs_std=1e-3, members=2)
     belief = filter.analyse(filter.start(Ensemble(members), None), torch.tensor([1e6]).double())
     assert belief.mean.item() == 1.0
+
+
+# -- particles that are lost ----------------------------------------------------------------------
+
+
+def overflowing(x: torch.Tensor) -> torch.Tensor:
+    return torch.where(x > 1.5, torch.inf, 0.95 * x)
+
+
+def root(x: torch.Tensor) -> torch.Tensor:
+    return x.sqrt()
+
+
+@pytest.mark.parametrize("changes", [{"step": overflowing}, {"observe": root}])
+def test_a_particle_that_is_not_finite_has_no_weight_and_is_counted(changes, caplog):
+    given = {"step": lambda x: 0.95 * x, "observe": lambda x: x, "obs_std": 0.5}
+    filter = BootstrapParticle(**given | changes, members=500, model_error_std=0.1)
+    prior = Gaussian(torch.full((2, 1), 1.0).double(), 0.25 * torch.eye(1).double())
+    y = torch.ones(2, 5, 1).double()
+    found = assimilate(filter, prior, y, streams("lost", range(2), "filter"))
+    assert not found.diverged.any()
+    assert found.mean.isfinite().all() and found.std.isfinite().all()
+    assert "particles were not finite and got no weight" in caplog.text
+
+
+def test_the_others_go_on_as_if_it_had_not_been():
+    """Its weight is theirs."""
+    members = normal((6, 2), stream("others"))
+    members[2, 1] = torch.nan
+    others = [0, 1, 3, 4, 5]
+    weights = normal((6,), stream("weights")).log_softmax(-1)
+    filter = BootstrapParticle(
+        step=lambda x: x, observe=lambda x: x, obs_std=1.0, members=6, resample_below=0.0
+    )
+    start = Weighted(members, weights, torch.zeros(1).double())
+    forecast = filter.forecast(start, stream("x"))
+    alone = Weighted(members[others], weights[others].log_softmax(-1))
+    assert forecast.dropped.tolist() == [1]
+    torch.testing.assert_close(forecast.mean, alone.mean)
+    torch.testing.assert_close(forecast.std, alone.std)
+    y = torch.tensor([0.3, torch.nan]).double()
+    found, expected = (filter.analyse(belief, y) for belief in (forecast, alone))
+    torch.testing.assert_close(found.mean, expected.mean)
+    torch.testing.assert_close(found.log_weights[others], expected.log_weights)
+
+
+def test_where_h_is_not_finite_at_a_missing_value_nothing_is_lost():
+    members = torch.tensor([[1.0, -1.0], [2.0, 1.0]]).double()
+    filter = BootstrapParticle(step=lambda x: x, observe=root, obs_std=1.0, members=2)
+    belief = Weighted(members, log([0.5, 0.5]), torch.zeros(1).double())
+    found = filter.analyse(belief, torch.tensor([1.0, torch.nan]).double())
+    assert found.log_weights.isfinite().all() and found.dropped.item() == 0
+
+
+def test_a_series_whose_particles_are_all_lost_is_lost_alone():
+    filter = BootstrapParticle(
+        step=lambda x: torch.where(x > 5, torch.inf, x),
+        observe=lambda x: x,
+        obs_std=1.0,
+        members=20,
+    )
+    prior = Gaussian(torch.tensor([[0.0], [50.0]]).double(), torch.eye(1).double())
+    found = assimilate(filter, prior, torch.zeros(2, 3, 1), streams("all", range(2), "filter"))
+    assert found.diverged_at.tolist() == [-1, 0]

@@ -125,3 +125,43 @@ def test_a_background_that_is_no_covariance_is_named():
     ):
         with pytest.raises(ValueError, match="background covariance is not positive definite"):
             filter.start(prior, stream(0))
+
+
+@pytest.mark.parametrize(
+    ("observe", "start", "y"),
+    [(lambda x: x**3, 0.1, 1.0), (lambda x: torch.atan(5 * x), 0.0, 1.2), (torch.exp, -4.0, 3.0)],
+)
+def test_no_round_of_the_minimiser_raises_the_cost(observe, start, y):
+    background = Gaussian(torch.full((1,), start).double(), torch.eye(1).double())
+    y = torch.full((1,), y).double()
+    rounds = [minimise(background, y, observe, 0.05, outer) for outer in range(13)]
+    costs = torch.stack([cost(x, background, y, observe, 0.05) for x in rounds])
+    assert (costs.diff() <= 1e-9 * costs[:-1]).all()
+    grid = torch.linspace(-5, 5, 100_001).double()[:, None]
+    assert costs[-1] <= cost(grid, background, y, observe, 0.05).amin() + 1e-6
+
+
+def test_each_series_has_a_step_of_its_own():
+    start = torch.tensor([[0.1], [0.9]]).double()
+    background = Gaussian(start, torch.eye(1).double())
+    y = torch.ones(2, 1).double()
+    both = minimise(background, y, lambda x: x**3, 0.05, 3)
+    for k in range(2):
+        alone = Gaussian(start[k], torch.eye(1).double())
+        assert torch.equal(both[k], minimise(alone, y[k], lambda x: x**3, 0.05, 3))
+
+
+@pytest.mark.parametrize("outer", [1, 3])
+def test_slopes_of_cost_and_minimiser_are_those_without_the_missing_value(outer):
+    background, observe, y, forecast = problem(seeds=1)
+    y[0, 1] = torch.nan
+    kept = [0, 2]
+    part = Linear(observe.matrix[kept])
+    slopes = []
+    for given, h in ((y, observe), (y[:, kept], part)):
+        std = torch.tensor(0.3).double().requires_grad_()
+        x = minimise(background, given, h, std, outer)
+        value = cost(forecast, background, given, h, std).sum() + x.square().sum()
+        slopes.append(torch.autograd.grad(value, std)[0])
+    assert slopes[0].isfinite()
+    torch.testing.assert_close(*slopes, rtol=1e-8, atol=0)

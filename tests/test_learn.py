@@ -15,6 +15,7 @@ from dalib.filters.letkf import LETKF
 from dalib.filters.variational import FixedGain, Var3D
 from dalib.integrate import RK4, trajectory
 from dalib.learn import Decay, Learnable, Learning, Plateau, learn
+from dalib.learn.follow import follow
 from dalib.learn.segment import Series
 from dalib.localise import gaspari_cohn, ring_distance
 from dalib.observe import MovingSubset, Subset, noisy
@@ -453,7 +454,7 @@ def test_operators_that_change_with_time_are_followed():
 
     settings = Learning(1, RATES, segment=4)
     assert learn(make, learnables(), prior, y, settings, generator=noise()).history.loss.isfinite()
-    with pytest.raises(IndexError):
+    with pytest.raises(ValueError, match="no operator for the last of them"):
         longer = torch.cat([y, y], 2)
         learn(make, learnables(), prior, longer, settings, generator=noise())
 
@@ -540,6 +541,23 @@ def test_what_is_of_another_learning_is_left_aside(caplog):
     assert torch.equal(whole.values["forcing"], again.values["forcing"])
 
 
+@pytest.mark.parametrize("changed", ["y", "settings", "loss", "nothing"])
+def test_a_learning_does_not_continue_another(changed, caplog):
+    prior, y = data(runs=2, times=4)
+    states, settings = [], Learning(1, RATES, segment=2)
+    save = {"save": lambda state: states.append(state())}
+    learn(etkf, learnables(2), prior, y, settings, **save, generator=noise(2))
+    other = {
+        "y": (y + 1e-9, settings, "likelihood"),
+        "settings": (y, Learning(1, RATES, segment=2, clip=5.0), "likelihood"),
+        "loss": (y, settings, "misfit"),
+        "nothing": (y, settings, "likelihood"),
+    }[changed]
+    given = {"loss": other[2], "resume": states[0], "generator": noise(2)}
+    learn(etkf, learnables(2), prior, *other[:2], **given)
+    assert ("of another learning" in caplog.text) == (changed != "nothing")
+
+
 # -- errors --------------------------------------------------------------------------------------
 
 
@@ -624,6 +642,47 @@ def test_a_step_that_changes_the_shape_is_refused():
         return ETKF(**{**vars(etkf(values)), "step": lambda x: x[..., None, :, :] * 1.0})
 
     refused(ValueError, "one step turns states of shape", make=make)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"obs_std": 0.0}, "obs_std is 0.0; it has to be positive"),
+        ({"obs_std": torch.eye(4)}, r"obs_std has shape \(4, 4\)"),
+        ({"inflation": -1.0}, "inflation is -1.0; it has to be positive"),
+        ({"inflation": torch.ones(SIZE)}, r"inflation has shape \(8,\)"),
+        ({"step": lambda x: x.numpy()}, r"step\(\) (gave|fails)"),
+        ({"observe": lambda x: x.detach().numpy()}, r"observe\(\) gave a numpy.ndarray"),
+        ({"step": lambda x: x.mul_(0.9)}, r"step\(\) changes the states it is given"),
+    ],
+)
+def test_what_assimilate_refuses_is_refused(changes, message):
+    def make(values):
+        return ETKF(**{**vars(etkf(values)), **changes})
+
+    refused((ValueError, TypeError), message, make=make)
+
+
+def test_priors_and_observations_that_assimilate_refuses_are_refused():
+    prior, y = data(runs=2, times=4)
+    refused(ValueError, "the prior has values", prior=Gaussian(prior.mean * torch.nan, prior.cov))
+    refused(TypeError, "torch.int64, not of", prior=Gaussian(prior.mean.long(), prior.cov))
+    refused(TypeError, "its covariance of", prior=Gaussian(prior.mean, prior.cov.float()))
+    empty = y.clone()
+    empty[1, 1] = torch.nan
+    refused(ValueError, r"all observations of the seeds \[3\] are NaN", observations=empty)
+
+
+def test_a_series_that_starts_again_has_no_likelihood_there():
+    """The misfit of a broken sensor is none of the filter's."""
+    filter = EKF(step=lambda x: 1.0 * x, observe=Subset((0,)), obs_std=0.1)
+    y = torch.zeros(1, 6, 1).double()
+    y[0, 2] = 1e6
+    found = follow(filter, Gaussian(torch.zeros(1), torch.eye(1)), y.float(), generator=stream("f"))
+    assert found.restarts.tolist() == [1]
+    assert found.misfit.isnan().nonzero().tolist() == [[0, 2]]
+    assert found.log_det.isnan().nonzero().tolist() == [[0, 2]]
+    assert found.misfit.nanmean() < 1
 
 
 # -- the example ---------------------------------------------------------------------------------

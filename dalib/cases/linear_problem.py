@@ -73,5 +73,6 @@ def _filter(eps_beta: float, error: float, steps: int, members: int) -> EnSF:
         steps=steps,
         eps_beta=eps_beta,
         clip=None if eps_beta > 0 else 1e6,
+        allow_unstable=eps_beta == 0,  # its last step is too long for an error of 0.1
         composed=False,
     )

@@ -16,12 +16,21 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from dalib.filters import innovations
+from dalib.filters.checks import (
+    check_given,
+    check_observe,
+    check_some,
+    check_step,
+    explain,
+)
+from dalib.filters.linalg import shared
 from dalib.fingerprint import fingerprint
 from dalib.streams import Generator, continue_from, positions
 
 logger = logging.getLogger(__name__)
 
-BOUND = 1e8  # a component of a mean beyond this (state units) has left any system we filter
+BOUND = 1e8  # times the prior's largest value: a mean beyond has left any system we filter
 
 
 class Gaussian(NamedTuple):
@@ -60,10 +69,14 @@ class Ensemble(NamedTuple):
 
 
 class Weighted(NamedTuple):
-    """Weighted states: members (..., member, state), normalised log_weights (..., member)."""
+    """Weighted states: members (..., member, state), normalised log_weights (..., member).
+
+    `dropped` (..., 1) is how many were not finite since the start, and got no weight.
+    """
 
     members: Tensor
     log_weights: Tensor
+    dropped: Tensor | None = None
 
     @property
     def mean(self) -> Tensor:
@@ -75,6 +88,29 @@ class Weighted(NamedTuple):
         """(..., state), of the weighted distribution."""
         X = self.members - self.mean[..., None, :]
         return (self.log_weights.exp()[..., None, :] @ X.square())[..., 0, :].sqrt()
+
+    def alike(self, index: Tensor | slice = slice(None)) -> Tensor:
+        """(..., member, component), as many states of equal weight, each as often as it counts."""
+        middle = torch.full_like(self.log_weights[..., :1], 0.5)
+        chosen = picked(self.log_weights, middle)[..., None]
+        members = self.members[..., index]
+        return members.gather(-2, chosen.expand(*chosen.shape[:-1], members.shape[-1]))
+
+
+def picked(log_weights: Tensor, u: Tensor) -> Tensor:
+    """(..., member) -> (..., member), ascending indices of systematic resampling (Kitagawa 1996).
+
+    Index i is taken once for each n with (n + u) / N in its interval of the cumulated weights,
+    u (..., 1) in [0, 1); so N w_i times on average, never off by one or more.
+    """
+    N = log_weights.shape[-1]
+    cumulated = log_weights.exp().cumsum(-1)
+    # how many of the N points lie below the end of interval i; counting sort replaces N searches
+    below = (N * cumulated / cumulated[..., -1:] - u).floor() + 1
+    below = below.nan_to_num(N).clamp(0, N).long()
+    ends = torch.zeros((*below.shape[:-1], N + 1), dtype=torch.long, device=below.device)
+    ends = ends.scatter_add(-1, below, torch.ones_like(below))
+    return ends[..., :N].cumsum(-1).clamp(max=N - 1)
 
 
 class Likelihood(NamedTuple):
@@ -100,6 +136,7 @@ class Filter(Protocol):
     """What `cycle` runs. `observe` (..., state) -> (..., obs) is what an observation sees.
 
     An `observe` that changes with time has `at(k)`, the operator of the k-th observation from 0.
+    A filter that never uses observations has `looks = False`.
     """
 
     observe: object
@@ -129,7 +166,10 @@ class Analyses(NamedTuple):
 
     `diverged_at` (...,) is the first time index whose belief diverged, -1 where none did; from
     there on the seed's values are NaN. `members` (..., time, member, component) are those of the
-    analyses, of the components that were asked for; None without.
+    analyses, equally likely, of the components that were asked for; None without. `chi_square`
+    (...,) is the mean of d² / S over the values observed, of the innovations d of the forecasts and
+    the variances S that spread and obs_std give them: 1 where they agree, more where the filter is
+    too sure; None where S is not known.
     """
 
     mean: Tensor
@@ -138,6 +178,7 @@ class Analyses(NamedTuple):
     forecast_std: Tensor
     diverged_at: Tensor
     members: Tensor | None = None
+    chi_square: Tensor | None = None
 
     @property
     def diverged(self) -> Tensor:
@@ -146,17 +187,24 @@ class Analyses(NamedTuple):
 
 
 def cycle(
-    filter: Filter, prior, observations: Tensor, generator: Generator, *, bound: float = BOUND
+    filter: Filter,
+    prior,
+    observations: Tensor,
+    generator: Generator,
+    *,
+    bound: float | None = None,
 ) -> Iterator[tuple]:
     """Yield (forecast, analysis) for each time of `observations` (..., time, obs).
 
-    The prior is at time 0, the first observation one sampling interval later.
+    The prior is at time 0, the first observation one sampling interval later. A `step` may work in
+    place; prior and beliefs stay as they are.
 
-    A seed diverges when its belief is no longer finite or its mean leaves [-bound, bound]. Its
+    A seed diverges when its belief is no longer finite or its mean leaves [-bound, bound], by
+    default 1e8 times the largest value or standard deviation of the prior, and at least 1e8. Its
     beliefs are NaN from then on; inside, the belief at time 0 takes its place, so that no NaN meets
     the algebra of the other seeds.
     """
-    _check_given(filter, prior, observations, generator)
+    check_given(filter, prior, observations, generator)
     return _beliefs(_Run(filter, prior, observations, generator, bound))
 
 
@@ -169,31 +217,44 @@ class _Run:
     """A filter under way along its observations: all that changes from time to time."""
 
     def __init__(
-        self, filter: Filter, prior, observations: Tensor, generator: Generator, bound: float
+        self,
+        filter: Filter,
+        prior,
+        observations: Tensor,
+        generator: Generator,
+        bound: float | None,
     ) -> None:
         observations = observations.to(prior[0].dtype)
         self.filter, self.observations, self.generator = filter, observations, generator
-        self.prior = prior
-        self.bound, self.time, self.times = bound, 0, observations.shape[-2]
-        self.first = filter.start(_expanded(prior, observations.shape[:-2]), generator)
+        self.prior, prior = prior, _expanded(prior, observations.shape[:-2])
+        self.bound = BOUND * _largest(prior).clamp(min=1) if bound is None else bound
+        self.time, self.times = 0, observations.shape[-2]
+        self.first = filter.start(prior, generator)
         self.belief = self.first
-        _check(filter, self.belief, observations)
         mean = self.belief.mean
+        check_observe(at(filter, 0).observe, mean, observations)
+        check_some(observations)
         self.lost = torch.zeros(mean.shape[:-1], dtype=torch.bool, device=mean.device)
+        self.far, self.partly = self.lost, self.lost  # by the bound; while other members are finite
+        self.begun, self.in_place = False, False
 
     def advance(self) -> tuple:
         """(forecast, analysis) of the next time."""
+        begun = self.begun
+        try:
+            return self._advanced()
+        except Exception as error:
+            if not begun:
+                explain(at(self.filter, self.time), self.belief, error)
+            raise
+
+    def _advanced(self) -> tuple:
         now, y = at(self.filter, self.time), self.observations[..., self.time, :]
-        forecast = now.forecast(self.belief, self.generator)
-        if forecast.mean.shape != self.belief.mean.shape:
-            raise ValueError(
-                f"one step turns a mean of shape {tuple(self.belief.mean.shape)} into one of shape "
-                f"{tuple(forecast.mean.shape)}; step() has to keep it, (..., state) -> (..., state)"
-            )
-        self.lost = self.lost | _strayed(forecast, self.bound)
+        forecast = self._forecast(now)
+        self._lose(forecast)
         shown = _replaced(forecast, self.lost, float("nan"))
         belief = now.analyse(_replaced(forecast, self.lost, self.first), y, self.generator)
-        self.lost = self.lost | _strayed(belief, self.bound)
+        self._lose(belief)
         self.belief = _replaced(belief, self.lost, self.first)
         self.time += 1
         return shown, _replaced(belief, self.lost, float("nan"))
@@ -202,6 +263,34 @@ class _Run:
     def of(self) -> str:
         """Fingerprint of what decides the result."""
         return fingerprint(self.filter, self.prior, self.observations)
+
+    def _forecast(self, now: Filter):
+        """The forecast of the belief, which stays as it is whatever step() does to its argument."""
+        given = self.belief
+        if self.in_place or not self.begun:
+            given = _copied(given)
+        before = _changes(given)
+        forecast = now.forecast(given, self.generator)
+        if not self.begun:
+            check_step(self.belief.mean, forecast.mean)
+            self.in_place = _changes(given) != before or not _equal(given, self.belief)
+            self.begun = True
+        elif not self.in_place and _changes(given) != before:
+            raise ValueError(
+                f"step() changed the states it was given at time {self.time}, and not before; let "
+                "it work on x.clone()"
+            )
+        return forecast
+
+    def _lose(self, belief) -> None:
+        strayed = _strayed(belief, self.bound)
+        if strayed.any():
+            finite = belief.mean.isfinite().all(-1)
+            self.far = self.far | (strayed & finite & ~self.lost)
+            if isinstance(belief, Ensemble):
+                alive = belief.members.isfinite().all(-1).any(-1)
+                self.partly = self.partly | (strayed & ~finite & alive & ~self.lost)
+            self.lost = self.lost | strayed
 
     def state(self) -> dict:
         """All that is needed to continue; `restore` takes it."""
@@ -214,10 +303,11 @@ class _Run:
             "generators": positions(self.generator),
         }
 
-    def accepts(self, state: dict) -> bool:
+    def accepts(self, state: dict, columns: int) -> bool:
         """Whether `state` is one of this filter along these observations from this prior."""
         fits = (
             {"of", "time", "first", "belief", "lost", "generators"} <= state.keys()
+            and len(state.get("rows", ())) == columns
             and state["of"] == self.of
             and _shapes(state["first"]) == _shapes(_leaves(self.first))
             and _shapes(state["belief"]) == _shapes(_leaves(self.first))
@@ -225,7 +315,9 @@ class _Run:
             and state["time"] <= self.times
         )
         if not fits:
-            logger.warning("what was saved is of another filter; starts from the beginning")
+            logger.warning(
+                "what was saved is of other data or of another filter; starts from the beginning"
+            )
         return fits
 
     def restore(self, state: dict) -> None:
@@ -244,12 +336,14 @@ def assimilate(
     generator: Generator,
     *,
     progress: bool = False,
-    bound: float = BOUND,
+    bound: float | None = None,
     kept: Tensor | None = None,
     save: Callable[[Callable[[], dict]], None] | None = None,
     resume: dict | None = None,
 ) -> Analyses:
     """Means and standard deviations of all forecasts and analyses of `observations`.
+
+    Warns where seeds diverged, and where innovations are far larger than spread and `obs_std` say.
 
     Args:
         filter: any `Filter`.
@@ -258,17 +352,20 @@ def assimilate(
         generator: one for all, or one per seed (`Streams`).
         progress: show a progress bar.
         bound: see `cycle`.
-        kept: index of components whose members are kept too, of a filter with an ensemble.
+        kept: index of components whose members are kept too, of a filter with an ensemble; of
+            weighted ones, as many that are equally likely.
         save: called after every time with a function that gives all that is needed to continue,
             so that whoever saves decides how often.
         resume: what that function gave: goes on as if it had never stopped. What is of another
             filter, prior or series of observations is left aside, with a warning.
     """
-    _check_given(filter, prior, observations, generator)
+    check_given(filter, prior, observations, generator)
     run = _Run(filter, prior, observations, generator, bound)
     name, rows = type(filter).__name__, []
     index = kept if hasattr(run.belief, "members") else None
-    if resume is not None and run.accepts(resume):
+    way = innovations.way(filter)
+    columns = 4 + (way == "time") + (index is not None)
+    if resume is not None and run.accepts(resume, columns):
         run.restore(resume)
         saved = [values.to(run.lost.device) for values in resume["rows"]]
         times = (values.unbind(run.lost.ndim) for values in saved)
@@ -277,18 +374,57 @@ def assimilate(
     with tqdm(None, name, run.times, initial=run.time, disable=not progress) as bar:
         while run.time < run.times:
             forecast, analysis = run.advance()
-            row = (analysis.mean, analysis.std, forecast.mean, forecast.std)
-            rows.append(row if index is None else (*row, analysis.members[..., index]))
+            row = [analysis.mean, analysis.std, forecast.mean, forecast.std]
+            if way == "time":
+                now, y = at(filter, run.time - 1), run.observations[..., run.time - 1, :]
+                row.append(innovations.of_time(now, forecast, y))
+            if index is not None:
+                row.append(_equally_likely(analysis, index))
+            rows.append(row)
             if save is not None:
                 save(lambda: run.state() | {"rows": _stacked(rows, run.lost.ndim)})
             bar.update()
-    mean, std, forecast_mean, forecast_std, *members = _stacked(rows, run.lost.ndim)
-    analyses = Analyses(mean, std, forecast_mean, forecast_std, first_nan(mean), *members)
+    mean, std, forecast_mean, forecast_std, *others = _stacked(rows, run.lost.ndim)
+    members = others.pop() if index is not None else None
+    if way == "series":
+        chi_square = innovations.of_series(filter, forecast_mean, forecast_std, run.observations)
+    else:
+        chi_square = innovations.of_times(*others) if others else None
+    lost_at = first_nan(mean)
+    analyses = Analyses(
+        mean, std, forecast_mean, forecast_std, lost_at, members=members, chi_square=chi_square
+    )
+    _tell(name, analyses, run)
+    return analyses
+
+
+def _tell(name: str, analyses: Analyses, run: _Run) -> None:
+    """Warn of what went wrong."""
+    of = analyses.diverged.numel()
     if count := int(analyses.diverged.sum()):
         cycles = sorted(set(analyses.diverged_at[analyses.diverged].tolist()))
-        of = analyses.diverged.numel()
-        logger.warning("%s: %d of %d seeds diverged, at times %s", name, count, of, cycles)
-    return analyses
+        far, words = int(run.far.sum()), ""
+        if far:
+            bound = float(torch.as_tensor(run.bound).amax())
+            words = f"; {far} by a mean beyond {bound:.3g}: give bound= if that is no divergence"
+        elif partly := int(run.partly.sum()):
+            words = f"; in {partly} of them only some members were not finite"
+        elif analyses.mean.dtype != torch.float64:
+            words = f"; computed in {analyses.mean.dtype}: does it happen in double precision too?"
+        logger.warning("%s: %d of %d seeds diverged, at times %s%s", name, count, of, cycles, words)
+    dropped = getattr(run.belief, "dropped", None)
+    if dropped is not None and (count := int(dropped.nansum())):
+        logger.warning("%s: %d particles were not finite and got no weight", name, count)
+    if analyses.chi_square is None or not (analyses.forecast_std > 0).any():
+        return
+    off = (analyses.chi_square > innovations.limit(run.times)) & ~analyses.diverged
+    if off.any():
+        logger.warning(
+            "%s: in %d of %d seeds the squares of the innovations are up to %.3g times what spread "
+            "and obs_std allow (Analyses.chi_square); the filter is too sure: more inflation, "
+            "model_error_std or members, or a larger obs_std",
+            *(name, int(off.sum()), of, analyses.chi_square[off].max().item()),
+        )
 
 
 def at(filter: Filter, k: int) -> Filter:
@@ -309,102 +445,44 @@ def _expanded(prior, leading: tuple[int, ...]):
     )
 
 
-def _check_given(filter: Filter, prior, observations: Tensor, generator: Generator) -> None:
-    """Refuse arguments that are something else than they should be, before any computation."""
-    if isinstance(filter, type):
-        raise TypeError(f"the filter is the class {filter.__name__}; give an object of it")
-    if isinstance(generator, (int, float)):
-        raise TypeError(
-            f"the generator is the number {generator}; give torch.Generator().manual_seed(...)"
-        )
-    if not isinstance(prior, (Gaussian, Ensemble)):
-        raise TypeError(f"the prior is a {type(prior).__name__}; give a Gaussian or an Ensemble")
-    for name, value in {"observations": observations, **prior._asdict()}.items():
-        if not isinstance(value, Tensor):
-            raise TypeError(
-                f"{name}: a {type(value).__name__}; give a tensor: torch.as_tensor(...)"
-            )
-    _check_prior(prior, observations)
-    if observations.ndim < 2 or not observations.shape[-2]:
-        raise ValueError(
-            f"observations have shape {tuple(observations.shape)}, expected (..., time, obs) with "
-            "at least one time; where one value is observed, (time, 1): y[:, None]"
-        )
-    if observations.isinf().any():
-        raise ValueError("some observations are infinite; NaN marks a missing value")
-    _check_errors(filter, observations.shape[-1])
+def _largest(prior) -> Tensor:
+    """(...,), of the absolute values of a prior of each series, and of its standard deviations."""
+    if isinstance(prior, Gaussian):
+        variance = shared(prior.cov.detach()).diagonal(dim1=-2, dim2=-1).clamp(min=0)
+        return (prior.mean.detach().abs() + variance.sqrt()).amax(-1)
+    return prior.members.detach().abs().amax((-2, -1))
 
 
-def _check_prior(prior, observations: Tensor) -> None:
-    mean = prior[0] if isinstance(prior, Gaussian) else prior.members
-    leading, size = mean.shape[: -1 if isinstance(prior, Gaussian) else -2], mean.shape[-1:]
-    if not mean.isfinite().all():
-        raise ValueError("the prior has values that are not finite; was it estimated from NaN?")
-    if isinstance(prior, Gaussian) and prior.cov.shape[-2:] != 2 * size:
-        raise ValueError(
-            f"the prior has a mean of shape {tuple(mean.shape)} and a covariance of shape "
-            f"{tuple(prior.cov.shape)}; give (..., state) and (..., state, state)"
-        )
-    series = observations.shape[:-2]
-    try:
-        fits = torch.broadcast_shapes(leading, series) == series
-    except RuntimeError:
-        fits = False
-    if not fits:
-        raise ValueError(
-            f"the prior has the leading axes {tuple(leading)}, observations of shape "
-            f"{tuple(observations.shape)} have {tuple(series)}; give one prior for all series or "
-            "one for each"
-        )
+def _copied(belief):
+    """A belief in memory of its own."""
+    return _filled(belief, (v.clone() if isinstance(v, Tensor) else v for v in _leaves(belief)))
 
 
-def _check_errors(filter: Filter, values: int) -> None:
-    """Refuse standard deviations and an inflation outside their ranges, where a filter has them."""
-    for name, zero, words in (
-        ("obs_std", False, "positive; nearly exact observations need a small one instead of none"),
-        ("inflation", False, "positive; 1 leaves the ensemble as it is"),
-        ("model_error_std", True, "0 or more"),
-    ):
-        value = torch.as_tensor(getattr(filter, name, 1.0), dtype=torch.float64).detach()
-        if not (value.isfinite() & ((value > 0) | (zero & (value == 0)))).all():
-            raise ValueError(f"{name} is {value.tolist()}; it has to be {words}")
-        if name == "obs_std" and value.ndim and value.shape[-1] not in (1, values):
-            raise ValueError(
-                f"obs_std has shape {tuple(value.shape)}, but y has {values} values; give a number "
-                f"or ({values},)"
-            )
+def _changes(belief) -> list[int]:
+    """How often each tensor of a belief was changed in place."""
+    return [value._version for value in _tensors(belief) if not value.is_inference()]
 
 
-def _check(filter: Filter, belief, observations: Tensor) -> None:
-    seen = at(filter, 0).observe(belief.mean)
-    if seen.shape[:-1] != belief.mean.shape[:-1] or seen.ndim != belief.mean.ndim:
-        raise ValueError(
-            f"observe() turns states of shape {tuple(belief.mean.shape)} into {tuple(seen.shape)}; "
-            "it has to keep leading axes, (..., state) -> (..., obs): x[..., :1], not x[..., 0]"
-        )
-    expected = seen.shape[-1]
-    values, shape = observations.shape[-1], tuple(observations.shape)
-    if values != expected:
-        right = ", ".join(["..."] * (len(shape) > 2) + ["time", str(expected)])
-        raise ValueError(
-            f"y has {values} values but observe() returns {expected}; "
-            f"give observations of shape ({right}), got {shape}"
-        )
-    empty = observations.isnan().all(-1).all(-1)
-    if empty.any():
-        which = f" of the seeds {empty.nonzero().flatten().tolist()}" if empty.ndim == 1 else ""
-        raise ValueError(
-            f"all observations{which} are NaN; NaN marks a missing value, and a series needs at "
-            "least one that is not (was the truth finite, the right variable read?)"
-        )
+def _equal(a, b) -> bool:
+    return all(torch.equal(x, y) for x, y in zip(_tensors(a), _tensors(b), strict=True))
 
 
-def _strayed(belief, bound: float) -> Tensor:
-    """(...,) bool: not finite, or the mean beyond the bound."""
+def _equally_likely(belief, index: Tensor) -> Tensor:
+    """(..., member, component), at `index`."""
+    if isinstance(belief, Weighted):
+        return belief.alike(index)
+    return belief.members[..., index]
+
+
+def _strayed(belief, bound: float | Tensor) -> Tensor:
+    """(...,) bool: not finite, or the mean beyond the bound, a number or (...,)."""
     mean = belief.mean
-    kept = (mean.abs() <= bound).all(-1)  # false also for NaN
+    kept = mean.abs().amax(-1) <= bound  # false also for NaN
+    logarithms = getattr(belief, "log_weights", None)
     for value in _tensors(belief):
-        kept = kept & value.flatten(mean.ndim - 1).sum(-1).isfinite()
+        total = value.flatten(mean.ndim - 1).sum(-1)
+        weightless = total.isneginf() if value is logarithms else False
+        kept = kept & (total.isfinite() | weightless)
     return ~kept
 
 

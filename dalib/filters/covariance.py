@@ -45,8 +45,9 @@ class CovarianceFilter(EnsembleFilter):
 
     with H the tangent of h at the mean. The likelihood is that of y in N(h(mean), S). Only C Hᵀ is
     formed, by indexing where the operator selects components; what depends on no belief is computed
-    once for each filter. Tensors among the tuning may have leading axes that broadcast to those of
-    the members, and derivatives: then a filter serves one backward pass.
+    once for each filter, and anew when a tensor of it was changed in place or after a backward
+    pass. Tensors among the tuning may have leading axes that broadcast to those of the members, and
+    derivatives.
 
     Attributes:
         taper: ρ (..., state, state), or None for no localisation.
@@ -79,6 +80,8 @@ class CovarianceFilter(EnsembleFilter):
         E = forecast.members
         seen = self._seen(E, y)
         K, D = seen.CHt, self._perturbed(y, seen, generator).sub_(seen.mean).sub_(seen.anomalies)
+        if y.isnan().any():  # h may not be defined there
+            D = torch.where(y.isnan()[..., None, :], 0.0, D)
         if K.shape[-2] <= D.shape[-2]:  # S⁻¹ goes to what has fewer rows
             K, likelihood = _solved(seen.S, K, seen.mean, y)
         else:

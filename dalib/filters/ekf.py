@@ -42,7 +42,7 @@ class EKF(GaussianFilter):
         if self.tangent is not None:
             mean, F = self.tangent(belief.mean)
         else:
-            mean, F = self.step(belief.mean), jacobian(self.step, belief.mean)
+            mean, F = self._moved(belief.mean), jacobian(self._moved, belief.mean)
         Q = error_cov(self.model_error_std, mean)
         return Gaussian(mean, symmetric(F @ belief.cov @ F.mT + Q))
 
@@ -53,3 +53,6 @@ class EKF(GaussianFilter):
             return Gaussian(mean, cov)
         a = torch.where(y.isnan().all(-1), 1.0, like(self.inflation, cov))
         return Gaussian(mean, a.square()[..., None, None] * cov)
+
+    def _moved(self, x: Tensor) -> Tensor:
+        return self.step(x.clone())  # F is that at x, also of a step that works in place

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from dalib.filters.base import Ensemble, Gaussian, Likelihood
-from dalib.filters.linalg import check_covariance, cholesky, like
+from dalib.filters.linalg import check_covariance, cholesky, like, shared
 from dalib.streams import Generator, normal, normal_like
 
 
@@ -37,7 +37,7 @@ def draw_members(prior: Gaussian | Ensemble, members: int, generator: Generator)
             raise ValueError(f"the prior has {given} members, the filter members={members}")
         return prior.members
     mean, cov = prior
-    L = torch.linalg.cholesky(check_covariance(cov, "the prior covariance"))
+    L = torch.linalg.cholesky(check_covariance(shared(cov), "the prior covariance"))
     shape = (*mean.shape[:-1], members, mean.shape[-1])
     noise = normal(shape, generator, mean.dtype).to(mean.device)
     return mean[..., None, :] + noise @ L.mT
@@ -55,8 +55,10 @@ def whiten(predicted: Tensor, y: Tensor, obs_std: Tensor | float) -> tuple[Tenso
 
     Both are in float64.
     """
-    mean, S = anomalies(predicted.double())
     seen, y = ~y.isnan(), y.double()
+    if not seen.all():  # where h is not defined, 0 times NaN is no 0
+        predicted = torch.where(seen[..., None, :], predicted, 0.0)
+    mean, S = anomalies(predicted.double())
     precision_sqrt = (seen / like(obs_std, y))[..., None, :]
     return S.mul_(precision_sqrt), (y.nan_to_num()[..., None, :] - mean) * precision_sqrt
 

@@ -7,9 +7,10 @@ says exactly what comes out where the operator is linear.
 """
 
 import logging
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -24,6 +25,7 @@ from dalib.streams import Generator, Streams, each, normal
 logger = logging.getLogger(__name__)
 
 PRIORS = ("paired", "mixture")
+ITERATIONS = 8  # of the power method: within some per cent of the steepest slope
 
 
 class Units(NamedTuple):
@@ -100,12 +102,29 @@ class Joint(NamedTuple):
     def __call__(self, x: Tensor) -> Tensor:
         """(..., member, state) -> (..., member, state)."""
         seen, pulled_back = torch.func.vjp(self.observe, x)
-        error = (self.y.nan_to_num()[..., None, :] - seen) * self.precision[..., None, :]
-        return pulled_back(error)[0]
+        error = torch.where(self.y.isnan()[..., None, :], 0.0, self.y[..., None, :] - seen)
+        return pulled_back(error * self.precision[..., None, :])[0]
 
     def diffused(self, units: Units) -> "Joint":
         """The same as a function of ζ."""
         return Joint(lambda z: self.observe(units.restored(z)), self.y, self.precision)
+
+    @torch.no_grad()
+    def steepest(self, x: Tensor) -> float:
+        """The largest singular value of J(x) / σ at states x (..., member, state), nearly.
+
+        By some iterations v <- Jᵀ σ⁻² J v (von Mises and Pollaczek-Geiringer 1929), which come from
+        below; of all members at once, as h may be steep at one of them only.
+        """
+        v = normal(tuple(x.shape), torch.Generator().manual_seed(0), x.dtype).to(x.device)
+        size, pulled_back = x.new_zeros(()), torch.func.vjp(self.observe, x)[1]
+        for _ in range(ITERATIONS):
+            v = v / v.norm(dim=-1, keepdim=True).clamp(min=torch.finfo(x.dtype).tiny)
+            Jv = torch.func.jvp(self.observe, (x,), (v,))[1]
+            Jv = Jv * self.precision[..., None, :]
+            v = pulled_back(Jv)[0]
+            size = v.norm(dim=-1)
+        return size.amax().sqrt().item()
 
 
 def likelihood_score(observe: Any, y: Tensor, obs_std: Tensor | float, size: int):
@@ -157,11 +176,15 @@ class EnSF(EnsembleFilter):
         standardised: whether the noise at the start has mean 0 and std 1 over the members.
         interpolated: whether y, on the sensors of a grid, is interpolated to all points and used as
             if all had been observed, with the errors of the sensors.
+        allow_unstable: take also steps that are too long for the errors of y, so that what is off
+            grows from step to step and the clip alone bounds it, as published code does.
         block: how many components take the steps together.
         composed: with the paired prior, take all steps at once in components that are seen as they
             are or not at all, wherever the clip stays out of play (see `ensf_linear`): the same
             distribution, without K draws. False takes every step, as published.
     """
+
+    axes: ClassVar[dict] = {"mean": ("state",), "std": ("state",)}
 
     members: int = 20
     mean: Tensor | float = 0.0
@@ -176,6 +199,7 @@ class EnSF(EnsembleFilter):
     clip: float | None = 1000.0
     standardised: bool = False
     interpolated: bool = False
+    allow_unstable: bool = False
     block: int = 4096
     composed: bool = True
 
@@ -204,11 +228,11 @@ class EnSF(EnsembleFilter):
     def analyse(self, belief: Ensemble, y: Tensor, generator: Generator) -> Ensemble:
         """Members given y (..., obs); steps too long for its errors are refused.
 
-        With a clip they are only warned of, once.
+        With a clip and `allow_unstable` they are only warned of, once.
         """
         E, y = belief.members, y.to(belief.members)
         units, pull = self._units(E), self._pull(y, E.shape[-1])
-        self._check_stable(pull, units)
+        self._check_stable(E, pull, units)
         drawn = self._drawn(E, pull, units, generator)
         empty = y.isnan().all(-1)
         E = torch.where(empty[..., None, None], E, drawn) if empty.any() else drawn
@@ -330,17 +354,22 @@ class EnSF(EnsembleFilter):
             drawn[i][chosen] = own.restored(found)
         return drawn
 
-    def _check_stable(self, pull: Pointwise | Joint, units: Units) -> None:
+    def _check_stable(self, E: Tensor, pull: Pointwise | Joint, units: Units) -> None:
         if isinstance(pull, Joint):
-            return  # its slopes are not known beforehand
-        observed = self.observe.everywhere if self.interpolated else self.observe
-        slope = 1.0 if pull.response is None else observed.steepest
-        steepest = slope * (units.size * pull.precision.sqrt()).detach().amax().item()
-        if not steepest or self.diffusion.steepness(1 / steepest) < 2:
+            steepest = pull.diffused(units).steepest(units.diffused(E))
+        else:
+            observed = self.observe.everywhere if self.interpolated else self.observe
+            slope = 1.0 if pull.response is None else observed.steepest
+            steepest = slope * (units.size * pull.precision.sqrt()).detach().amax().item()
+        if not steepest or not math.isfinite(steepest):
+            return
+        if self.diffusion.steepness(1 / steepest) < 2:
             return
         message = unstable(self.diffusion, 1 / steepest)
         if self.clip is None:
             raise ValueError(message)
+        if not self.allow_unstable:
+            raise ValueError(f"{message}; allow_unstable=True leaves it to the clip, as published")
         if not self.__dict__.setdefault("_told", []):  # left behind by dataclasses.replace
             self._told.append(message)
             logger.warning("%s; the clip at %g keeps samples finite", message, self.clip)

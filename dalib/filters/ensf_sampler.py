@@ -19,6 +19,8 @@ from torch import Tensor
 
 from dalib.streams import Generator, normal, uniform
 
+MOST = 100_000  # steps that are looked for
+
 
 class Step(NamedTuple):
     """z <- keep z + push s + noise ξ, with ξ ~ N(0, I)."""
@@ -122,8 +124,9 @@ def exponential(diffusion: Diffusion, tau: float, below: float) -> Step:
 def unstable(diffusion: Diffusion, error_std: float) -> str:
     """What is wrong with a way too steep for σ, in diffusion units, and what would be right."""
     least, longer = diffusion.least_error(), diffusion
-    while longer.steepness(error_std) >= 2:
+    while longer.steps < MOST and longer.steepness(error_std) >= 2:
         longer = replace(longer, steps=math.ceil(1.1 * longer.steps))
+    about = "about" if longer.steps < MOST else "more than"
     if least < math.inf:
         other = f"an error of at least {least:.3g}, by a larger obs_std or scale"
     else:
@@ -132,7 +135,7 @@ def unstable(diffusion: Diffusion, error_std: float) -> str:
         f"{diffusion.steps} steps of pseudo-time are too few for an observation error of "
         f"{error_std:.3g} in diffusion units (obs_std scale / std, over the slope of the operator) "
         f"with eps_alpha {diffusion.eps_alpha:g} and eps_beta {diffusion.eps_beta:g}: what is off "
-        f"grows from step to step; give about {longer.steps} steps, or {other}"
+        f"grows from step to step; give {about} {longer.steps} steps, or {other}"
     )
 
 

@@ -16,27 +16,36 @@ def forecast(belief: Gaussian, F: Tensor, Q: Tensor) -> Gaussian:
 
     m <- F m        P <- F P Fᵀ + Q
     """
-    return Gaussian(_apply(F, belief.mean), symmetric(F @ belief.cov @ F.mT + Q))
+    return Gaussian(apply(F, belief.mean), symmetric(F @ belief.cov @ F.mT + Q))
 
 
 def analyse(belief: Gaussian, H: Tensor, R: Tensor, y: Tensor) -> Gaussian:
     """Condition on y = H x + r, r ~ N(0, R); y (..., obs), H (..., obs, state). NaN is missing."""
-    return update(belief, y - _apply(H, belief.mean), H, R)
+    return update(belief, y - apply(H, belief.mean), H, R, ~y.isnan())
 
 
-def update(belief: Gaussian, innovation: Tensor, H: Tensor, R: Tensor) -> Gaussian:
+def update(
+    belief: Gaussian, innovation: Tensor, H: Tensor, R: Tensor, seen: Tensor | None = None
+) -> Gaussian:
     """Condition on the innovation d = y - h(m) of an observation with tangent H and error R.
+
+    `seen` (..., obs) says which values are not missing; without it, those of d that are not NaN.
 
         S = H P Hᵀ + R       K = P Hᵀ S⁻¹       m <- m + K d
         P <- (I - K H) P (I - K H)ᵀ + K R Kᵀ
 
     The last is Joseph's form: positive definite whatever the round-off in K.
     """
-    d, H, R = without_missing(innovation, H, R)
+    d, H, R = without_missing(innovation, H, R, seen)
     m, P = belief
     K = gain(P, H, R)
     A = torch.eye(P.shape[-1], dtype=P.dtype, device=P.device) - K @ H
-    return Gaussian(m + _apply(K, d), symmetric(A @ P @ A.mT + K @ R @ K.mT))
+    return Gaussian(m + apply(K, d), symmetric(A @ P @ A.mT + K @ R @ K.mT))
+
+
+def apply(A: Tensor, x: Tensor) -> Tensor:
+    """A x of matrices (..., n, m) and vectors (..., m)."""
+    return (A @ x[..., None])[..., 0]
 
 
 def gain(P: Tensor, H: Tensor, R: Tensor) -> Tensor:
@@ -45,27 +54,35 @@ def gain(P: Tensor, H: Tensor, R: Tensor) -> Tensor:
     return torch.cholesky_solve(HP, cholesky(symmetric(HP @ H.mT + R))).mT
 
 
-def likelihood(belief: Gaussian, innovation: Tensor, H: Tensor, R: Tensor) -> Likelihood:
+def likelihood(
+    belief: Gaussian, innovation: Tensor, H: Tensor, R: Tensor, seen: Tensor | None = None
+) -> Likelihood:
     """Of the innovation d (..., obs) of a forecast, in N(0, S) with S = H P Hᵀ + R."""
-    count = (~innovation.isnan()).sum(-1)
-    d, H, R = without_missing(innovation, H, R)
+    seen = ~innovation.isnan() if seen is None else seen
+    count = seen.sum(-1)
+    d, H, R = without_missing(innovation, H, R, seen)
     L = cholesky(symmetric(H @ belief.cov @ H.mT + R))
     whitened = torch.linalg.solve_triangular(L, d[..., None], upper=False)[..., 0]
     # a missing value stands in S as an independent one of unit variance, seen without error
     log_det = 2 * L.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-    lost = belief.mean.isnan().any(-1)  # then innovations are NaN that are not missing
+    lost = belief.mean.isnan().any(-1)
     misfit = whitened.square().sum(-1).masked_fill(lost, float("nan"))
     return Likelihood(log_det.expand_as(misfit), misfit, count)
 
 
-def without_missing(d: Tensor, H: Tensor, R: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """NaN in d (..., obs) as a value of unit variance that sees nothing and deviates by 0."""
-    seen = ~d.isnan()
+def without_missing(
+    d: Tensor, H: Tensor, R: Tensor, seen: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What is not `seen` in d (..., obs), by default its NaN, as of unit variance, deviating by 0.
+
+    It then sees nothing. A NaN of h at what was observed stays, and spoils the belief.
+    """
+    seen = ~d.isnan() if seen is None else seen
     if seen.all():
         return d, H, R
     both = seen[..., :, None] & seen[..., None, :]
     R = torch.where(both, R, torch.eye(d.shape[-1], dtype=R.dtype, device=R.device))
-    return torch.where(seen, d, 0.0), H * seen[..., None], R
+    return torch.where(seen, d, 0.0), torch.where(seen[..., None], H, 0.0), R
 
 
 def observation_matrix(observe: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
@@ -76,6 +93,11 @@ def observation_matrix(observe: Callable[[Tensor], Tensor], x: Tensor) -> Tensor
 def error_cov(std: Tensor | float, x: Tensor) -> Tensor:
     """(..., n, n), diagonal covariance of errors with `std`, for vectors x (..., n)."""
     std = like(std, x)
+    if std.ndim > x.ndim:
+        raise ValueError(
+            f"standard deviations have shape {tuple(std.shape)}; give a number or "
+            f"({x.shape[-1]},): a matrix of covariances is not taken"
+        )
     return std.square().expand(*std.shape[:-1], x.shape[-1]).diag_embed()
 
 
@@ -102,23 +124,23 @@ class GaussianFilter:
         """(...,), log-density of y (..., obs) under the forecast."""
         return self.likelihood(forecast, y).log_density
 
-    def seen_from(self, mean: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Innovation y - h(mean), tangent H of h at the mean, error covariance R."""
+    def seen_from(self, mean: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Innovation y - h(mean), tangent H of h at the mean, error covariance R, what is seen."""
         H = observation_matrix(self.observe, mean)
-        return y - self.observe(mean), H, error_cov(self.obs_std, y)
+        return y - self.observe(mean), H, error_cov(self.obs_std, y), ~y.isnan()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Kalman(GaussianFilter):
-    """The Kalman filter of x' = F x + q, q ~ N(0, Q): `matrix` F, `noise_cov` Q."""
+    """The Kalman filter of x' = F x + q, q ~ N(0, Q): `matrix` F, `noise_cov` Q.
+
+    Both are (state, state), or (..., state, state) with an axis for each of those of the series.
+    """
 
     matrix: Tensor
     noise_cov: Tensor
 
     def forecast(self, belief: Gaussian, generator: Generator | None = None) -> Gaussian:
         """One sampling interval."""
-        return forecast(belief, self.matrix, self.noise_cov)
-
-
-def _apply(A: Tensor, x: Tensor) -> Tensor:
-    return (A @ x[..., None])[..., 0]
+        matrix, noise_cov = (like(value, belief.mean) for value in (self.matrix, self.noise_cov))
+        return forecast(belief, matrix, noise_cov)

@@ -9,7 +9,7 @@ A codec has, for states and observations as they are,
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -41,6 +41,8 @@ class LatentFilter:
         weight: w in (0, 1], a number or (state,).
         reparameterise: draw codes from N(mean, exp(log variance)) in place of their means.
     """
+
+    axes: ClassVar[dict] = {"weight": ("state",)}
 
     inner: EnsembleFilter
     codec: Any

@@ -1,7 +1,8 @@
 """Symmetric matrices as filters use them: factors, checks, functions and their derivatives."""
 
 import functools
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor
@@ -25,19 +26,47 @@ def cholesky(A: Tensor, *, upper: bool = False) -> Tensor:
 def kept(method: Callable) -> Callable:
     """A method of one tensor x of which only size, type and device matter, computed once for each.
 
-    Once more under gradients than without, lest what was computed without them is taken for them.
-    The values are kept in the object, which `dataclasses.replace` leaves behind.
+    Once more under gradients than without, lest what was computed without them is taken for them;
+    anew when a tensor of the object was changed in place, as optimisers do, and after a backward
+    pass, which frees what led to the value. The values are kept in the object, which
+    `dataclasses.replace` leaves behind.
     """
 
     @functools.wraps(method)
     def value(self, x: Tensor):
-        known = self.__dict__.setdefault("_kept", {})
+        if "_kept" not in self.__dict__:
+            self.__dict__.update(_given=list(_tensors(vars(self).values())), _kept={})
+        known, changes = self.__dict__["_kept"], [one._version for one in self.__dict__["_given"]]
         key = (method.__name__, x.shape[-2:], x.dtype, x.device, torch.is_grad_enabled())
-        if key not in known:
-            known[key] = method(self, x)
-        return known[key]
+        if key not in known or known[key][0] != changes:
+            found = method(self, x)
+            known[key] = (changes, found)
+            _forget_after_backward(self, key, found)
+        return known[key][1]
 
     return value
+
+
+def _forget_after_backward(owner, key: tuple, found) -> None:
+    owner = weakref.ref(owner)  # a tensor must not keep alive what keeps the tensor
+
+    def forget(_: Tensor) -> None:
+        if (alive := owner()) is not None:
+            alive.__dict__["_kept"].pop(key, None)
+
+    for part in _tensors([found]):
+        if part.grad_fn is not None:
+            part.register_hook(forget)
+
+
+def _tensors(values: Iterable) -> Iterator[Tensor]:
+    """All tensors among the values, in tuples and lists too, whose changes are counted."""
+    for value in values:
+        if isinstance(value, Tensor):
+            if not value.is_inference():
+                yield value
+        elif isinstance(value, tuple | list):
+            yield from _tensors(value)
 
 
 def factor(value: Tensor | float, x: Tensor) -> Tensor | float:
@@ -52,12 +81,8 @@ def symmetric(A: Tensor) -> Tensor:
 
 def check_covariance(cov: Tensor, name: str) -> Tensor:
     """`cov` (..., n, n) itself, when it is symmetric and positive definite."""
-    detached = cov.detach()
-    if not detached.isfinite().all():
-        raise ValueError(f"{name} has values that are not finite; was it estimated from NaN?")
-    rtol, atol = (1e-8, 1e-12) if cov.dtype == torch.float64 else (1e-4, 1e-6)
-    if not torch.allclose(detached, detached.mT, rtol=rtol, atol=atol * detached.abs().amax()):
-        raise ValueError(f"{name} is not symmetric; give (C + Cᵀ) / 2")
+    detached = shared(cov.detach())
+    check_symmetric(detached, name)
     if torch.linalg.cholesky_ex(detached).info.any():
         smallest = torch.linalg.eigvalsh(detached).amin().item()
         raise ValueError(
@@ -66,6 +91,40 @@ def check_covariance(cov: Tensor, name: str) -> Tensor:
             "exactly needs a small variance instead of none"
         )
     return cov
+
+
+def check_semidefinite(cov, name: str) -> None:
+    """Refuse what is no covariance (..., n, n): symmetric, with no negative eigenvalue."""
+    if not isinstance(cov, Tensor):
+        raise TypeError(f"{name} is a {type(cov).__name__}; give a tensor (state, state)")
+    cov = cov.detach()
+    check_symmetric(cov, name)
+    eigenvalues = torch.linalg.eigvalsh(cov.double())
+    if (eigenvalues < -1e-6 * eigenvalues.abs().amax()).any():
+        raise ValueError(
+            f"{name} is no covariance: its smallest eigenvalue is {eigenvalues.amin().item():.3g}, "
+            "below 0"
+        )
+
+
+def check_symmetric(cov: Tensor, name: str) -> None:
+    """Refuse a matrix (..., n, n) that is not finite or not symmetric."""
+    if not cov.isfinite().all():
+        raise ValueError(f"{name} has values that are not finite; was it estimated from NaN?")
+    rtol, atol = (1e-8, 1e-12) if cov.dtype == torch.float64 else (1e-4, 1e-6)
+    if not torch.allclose(cov, cov.mT, rtol=rtol, atol=atol * cov.abs().amax()):
+        raise ValueError(f"{name} is not symmetric; give (C + Cᵀ) / 2")
+
+
+def shared(value: Tensor, trailing: int = 2) -> Tensor:
+    """`value` with leading axes of length 1 where it is the same along them, by `expand`.
+
+    One covariance for all series is then factored once.
+    """
+    for axis in range(value.ndim - trailing):
+        if value.stride(axis) == 0:
+            value = value.narrow(axis, 0, 1)
+    return value
 
 
 def check_background(cov: Tensor) -> None:

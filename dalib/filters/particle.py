@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dalib.filters.base import Ensemble, Gaussian, Likelihood, Weighted
+from dalib.filters.base import Ensemble, Gaussian, Likelihood, Weighted, picked
 from dalib.filters.ensemble import check_members, draw_members
 from dalib.filters.linalg import like
 from dalib.streams import Generator, normal, uniform
@@ -23,18 +23,10 @@ def effective_size(log_weights: Tensor) -> Tensor:
 def systematic(log_weights: Tensor, generator: Generator) -> Tensor:
     """(..., member) -> (..., member), indices drawn by systematic resampling (Kitagawa 1996).
 
-    Particle i is drawn once for each n with (n + u) / N in its interval of the cumulated weights,
-    u uniform on [0, 1); so N w_i times on average, never off by one or more. The indices ascend.
+    `picked` with u uniform on [0, 1).
     """
-    N = log_weights.shape[-1]
     u = uniform((*log_weights.shape[:-1], 1), generator, log_weights.dtype)
-    cumulated = log_weights.exp().cumsum(-1)
-    # how many of the N points lie below the end of interval i; counting sort replaces N searches
-    below = (N * cumulated / cumulated[..., -1:] - u.to(log_weights.device)).floor() + 1
-    below = below.nan_to_num(N).clamp(0, N).long()
-    ends = torch.zeros((*below.shape[:-1], N + 1), dtype=torch.long, device=below.device)
-    ends = ends.scatter_add(-1, below, torch.ones_like(below))
-    return ends[..., :N].cumsum(-1).clamp(max=N - 1)
+    return picked(log_weights, u.to(log_weights.device))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +39,7 @@ class BootstrapParticle:
     A belief is weighted; the forecast resamples it first, when its effective size is below
     `resample_below` N. With `regularisation` f, what was drawn more than once is spread by
     f N^(-1/(d+4)) L ξ, where L Lᵀ is the covariance of the weighted particles (Musso et al. 2001).
+    A particle that is not finite, or whose h is not, gets no weight; the belief counts them.
 
     Attributes:
         step: M over one sampling interval, (..., state) -> (..., state).
@@ -72,22 +65,26 @@ class BootstrapParticle:
     def start(self, prior: Gaussian | Ensemble, generator: Generator) -> Weighted:
         """Equally weighted particles of the prior."""
         members = draw_members(prior, self.members, generator)
-        return Weighted(members, torch.full_like(members[..., 0], -math.log(self.members)))
+        log_weights = torch.full_like(members[..., 0], -math.log(self.members))
+        return Weighted(members, log_weights, torch.zeros_like(log_weights[..., :1]))
 
     def forecast(self, belief: Weighted, generator: Generator) -> Weighted:
         """Resample if needed, then one sampling interval."""
-        members, log_weights = self.resample(belief, generator)
+        members, log_weights, dropped = self.resample(belief, generator)
         members = self.step(members)
         std = self._noise_std(members)
         if std.requires_grad or std.any():
             members = torch.addcmul(members, std, self._normal(members, generator))
-        return Weighted(members, log_weights)
+        return _without_lost(Weighted(members, log_weights, dropped))
 
     def analyse(self, belief: Weighted, y: Tensor, generator: Generator | None = None) -> Weighted:
         """Weight by the likelihood of y (..., obs)."""
         misfit, _, _ = self._errors(belief.members, y)
-        log_weights = belief.log_weights - 0.5 * misfit
-        return Weighted(belief.members, log_weights.log_softmax(-1))
+        log_weights = (belief.log_weights - 0.5 * misfit).log_softmax(-1)
+        dropped = belief.dropped
+        if dropped is not None and misfit.isinf().any():
+            dropped = dropped + (misfit.isinf() & ~belief.log_weights.isinf()).sum(-1, keepdim=True)
+        return Weighted(belief.members, log_weights, dropped)
 
     def log_likelihood(self, forecast: Weighted, y: Tensor) -> Tensor:
         """(...,), log Σ w_n p(y | x_n); its sum over a series estimates p(y) without bias."""
@@ -115,7 +112,8 @@ class BootstrapParticle:
         if self.regularisation:
             members = members + self._spread(belief, noise) * _drawn_often(index)[..., None]
         equal = belief.log_weights.new_tensor(-math.log(self.members))
-        return Weighted(members, torch.where(poor[..., None], equal, belief.log_weights))
+        log_weights = torch.where(poor[..., None], equal, belief.log_weights)
+        return Weighted(members, log_weights, belief.dropped)
 
     def _spread(self, belief: Weighted, noise: Tensor) -> Tensor:
         """(..., member, state), regularising noise with the shape of the weighted particles.
@@ -137,16 +135,40 @@ class BootstrapParticle:
         return std.clamp(min=self.jitter_std)
 
     def _errors(self, members: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """|(y - h(x_n)) / σ|² (..., member), Σ log σ² and how many, of what is not missing of y."""
+        """|(y - h(x_n)) / σ|² (..., member), Σ log σ² and how many, of what is not missing of y.
+
+        The first is infinite where h(x_n) is not finite.
+        """
         std = like(self.obs_std, y).expand_as(y)
         seen = ~y.isnan()
         precision = torch.where(seen, std**-2, 0.0)
         error = y.nan_to_num()[..., None, :] - self.observe(members)
         misfit = (error.square() @ precision[..., None])[..., 0]
+        if not misfit.detach().sum().isfinite():
+            lost = seen[..., None, :] & ~error.isfinite()
+            error = torch.where(seen[..., None, :] & ~lost, error, 0.0)
+            misfit = (error.square() @ precision[..., None])[..., 0]
+            misfit = torch.where(lost.any(-1) | ~misfit.isfinite(), torch.inf, misfit)
         return misfit, torch.where(seen, 2 * std.log(), 0.0).sum(-1), seen.sum(-1)
 
     def _normal(self, members: Tensor, generator: Generator) -> Tensor:
         return normal(tuple(members.shape), generator, members.dtype).to(members.device)
+
+
+def _without_lost(belief: Weighted) -> Weighted:
+    """Particles that are not finite without weight, in the place of the heaviest other one."""
+    members, log_weights, dropped = belief
+    if members.detach().sum().isfinite():
+        return belief
+    alive = members.isfinite().all(-1)
+    weights = torch.where(alive, log_weights, -torch.inf)
+    heaviest = weights.argmax(-1)[..., None, None].expand(*members.shape[:-2], 1, members.shape[-1])
+    kept = alive | ~alive.any(-1, keepdim=True)  # where all are lost, so is the series
+    members = torch.where(kept[..., None], members, members.gather(-2, heaviest))
+    if dropped is not None:
+        dropped = dropped + (~kept & ~log_weights.isinf()).sum(-1, keepdim=True)
+    weights = torch.where(kept, log_weights, -torch.inf).log_softmax(-1)
+    return Weighted(members, weights, dropped)
 
 
 def _take(members: Tensor, index: Tensor) -> Tensor:

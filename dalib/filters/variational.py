@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,6 +10,7 @@ from torch import Tensor
 from dalib.filters.base import Ensemble, Gaussian, Likelihood
 from dalib.filters.kalman import (
     GaussianFilter,
+    apply,
     error_cov,
     likelihood,
     observation_matrix,
@@ -22,9 +23,12 @@ from dalib.filters.linalg import (
     factor,
     kept,
     like,
+    shared,
     symmetric,
 )
 from dalib.streams import Generator
+
+ENOUGH, HALVINGS = 1e-4, 30  # of the line search: Armijo's constant, and the shortest step
 
 
 def cost(x: Tensor, background: Gaussian, y: Tensor, observe: Callable, obs_std) -> Tensor:
@@ -32,10 +36,9 @@ def cost(x: Tensor, background: Gaussian, y: Tensor, observe: Callable, obs_std)
 
     J(x) = ½ (x - m)ᵀ B⁻¹ (x - m) + ½ |(y - h(x)) / σ|²        missing y left out
     """
-    L = torch.linalg.cholesky(background.cov)
+    L = torch.linalg.cholesky(shared(background.cov))
     v = torch.linalg.solve_triangular(L, (x - background.mean)[..., None], upper=False)[..., 0]
-    misfit = torch.where(y.isnan(), 0.0, (y - observe(x)) / like(obs_std, y))
-    return 0.5 * v.square().sum(-1) + 0.5 * misfit.square().sum(-1)
+    return _cost(v, _misfit(y - observe(x), y, obs_std))
 
 
 def minimise(
@@ -46,21 +49,57 @@ def minimise(
     In the control variable v, x = m + L v with L Lᵀ = B (the preconditioning), each of the `outer`
     rounds linearises h at x and solves, with G = H L / σ,
 
-        (I + Gᵀ G) v = Gᵀ (y - h(x) + H (x - m)) / σ
+        (I + Gᵀ G) v' = Gᵀ (y - h(x) + H (x - m)) / σ        v <- v + t (v' - v)
 
-    One round is exact for linear h. The inner solve needs one step per observation.
+    where t is the largest of 1, ½, ¼ ... at which J sinks enough (Armijo 1966): the cost never
+    rises from round to round. One round is exact for linear h. The inner solve needs one step per
+    observation.
     """
-    L = torch.linalg.cholesky(background.cov)
-    x, m = background.mean, background.mean
+    L = torch.linalg.cholesky(shared(background.cov))
+    x, m, v = background.mean, background.mean, torch.zeros_like(background.mean)
     seen = ~y.isnan()
+
+    def cost_of(v: Tensor) -> Tensor:
+        return _cost(v, _misfit(y - observe(m + apply(L, v)), y, obs_std))
+
     for _ in range(outer):
         H = observation_matrix(observe, x)
         G = H @ L * (seen / like(obs_std, y))[..., None]
-        innovation = y - observe(x) + (H @ (x - m)[..., None])[..., 0]
-        d = torch.where(seen, innovation / like(obs_std, y), 0.0)
-        v = _conjugate_gradients(G, (G.mT @ d[..., None])[..., 0])
-        x = m + (L @ v[..., None])[..., 0]
+        innovation = y - observe(x) + apply(H, x - m)
+        d = _misfit(innovation, y, obs_std)
+        solved = _conjugate_gradients(G, apply(G.mT, d))
+        v = _towards(solved, v, G, cost_of)
+        x = m + apply(L, v)
     return x
+
+
+@torch.no_grad()
+def _share(solved: Tensor, v: Tensor, G: Tensor, cost_of: Callable[[Tensor], Tensor]) -> Tensor:
+    """(..., 1): t. Along p = v' - v the slope of J is -|p|² - |G p|², since v' solves for it."""
+    here, p = cost_of(v), solved - v
+    slope = p.square().sum(-1) + apply(G, p).square().sum(-1)
+    slack = 1e-12 * here.abs() if v.dtype == torch.float64 else 1e-5 * here.abs()  # of round-off
+    t = torch.ones_like(here)
+    for _ in range(HALVINGS):
+        enough = cost_of(v + t[..., None] * p) <= here - ENOUGH * t * slope + slack
+        if enough.all():
+            break
+        t = torch.where(enough, t, t / 2)  # of NaN too
+    return t[..., None]
+
+
+def _towards(solved: Tensor, v: Tensor, G: Tensor, cost_of: Callable[[Tensor], Tensor]) -> Tensor:
+    t = _share(solved, v, G, cost_of)
+    return torch.where(t == 1, solved, v + t * (solved - v))
+
+
+def _cost(v: Tensor, misfit: Tensor) -> Tensor:
+    return 0.5 * v.square().sum(-1) + 0.5 * misfit.square().sum(-1)
+
+
+def _misfit(d: Tensor, y: Tensor, obs_std: Tensor | float) -> Tensor:
+    """d / σ, 0 where y is missing: NaN must not meet σ, whose slope it would spoil."""
+    return torch.where(y.isnan(), 0.0, d) / like(obs_std, y)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,28 +107,35 @@ class Climatology(GaussianFilter):
     """Always the `background`: what is known without model or observations."""
 
     background: Gaussian
+    looks: ClassVar[bool] = False
 
     def start(self, prior: Gaussian | Ensemble, generator: Generator | None = None) -> Gaussian:
         """The background, for each seed."""
         check_covariance(self.background.cov, "the background covariance")
-        return _around(self.background.mean.expand_as(prior.mean), self.background.cov)
+        return self._given(prior.mean)
 
     def forecast(self, belief: Gaussian, generator: Generator | None = None) -> Gaussian:
         """The background."""
-        return _around(self.background.mean.expand_as(belief.mean), self.background.cov)
+        return self._given(belief.mean)
 
     def analyse(self, belief: Gaussian, y: Tensor, generator: Generator | None = None) -> Gaussian:
         """The background."""
         return belief
+
+    def _given(self, mean: Tensor) -> Gaussian:
+        own, cov = (like(value, mean) for value in self.background)
+        return _around(own.expand_as(mean), cov)
 
 
 @dataclass(frozen=True, kw_only=True)
 class OptimalInterpolation(Climatology):
     """Optimal interpolation: the `background` given the present observation only (Gandin 1963)."""
 
+    looks: ClassVar[bool] = True
+
     def analyse(self, belief: Gaussian, y: Tensor, generator: Generator | None = None) -> Gaussian:
         """(..., obs) observed."""
-        return _interpolated(self, belief, self.background.cov, y)
+        return _interpolated(self, belief, like(self.background.cov, belief.mean), y)
 
 
 class Update(NamedTuple):
@@ -114,14 +160,15 @@ class Var3D(GaussianFilter):
         m <- M(m)        m <- argmin J, B = a C        C that of the `background`
 
     Where the operator selects components and none is missing, the gain depends on no belief: it is
-    computed once for each filter. C and a may be learned, with leading axes that broadcast to those
-    of the mean; then a filter serves one backward pass.
+    computed once for each filter, and anew when a tensor of it was changed in place or after a
+    backward pass. C and a may be learned, with leading axes that broadcast to those of the mean.
 
     Attributes:
         step: M over one sampling interval, (..., state) -> (..., state).
         background: a `Gaussian`, of which the covariance (..., state, state) is used.
         background_scale: a, a factor on the covariance, a number or (...,).
-        outer: 0 is the gain form, h linearised at the forecast; more are the rounds of `minimise`.
+        outer: 0 is the gain form, h linearised at the forecast; more are the rounds of `minimise`,
+            each of which lowers the cost.
     """
 
     step: Callable[[Tensor], Tensor]
@@ -275,8 +322,8 @@ def _around(mean: Tensor, cov: Tensor) -> Gaussian:
 
 def _interpolated(filter: GaussianFilter, belief: Gaussian, cov: Tensor, y: Tensor) -> Gaussian:
     """The Kalman update with one covariance (state, state) for all seeds."""
-    innovation, H, R = filter.seen_from(belief.mean, y)
-    mean, cov = update(Gaussian(belief.mean, cov), innovation, H, R)
+    innovation, H, R, seen = filter.seen_from(belief.mean, y)
+    mean, cov = update(Gaussian(belief.mean, cov), innovation, H, R, seen)
     return _around(mean, cov) if cov.ndim < mean.ndim + 1 else Gaussian(mean, cov)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from dalib.filters import Ensemble, Gaussian, at
+from dalib.filters import Ensemble, Gaussian, at, checks
 from dalib.learn.parameters import Learnable
 from dalib.streams import Generator, Streams, each
 
@@ -76,9 +76,16 @@ def expanded(prior: Gaussian | Ensemble, leading: tuple[int, int]):
         ) from error
 
 
+def check_parts(filter, prior: Gaussian | Ensemble, observations: Tensor, generator) -> None:
+    """Refuse a prior, parameters and observations that `assimilate` would refuse."""
+    checks.check_given(filter, prior, observations, generator)
+    checks.check_some(observations.flatten(0, 1))
+
+
 def check_observed(filter, mean: Tensor, observations: Tensor) -> None:
     """Refuse observations that are not what `observe` gives, now or at a later time."""
     times, values = observations.shape[2:]
+    checks.tried("observe", at(filter, 0).observe, mean)
     for k in range(times if hasattr(filter.observe, "at") else 1):
         seen = at(filter, k).observe(mean)
         if seen.shape != (*mean.shape[:-1], values):

@@ -15,9 +15,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from dalib.filters import Ensemble, Gaussian
+from dalib.filters.checks import explain
 from dalib.fingerprint import fingerprint
 from dalib.learn.adam import Adam
-from dalib.learn.checks import check_filter, check_given, check_observed, expanded
+from dalib.learn.checks import check_filter, check_given, check_observed, check_parts, expanded
 from dalib.learn.guards import detached
 from dalib.learn.parameters import Learnable
 from dalib.learn.schedule import Constant, Decay, Plateau
@@ -196,7 +197,14 @@ class _Run:
         """One segment and one step of Adam; after the last segment, the end of the epoch."""
         times = self.segments[self.done % len(self.segments)]
         filter, belief = _made(self.make, self.values()), detached(self.belief)
-        passed = self.series.through(filter, belief, times, self.generator, cautious=self.cautious)
+        try:
+            passed = self.series.through(
+                filter, belief, times, self.generator, cautious=self.cautious
+            )
+        except Exception as error:
+            if not self.done:
+                explain(filter, belief, error)
+            raise
         objective = passed.scores.sum(0).mean(-1)
         if self.series.loss == "misfit":
             objective = objective / len(times)
@@ -378,7 +386,9 @@ def _made(make, values: Values):
 
 def _started(filter, prior, observations: Tensor, guards: tuple, generator: Streams) -> Series:
     """The observations and the belief before them, drawn by the filter."""
-    first = filter.start(expanded(prior, tuple(observations.shape[:2])), generator)
+    prior = expanded(prior, tuple(observations.shape[:2]))
+    check_parts(filter, prior, observations, generator)
+    first = filter.start(prior, generator)
     first = type(first)(*(value.detach().clone() for value in first))
     check_observed(filter, first.mean, observations)
     return Series(first, observations.to(first[0]), *guards)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from dalib.filters import at
 from dalib.filters.base import scored
+from dalib.filters.checks import forecast_of
 from dalib.learn.guards import beyond, clamped, lost, restarted
 from dalib.streams import Generator, continue_from, positions
 
@@ -119,7 +120,7 @@ class Series:
         return self.observations[:, :, times.start : times.stop].unbind(2)
 
     def _advanced(self, filter, belief, y: Tensor, generator: Generator) -> _Time:
-        forecast, states = clamped(filter.forecast(belief, generator), self.limit)
+        forecast, states = clamped(forecast_of(filter, belief, generator), self.limit)
         if states.shape != belief[0].shape:
             raise ValueError(
                 f"one step turns states of shape {tuple(belief[0].shape)} into "

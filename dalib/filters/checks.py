@@ -1,0 +1,383 @@
+"""What filters refuse before any computation: arguments that are not what they should be.
+
+One home for the shapes, ranges and types of all that a user gives. `axes` of a filter's class, a
+mapping like `AXES`, describes parameters that are not among the usual ones.
+"""
+
+from collections.abc import Mapping
+from numbers import Integral, Real
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from dalib.filters.linalg import check_semidefinite
+from dalib.streams import Streams
+
+# the trailing axes of a filter's parameters; leading axes are those of the series
+AXES: Mapping[str, tuple[str, ...]] = {
+    "obs_std": ("obs",),
+    "model_error_std": ("state",),
+    "inflation": (),
+    "scale": (),
+    "weight": (),
+    "background_scale": (),
+    "ensemble_scale": (),
+    "jitter_std": (),
+    "regularisation": (),
+    "matrix": ("state", "state"),
+    "noise_cov": ("state", "state"),
+    "taper": ("state", "state"),
+    "gain": ("state", "obs"),
+}
+POSITIVE = {
+    "obs_std": "nearly exact observations need a small one instead of none",
+    "inflation": "1 leaves the ensemble as it is",
+    "background_scale": "it scales variances",
+    "ensemble_scale": "it scales variances",
+    "scale": "1 changes nothing",
+}
+NOT_NEGATIVE = ("model_error_std", "jitter_std", "regularisation")
+OF_INNER = ("obs_std", "model_error_std", "inflation")  # of a filter within another, not of codes
+WITHOUT = {  # what is asked for most often where a parameter has too many axes
+    "obs_std": "a matrix R and errors that vary in time are not taken",
+    "inflation": "an inflation for each component, or for each time, is not taken",
+    "model_error_std": "a matrix Q is not taken",
+    "noise_cov": "independent noise of variances q has torch.diag(q)",
+}
+
+
+class Sizes(NamedTuple):
+    """Of the series: leading axes, times, values of an observation and components of the state.
+
+    obs is None where only the filter knows, as in a latent space.
+    """
+
+    series: tuple[int, ...]
+    times: int
+    obs: int | None
+    state: int
+
+
+def check_given(filter, prior, observations: Tensor, generator) -> None:
+    """Refuse what `assimilate` cannot take; `observe` is tried by `check_observe` later."""
+    _check_kinds(filter, prior, generator)
+    check_tensors(observations=observations, **prior._asdict())
+    check_prior(prior, observations)
+    if observations.ndim < 2 or not observations.shape[-2]:
+        raise ValueError(
+            f"observations have shape {tuple(observations.shape)}, expected (..., time, obs) with "
+            "at least one time; where one value is observed, (time, 1): y[:, None]"
+        )
+    if observations.isinf().any():
+        raise ValueError("some observations are infinite; NaN marks a missing value")
+    state = prior[0].shape[-1]
+    sizes = Sizes(tuple(observations.shape[:-2]), *observations.shape[-2:], state)
+    check_parameters(filter, sizes)
+    check_times(filter, sizes.times)
+
+
+def _check_kinds(filter, prior, generator) -> None:
+    from dalib.filters.base import Ensemble, Gaussian
+
+    if isinstance(filter, type):
+        raise TypeError(f"the filter is the class {filter.__name__}; give an object of it")
+    if isinstance(generator, Real):
+        raise TypeError(
+            f"the generator is the number {generator}; give torch.Generator().manual_seed(...)"
+        )
+    if not (generator is None or isinstance(generator, Streams | torch.Generator)):
+        raise TypeError(
+            f"the generator is a {_kind(generator)}; give torch.Generator().manual_seed(...), or "
+            "Streams with one for each series"
+        )
+    if not isinstance(prior, Gaussian | Ensemble):
+        raise TypeError(f"the prior is a {type(prior).__name__}; give a Gaussian or an Ensemble")
+
+
+def check_tensors(**values) -> None:
+    """Refuse arrays and lists in the place of tensors."""
+    for name, value in values.items():
+        if not isinstance(value, Tensor):
+            raise TypeError(
+                f"{name}: a {type(value).__name__}; give a tensor: torch.as_tensor(...)"
+            )
+
+
+def check_prior(prior, observations: Tensor) -> None:
+    """Refuse a prior of other shapes, of whole numbers, in two precisions, or not finite."""
+    state, gaussian = prior[0], "cov" in prior._fields
+    leading, size = state.shape[: -1 if gaussian else -2], state.shape[-1:]
+    if not state.is_floating_point():
+        raise TypeError(
+            f"the prior is of type {state.dtype}, not of floating-point numbers; give it in double "
+            "precision: .double()"
+        )
+    if not state.isfinite().all():
+        raise ValueError("the prior has values that are not finite; was it estimated from NaN?")
+    if gaussian and prior.cov.shape[-2:] != 2 * size:
+        raise ValueError(
+            f"the prior has a mean of shape {tuple(state.shape)} and a covariance of shape "
+            f"{tuple(prior.cov.shape)}; give (..., state) and (..., state, state)"
+        )
+    if gaussian and prior.cov.dtype != state.dtype:
+        raise TypeError(
+            f"the mean of the prior is of type {state.dtype}, its covariance of {prior.cov.dtype}; "
+            "give both in one precision, in which the filter then computes"
+        )
+    series = observations.shape[:-2]
+    if not _broadcasts(leading, series):
+        raise ValueError(
+            f"the prior has the leading axes {tuple(leading)}, observations of shape "
+            f"{tuple(observations.shape)} have {tuple(series)}; give one prior for all series or "
+            "one for each"
+        )
+
+
+def check_parameters(filter, sizes: Sizes) -> None:
+    """Refuse parameters of a filter whose shapes or values are not what they stand for."""
+    if hasattr(filter, "inner"):  # of codes, whose number only the codec knows
+        _check_axes(filter.inner, {n: AXES[n] for n in OF_INNER}, sizes._replace(obs=None))
+    _check_axes(filter, AXES | getattr(filter, "axes", {}), sizes)
+    if hasattr(filter, "noise_cov"):
+        check_semidefinite(filter.noise_cov, "noise_cov")
+    if hasattr(filter, "background"):
+        _check_background(filter.background, sizes)
+    if hasattr(filter, "members"):
+        check_whole("members", filter.members)
+
+
+def _check_axes(filter, described: Mapping[str, tuple[str, ...]], sizes: Sizes) -> None:
+    for name, axes in described.items():
+        value = getattr(filter, name, None)
+        if value is None or callable(value):
+            continue
+        value = _numbers(name, value)
+        wanted = [getattr(sizes, axis) for axis in axes]
+        beside = (1,) if name == "model_error_std" and hasattr(filter, "members") else ()
+        _check_shape(name, value, wanted, beside, sizes)
+        _check_range(name, value)
+
+
+def check_whole(name: str, value: Any) -> None:
+    """Refuse what is no whole number."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{name} is {value!r}; give a whole number")
+
+
+def check_times(filter, times: int) -> None:
+    """Refuse a moving operator that ends before the observations do."""
+    if not hasattr(filter, "observe") or not hasattr(filter.observe, "at"):
+        return
+    try:
+        filter.observe.at(times - 1)
+    except (IndexError, KeyError) as error:
+        raise ValueError(
+            f"there are {times} times of observations, but {type(filter.observe).__name__} has no "
+            f"operator for the last of them, at({times - 1}); give one for each time"
+        ) from error
+
+
+def check_observe(observe, mean: Tensor, observations: Tensor) -> None:
+    """Try `observe` on the mean (..., state) of the first belief; refuse what does not fit y."""
+    seen = tried("observe", observe, mean)
+    if seen.shape[:-1] != mean.shape[:-1] or seen.ndim != mean.ndim:
+        raise ValueError(
+            f"observe() turns states of shape {tuple(mean.shape)} into {tuple(seen.shape)}; "
+            "it has to keep leading axes, (..., state) -> (..., obs): x[..., :1], not x[..., 0]"
+        )
+    check_dtype("observe", seen, mean)
+    expected = seen.shape[-1]
+    values, shape = observations.shape[-1], tuple(observations.shape)
+    if values != expected:
+        right = ", ".join(["..."] * (len(shape) > 2) + ["time", str(expected)])
+        raise ValueError(
+            f"y has {values} values but observe() returns {expected}; "
+            f"give observations of shape ({right}), got {shape}"
+        )
+
+
+def check_some(observations: Tensor) -> None:
+    """Refuse a series (..., time, obs) of nothing but missing values."""
+    empty = observations.isnan().all(-1).all(-1)
+    if empty.any():
+        which = f" of the seeds {empty.nonzero().flatten().tolist()}" if empty.ndim == 1 else ""
+        raise ValueError(
+            f"all observations{which} are NaN; NaN marks a missing value, and a series needs at "
+            "least one that is not (was the truth finite, the right variable read?)"
+        )
+
+
+def forecast_of(filter, belief, generator):
+    """The forecast of a belief, refused where step() worked in place: gradients need what was."""
+    version = belief[0]._version
+    forecast = filter.forecast(belief, generator)
+    if belief[0]._version != version:
+        raise ValueError("step() changes the states it is given; let it work on x.clone()")
+    return forecast
+
+
+def check_step(x: Tensor, moved: Any) -> None:
+    """Refuse what one step made of the means x (..., state)."""
+    if not isinstance(moved, Tensor):
+        raise TypeError(_no_tensor("step", moved))
+    if moved.shape != x.shape:
+        raise ValueError(
+            f"one step turns a mean of shape {tuple(x.shape)} into one of shape "
+            f"{tuple(moved.shape)}; step() has to keep it, (..., state) -> (..., state)"
+        )
+    check_dtype("step", moved, x)
+
+
+def check_dtype(name: str, got: Tensor, x: Tensor) -> None:
+    """Refuse a function that changes the precision of states."""
+    if got.dtype != x.dtype:
+        raise TypeError(
+            f"{name}() turns states of type {x.dtype} into {got.dtype}; it has to keep the "
+            "precision, that of the prior: have its constants as .to(x)"
+        )
+
+
+def explain(filter, belief, error: Exception) -> None:
+    """Say what is wrong with the user's functions, if that is why the first time failed."""
+    if isinstance(error, ValueError | MemoryError | torch.OutOfMemoryError):
+        return
+    for name in ("step", "observe"):
+        function = getattr(filter, name, None)
+        if not callable(function):
+            continue
+        x = belief[0].detach()
+        got = tried(name, function, x.clone())
+        check_dtype(name, got, x)
+        exact = getattr(filter, "tangent", function) if name == "step" else None
+        if hasattr(function, "tangent") or exact is not None:
+            continue
+        try:
+            torch.func.jvp(function, (x.clone(),), (torch.ones_like(x),))
+        except Exception as inner:
+            remedy = "give tangent=" if name == "step" else "give it a method tangent(x)"
+            raise TypeError(
+                f"{type(filter).__name__} needs the derivative of {name}(), which torch cannot "
+                f"take; was it computed by numpy? {remedy}, or compute by torch"
+            ) from inner
+
+
+def tried(name: str, function, x: Tensor) -> Tensor:
+    """What a user's function gives for states x; refused unless it is a tensor."""
+    version = x._version
+    try:
+        got = function(x)
+    except Exception as error:
+        if isinstance(error, ValueError):
+            raise
+        raise TypeError(
+            f"{name}() fails on states of shape {tuple(x.shape)} and type {x.dtype}, "
+            f"{type(error).__name__}: {error}; it has to take and give tensors"
+        ) from error
+    if not isinstance(got, Tensor):
+        raise TypeError(_no_tensor(name, got))
+    if name == "observe" and x._version != version:
+        raise ValueError("observe() changes the states it is given; let it work on x.clone()")
+    return got
+
+
+def _no_tensor(name: str, got: Any) -> str:
+    return f"{name}() gave a {_kind(got)}; give a tensor: torch.as_tensor(...)"
+
+
+def _kind(value: Any) -> str:
+    kind = type(value)
+    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
+
+
+def _numbers(name: str, value: Any) -> Tensor:
+    try:
+        dtype = torch.float64 if isinstance(value, Real) else None
+        return torch.as_tensor(value, dtype=dtype).detach()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"{name} is {value!r}; give a number or a tensor") from error
+
+
+def _check_shape(name: str, value: Tensor, wanted: list, beside: tuple, sizes: Sizes) -> None:
+    """(*series, *beside, *wanted), of which a vector may have length 1 and be a number."""
+    shape, own = tuple(value.shape), len(wanted)
+    if not shape and own < 2:
+        return
+    trailing, leading = shape[len(shape) - own :] if own else (), shape[: len(shape) - own]
+    fits = len(shape) >= own and all(
+        size is None or found == size or (own == 1 and found == 1)
+        for found, size in zip(trailing, wanted, strict=True)
+    )
+    if leading and beside:
+        fits, leading = fits and leading[-1] == 1, leading[:-1]
+    if fits and not leading and not (beside and len(shape) > own):
+        return
+    same = len(leading) == len(sizes.series) and _broadcasts(leading, sizes.series)
+    if fits and same and not _mistakable(leading, trailing, sizes):
+        return
+    raise ValueError(_misshaped(name, shape, wanted, beside, sizes, fits and same))
+
+
+def _mistakable(leading: tuple, trailing: tuple, sizes: Sizes) -> bool:
+    """Whether the one leading axis might as well be meant as a matrix's, components or times."""
+    if len(leading) != 1 or leading[0] == 1:
+        return False
+    return leading[0] in (sizes.times, *({sizes.state, sizes.obs} if len(trailing) < 2 else ()))
+
+
+def _misshaped(
+    name: str, shape: tuple, wanted: list, beside: tuple, sizes: Sizes, mistakable: bool
+) -> str:
+    names = ", ".join("?" if size is None else str(size) for size in wanted)
+    own = f"({names},)" if len(wanted) == 1 else f"({names})"
+    right = {0: "a number", 1: f"a number or {own}"}.get(len(wanted), own)
+    words = f"{name} has shape {shape}"
+    if name != "obs_std":
+        words += f", of a state of {sizes.state} components"
+    elif sizes.obs is not None:
+        words += f", but y has {sizes.obs} values"
+    missing = f"; {WITHOUT[name]}" if name in WITHOUT else ""
+    each = ", ".join(map(str, (*sizes.series, *beside))) if sizes.series else ""
+    tail = f"{each}, {names}".rstrip(", ") if names else each
+    series = f", or ({tail}) for each series" if each else ""
+    if mistakable:
+        series = (
+            "; values for each series could here be meant otherwise: put an axis of length 1 "
+            f"before them and before the observations, {name}[None] and y[None]"
+        )
+    return f"{words}; give {right}{missing}{series}"
+
+
+def _check_range(name: str, value: Tensor) -> None:
+    if not value.isfinite().all():
+        raise ValueError(f"{name} is {_shown(value)}; it has to be {_words(name)}")
+    positive = name in POSITIVE and not (value > 0).all()
+    if positive or (name in NOT_NEGATIVE and not (value >= 0).all()):
+        raise ValueError(f"{name} is {_shown(value)}; it has to be {_words(name)}")
+
+
+def _words(name: str) -> str:
+    if name in POSITIVE:
+        return f"positive; {POSITIVE[name]}"
+    return "0 or more" if name in NOT_NEGATIVE else "finite"
+
+
+def _shown(value: Tensor) -> str:
+    return str(value.tolist()) if value.numel() <= 20 else f"a tensor {tuple(value.shape)}"
+
+
+def _check_background(background, sizes: Sizes) -> None:
+    check_tensors(**{f"background.{name}": v for name, v in background._asdict().items()})
+    mean, cov = background
+    for name, value, wanted in (
+        ("background.mean", mean, [sizes.state]),
+        ("background.cov", cov, [sizes.state, sizes.state]),
+    ):
+        _check_shape(name, value.detach(), wanted, (), sizes)
+
+
+def _broadcasts(leading: tuple, series: tuple) -> bool:
+    try:
+        return torch.broadcast_shapes(leading, series) == tuple(series)
+    except RuntimeError:
+        return False
