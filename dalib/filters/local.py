@@ -12,7 +12,7 @@ from torch import Tensor
 from dalib.filters.base import Ensemble, Likelihood
 from dalib.filters.ensemble import EnsembleFilter, anomalies, centred_noise, whiten
 from dalib.filters.letkf import localised
-from dalib.filters.linalg import like, solution
+from dalib.filters.linalg import PRECISE, like, solution
 from dalib.filters.local_transform import local_transform, trace
 from dalib.filters.patches import COLUMNS, Patch, Reach
 from dalib.filters.places import places_of
@@ -20,7 +20,6 @@ from dalib.streams import Generator
 
 BLOCK = 768  # columns transformed together: their arrays stay in cache
 KNOWN = 8  # arrangements of observations whose neighbours are remembered
-PRECISE = 1e-3  # rounding errors of 1 + A up to which a precision is taken
 
 
 @dataclass(frozen=True, kw_only=True)
