@@ -10,7 +10,7 @@ from torch import Tensor
 from dalib.filters.base import Ensemble, Gaussian, Likelihood
 from dalib.filters.ensemble import EnsembleFilter, anomalies
 from dalib.filters.kalman import error_cov, observation_matrix
-from dalib.filters.linalg import factor, kept, like, solution
+from dalib.filters.linalg import PRECISE, factor, kept, like, solution
 from dalib.filters.places import places_of
 from dalib.streams import Generator, normal_like
 
@@ -77,8 +77,7 @@ class CovarianceFilter(EnsembleFilter):
         self, forecast: Ensemble, y: Tensor, generator: Generator
     ) -> tuple[Ensemble, Likelihood]:
         """Members given y (..., obs), and how well they foretold it: one factor of S for both."""
-        E = forecast.members
-        seen = self._seen(E, y)
+        E, y, seen = self._given(forecast.members, y)
         K, D = seen.CHt, self._perturbed(y, seen, generator).sub_(seen.mean).sub_(seen.anomalies)
         if y.isnan().any():  # h may not be defined there
             D = torch.where(y.isnan()[..., None, :], 0.0, D)
@@ -86,12 +85,14 @@ class CovarianceFilter(EnsembleFilter):
             K, likelihood = _solved(seen.S, K, seen.mean, y)
         else:
             D, likelihood = _solved(seen.S, D, seen.mean, y)
-        return Ensemble(self.inflated(E + (K @ D.mT).mT, E, y)), likelihood
+        analysis = self.inflated(E + (K @ D.mT).mT, E, y)
+        return Ensemble(analysis.to(forecast.members)), _like(likelihood, forecast.members)
 
     def likelihood(self, forecast: Ensemble, y: Tensor) -> Likelihood:
         """Of y (..., obs) in N(h(mean), S)."""
-        seen = self._seen(forecast.members, y)
-        return _solved(seen.S, seen.anomalies[..., :0, :], seen.mean, y)[1]
+        _, y, seen = self._given(forecast.members, y)
+        likelihood = _solved(seen.S, seen.anomalies[..., :0, :], seen.mean, y)[1]
+        return _like(likelihood, forecast.members)
 
     def covariance(self, x: Tensor) -> tuple[Tensor | None, Tensor | float]:
         """A (..., state, state), or None for 0, and b, a number or (..., 1, 1), for members x."""
@@ -107,6 +108,18 @@ class CovarianceFilter(EnsembleFilter):
             noise.sub_(noise.mean(-2, keepdim=True))
         perturbed = torch.addcmul(y.nan_to_num()[..., None, :], _row(self.obs_std, y), noise)
         return perturbed.abs() if self.positive else perturbed
+
+    def _given(self, E: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Seen]:
+        """Members, y and `Seen`, in float64 where float32 has too few digits for S beside R."""
+        seen = self._seen(E, y)
+        if E.dtype == torch.float64:
+            return E, y, seen
+        variance = seen.S.detach().diagonal(dim1=-2, dim2=-1) / like(self.obs_std, y).square()
+        condition = variance.shape[-1] * variance.nan_to_num(0.0).amax() if y.shape[-1] else 0.0
+        if condition * torch.finfo(E.dtype).eps < PRECISE:
+            return E, y, seen
+        E, y = E.double(), y.double()
+        return E, y, self._seen(E, y)
 
     def _seen(self, E: Tensor, y: Tensor) -> Seen:
         if not hasattr(self.observe, "selected"):
@@ -188,6 +201,12 @@ class LocalisedEnKF(CovarianceFilter):
     def covariance(self, x: Tensor) -> tuple[None, Tensor | float]:
         """C = 0 + a ρ ∘ P."""
         return None, factor(self.scale, x)
+
+
+def _like(likelihood: Likelihood, x: Tensor) -> Likelihood:
+    return likelihood._replace(
+        log_det=likelihood.log_det.to(x.dtype), misfit=likelihood.misfit.to(x.dtype)
+    )
 
 
 def check_number(name: str, value, allowed: Callable[[float], bool], words: str) -> None:

@@ -37,10 +37,12 @@ def update(
     The last is Joseph's form: positive definite whatever the round-off in K.
     """
     d, H, R = without_missing(innovation, H, R, seen)
-    m, P = belief
+    dtype, m, P = belief.mean.dtype, belief.mean, belief.cov.double()
+    d, H, R = d.double(), H.double(), R.double()  # S has the condition (spread / error)²
     K = gain(P, H, R)
     A = torch.eye(P.shape[-1], dtype=P.dtype, device=P.device) - K @ H
-    return Gaussian(m + apply(K, d), symmetric(A @ P @ A.mT + K @ R @ K.mT))
+    cov = symmetric(A @ P @ A.mT + K @ R @ K.mT)
+    return Gaussian(m + apply(K, d).to(dtype), cov.to(dtype))
 
 
 def apply(A: Tensor, x: Tensor) -> Tensor:
@@ -61,13 +63,15 @@ def likelihood(
     seen = ~innovation.isnan() if seen is None else seen
     count = seen.sum(-1)
     d, H, R = without_missing(innovation, H, R, seen)
-    L = cholesky(symmetric(H @ belief.cov @ H.mT + R))
-    whitened = torch.linalg.solve_triangular(L, d[..., None], upper=False)[..., 0]
+    H, R = H.double(), R.double()
+    L = cholesky(symmetric(H @ belief.cov.double() @ H.mT + R))
+    whitened = torch.linalg.solve_triangular(L, d[..., None].double(), upper=False)[..., 0]
     # a missing value stands in S as an independent one of unit variance, seen without error
     log_det = 2 * L.diagonal(dim1=-2, dim2=-1).log().sum(-1)
     lost = belief.mean.isnan().any(-1)
     misfit = whitened.square().sum(-1).masked_fill(lost, float("nan"))
-    return Likelihood(log_det.expand_as(misfit), misfit, count)
+    dtype = belief.mean.dtype
+    return Likelihood(log_det.expand_as(misfit).to(dtype), misfit.to(dtype), count)
 
 
 def without_missing(

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 import torch
 from torch import Tensor
 
+PRECISE = 1e-3  # rounding errors, of a matrix beside the 1 it is added to, that a filter takes
+
 
 def like(value: Tensor | float, x: Tensor) -> Tensor:
     """A number or tensor with the dtype and on the device of x."""

@@ -12,15 +12,15 @@ from torch import Tensor
 from dalib.filters.base import Ensemble, Likelihood
 from dalib.filters.ensemble import EnsembleFilter, anomalies, centred_noise, whiten
 from dalib.filters.letkf import localised
-from dalib.filters.linalg import like, solution
+from dalib.filters.linalg import PRECISE, like, solution
 from dalib.filters.local_transform import local_transform, trace
 from dalib.filters.patches import COLUMNS, Patch, Reach
 from dalib.filters.places import places_of
 from dalib.streams import Generator
 
 BLOCK = 768  # columns transformed together: their arrays stay in cache
+LIMIT = {torch.float32: PRECISE, torch.float64: 1e-5}  # as PRECISE, of what is fast
 KNOWN = 8  # arrangements of observations whose neighbours are remembered
-PRECISE = 1e-3  # rounding errors of 1 + A up to which a precision is taken
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ class LocalFilter(EnsembleFilter):
     def reached(self, forecast: Tensor, y: Tensor) -> Tensor:
         """(..., state), min(1, Σ_j ρ_ij) over the y_j that are not missing."""
         leading = torch.broadcast_shapes(forecast.shape[:-2], y.shape[:-1])
-        rows = ~y.isnan().expand(*leading, -1).reshape(-1, y.shape[-1])
+        rows = ~y.isnan().expand(*leading, -1).reshape(math.prod(leading), -1)
         share = forecast.new_zeros(len(rows), forecast.shape[-1])
         for series, patches in self._alike(forecast, y):
             for components, seen, taper in patches:
@@ -296,7 +296,7 @@ def _transformed(E: Tensor, S: Tensor, d: Tensor, patches: list[Patch]) -> Tenso
             X = (E[..., components] - here).to(dtype).permute(2, 1, 0, 3)
             rows = _rows(S_own, Sd_own, X, block)
             largest = 1 + trace(rows)
-            if largest * torch.finfo(dtype).eps < PRECISE:
+            if largest * torch.finfo(dtype).eps < LIMIT[dtype]:
                 X = local_transform(rows, largest).unflatten(-1, X.shape[2:])
                 updated[..., components] = here + X.permute(2, 1, 0, 3).to(E)
                 break

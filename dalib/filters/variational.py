@@ -232,7 +232,7 @@ class Var3D(GaussianFilter):
 
     @kept
     def _update(self, mean: Tensor) -> Update:
-        size = mean.shape[-1]
+        dtype, size, mean = mean.dtype, mean.shape[-1], mean.double()  # S: (spread / error)²
         index = self.observe.selected(size).to(mean.device)
         B, one = self._cov(mean), torch.eye(size, dtype=mean.dtype, device=mean.device)
         HB = B.index_select(-2, index)
@@ -243,11 +243,12 @@ class Var3D(GaussianFilter):
         root = whitened[..., size:].mT
         Kt = root @ whitened[..., :size]
         A = one - Kt.mT @ one[index]
-        return Update(
+        made = Update(
             torch.cat([Kt, root], -1),
             2 * L.diagonal(dim1=-2, dim2=-1).log().sum(-1),
             symmetric(A @ B @ A.mT + Kt.mT @ R @ Kt),
         )
+        return Update(*(value.to(dtype) for value in made))
 
     @kept
     def _cov(self, mean: Tensor) -> Tensor:
