@@ -174,15 +174,6 @@ def test_every_filter_has_its_times_and_one_with_a_fixed_radius_too(timing):
     assert (found.cpu_seconds_update > SEGMENT * steps).all()
 
 
-def test_filters_are_timed_in_turn_and_another_one_first_in_every_repetition():
-    """Of one repetition, so that their ratios are those of the same moment."""
-    called = []
-    measures = [lambda name=name: called.append(name) or len(called) for name in "abc"]
-    found = learning_timed.in_turns(measures, 2)
-    assert "".join(called) == "abcbcacab"  # the first round warms up
-    assert found == [[6, 8], [4, 9], [5, 7]]
-
-
 def test_a_single_segment_cannot_be_timed(timing):
     timing[1]["observations_own"] = timing[1]["observations_own"].isel(time=slice(SEGMENT))
     with pytest.raises(ValueError, match="learns from 1 segment of 5 times"):

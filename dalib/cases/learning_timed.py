@@ -5,18 +5,18 @@ repeat, with all its trajectories at once, as it starts to learn.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import torch
 import xarray as xr
-from tqdm import tqdm
 
 from dalib import build
 from dalib.cases.learning import Experiment
 from dalib.filters import at
 from dalib.learn.guards import clamped
 from dalib.points import Group, base_point, one_repeat, training_of
+from dalib.timing import in_turn
 
 
 class Timed(NamedTuple):
@@ -44,8 +44,8 @@ def measured(sections: Mapping, inputs: Mapping) -> xr.Dataset:
     update: the gradient of one segment of all trajectories, and the step of the optimiser.
     epoch: as many updates as the training observations have segments.
 
-    In each repetition all filters take their turn, every time from another one on, so that values
-    of the same repetition were measured under the same load and can be compared in pairs.
+    In each repetition all filters take their turn, so that values of the same repetition were
+    measured under the same load and can be compared in pairs.
 
     Filters of the second and further experiments have its name before their own. Where `fixed`
     holds something that they learn, they are timed also without learning it.
@@ -63,33 +63,18 @@ def measured(sections: Mapping, inputs: Mapping) -> xr.Dataset:
         for label, section, filter in _variants(sections[f"experiment_{name}"], given):
             label = f"{name}_{label}" if position else label
             rows[label] = Timing.of(case, section, filter, data, settings["updates"])
-    found = in_turns([row.once for row in rows.values()], settings["repetitions"])
+    found = in_turn({label: row.once for label, row in rows.items()}, settings["repetitions"])
     return xr.Dataset(
         {
             f"cpu_seconds_{what}": (
                 ("method", "repetition"),
-                [[one._asdict()[what] for one in turns] for turns in found],
+                [[one._asdict()[what] for one in found[label]] for label in rows],
                 {"units": "s", "long_name": long_name},
             )
             for what, long_name in LONG_NAMES.items()
         },
         {"method": list(rows)},
     )
-
-
-def in_turns(measures: Sequence[Callable[[], Timed]], repetitions: int) -> list[list[Timed]]:
-    """What each measure gives in each repetition, after a round that warms up.
-
-    The measures of a repetition follow each other at once; the first of them changes.
-    """
-    found: list[list[Timed]] = [[] for _ in measures]
-    for turn in tqdm(range(1 + repetitions), "timing"):
-        for place in range(len(measures)):
-            which = (place + turn) % len(measures)
-            one = measures[which]()
-            if turn:
-                found[which].append(one)
-    return found
 
 
 def _variants(section: Mapping, given: Mapping) -> Iterator[tuple[str, Mapping, str]]:

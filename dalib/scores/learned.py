@@ -9,45 +9,49 @@ from dalib.points import training_of
 from dalib.scores.learning import errors_of, scores_of_errors
 
 
-def quarters(epochs: int) -> tuple[slice, slice]:
-    """The last quarter of the epochs and the one before it, of one epoch at least."""
-    quarter = max(1, epochs // 4)
-    return slice(-quarter, None), slice(-2 * quarter, -quarter)
+def at_the_end(epochs: int) -> tuple[slice, slice]:
+    """Both halves of the last quarter of the epochs, over which errors are averaged.
+
+    Half a quarter has one epoch at least.
+    """
+    half = max(1, epochs // 8)
+    return slice(-2 * half, -half), slice(-half, None)
 
 
 def change_at_the_end(error: np.ndarray) -> np.ndarray:
-    """By which factor, 1 or more, the means (...) of errors (..., epoch) in the `quarters` differ.
+    """By which factor, 1 or more, means (...) of errors (..., epoch) `at_the_end` differ.
 
     NaN where there is but one epoch.
     """
     if error.shape[-1] < 2:
         return np.full(error.shape[:-1], np.nan)
-    last, before = (error[..., part] for part in quarters(error.shape[-1]))
-    ratio = last.mean(-1) / before.mean(-1)
-    return np.maximum(ratio, 1 / ratio)
+    first, second = (error[..., part].mean(-1) for part in at_the_end(error.shape[-1]))
+    return np.maximum(first / second, second / first)
 
 
 def score_convergence(history: xr.Dataset, section: Mapping, observed: xr.DataArray) -> xr.Dataset:
-    """Whether a learning came to rest (run, repeat): its last quarter of epochs and the one before.
+    """Whether a learning came to rest (run, repeat): what happens `at_the_end`.
 
-    loss_change: how far the mean loss of the last quarter lies from that of the quarter before, in
-        nats per observed number. A variance of the forecast that is wrong by a factor of 1.5 costs
+    loss_change: how far the mean losses of the two halves lie apart, in nats per observed number.
+        A variance of the forecast that is wrong by a factor of 1.5 costs
         (1.5 - 1 - ln 1.5) / 2 = 0.05 of them. A squared misfit is taken in units of 2 r first.
-    late_restarts: restarts of a trajectory in an epoch of the last quarter.
+    late_restarts: restarts of a trajectory in an epoch of both halves.
 
     Args:
         history: loss and restarts (run, repeat, epoch).
         observed: (run,), how many numbers are observed at a time.
     """
-    last, before = quarters(history.sizes["epoch"])
-    loss = history.loss.isel(epoch=last).mean("epoch", skipna=False)
-    one = history.sizes["epoch"] < 2
-    earlier = loss * np.nan if one else history.loss.isel(epoch=before).mean("epoch", skipna=False)
-    change = abs(loss - earlier)
+    epochs = history.sizes["epoch"]
+    first, second = at_the_end(epochs)
+    loss = history.loss if epochs > 1 else history.loss * np.nan
+    change = abs(
+        loss.isel(epoch=second).mean("epoch", skipna=False)
+        - loss.isel(epoch=first if epochs > 1 else second).mean("epoch", skipna=False)
+    )
     names = [str(name) for name in history["filter"].values]
     misfit = xr.DataArray([section["losses"].get(n) == "misfit" for n in names], dims="run")
     trajectories = [training_of(section, name)["trajectories"] for name in names]
-    restarts = history.restarts.isel(epoch=last).mean("epoch")
+    restarts = history.restarts.isel(epoch=slice(first.start, None)).mean("epoch")
     return xr.Dataset(
         {
             "loss_change": change / xr.where(misfit, 2 * history.obs_variance, 1.0) / observed,
