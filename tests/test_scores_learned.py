@@ -20,22 +20,19 @@ def history(loss, restarts):
     return xr.Dataset(both, RUNS)
 
 
-def section(**training):
-    return {"losses": {"var3d_k": "misfit"}, "training": {"trajectories": 4} | training}
-
-
+FILTERS = ({"var3d_k": "misfit"}, {"enkf": 4, "var3d_k": 4})  # losses and trajectories
 OBSERVED = xr.DataArray([3.0, 3.0], dims="run")
 
 
 def test_a_loss_that_still_falls_is_told_from_one_that_rests_in_nats_per_number():
     falling = [8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0]
     found = score_convergence(
-        history([[falling], [falling]], np.zeros((2, 1, 8), int)), section(), OBSERVED
+        history([[falling], [falling]], np.zeros((2, 1, 8), int)), *FILTERS, OBSERVED
     )
     # epoch 8 less 7; the misfit in units of 2 r
     np.testing.assert_allclose(found.loss_change, [[1.0 / 3], [1.0 / 3 / 0.2]])
     resting = score_convergence(
-        history(np.full((2, 1, 8), -0.7), np.zeros((2, 1, 8), int)), section(), OBSERVED
+        history(np.full((2, 1, 8), -0.7), np.zeros((2, 1, 8), int)), *FILTERS, OBSERVED
     )
     assert (resting.loss_change == 0).all()
 
@@ -43,7 +40,7 @@ def test_a_loss_that_still_falls_is_told_from_one_that_rests_in_nats_per_number(
 def test_restarts_count_at_the_end_alone_and_by_trajectory():
     restarts = np.zeros((2, 1, 8), int)
     restarts[0, 0] = [90, 80, 70, 60, 50, 40, 2, 6]
-    found = score_convergence(history(np.zeros((2, 1, 8)), restarts), section(), OBSERVED)
+    found = score_convergence(history(np.zeros((2, 1, 8)), restarts), *FILTERS, OBSERVED)
     np.testing.assert_allclose(found.late_restarts, [[1.0], [0.0]])
 
 
@@ -51,7 +48,7 @@ def test_a_transient_before_the_last_quarter_is_forgotten():
     """Losses of 1e4 while covariances find their place, as 3DVar has them on the orbit."""
     loss = np.r_[np.full(28, 1e4), np.full(12, -0.7)]
     found = score_convergence(
-        history([[loss], [loss]], np.zeros((2, 1, 40), int)), section(), OBSERVED
+        history([[loss], [loss]], np.zeros((2, 1, 40), int)), *FILTERS, OBSERVED
     )
     assert (found.loss_change == 0).all()
 
@@ -59,7 +56,7 @@ def test_a_transient_before_the_last_quarter_is_forgotten():
 def test_a_quarter_whose_loss_is_missing_is_no_rest():
     loss = np.zeros((2, 1, 8))
     loss[0, 0, -1] = np.nan
-    found = score_convergence(history(loss, np.zeros((2, 1, 8), int)), section(), OBSERVED)
+    found = score_convergence(history(loss, np.zeros((2, 1, 8), int)), *FILTERS, OBSERVED)
     assert np.isnan(found.loss_change[0, 0]) and found.loss_change[1, 0] == 0
 
 

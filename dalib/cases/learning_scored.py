@@ -12,7 +12,7 @@ from dalib.cases.learning_counted import costs_of_runs, memory_of_segments
 from dalib.filters.base import Gaussian
 from dalib.filters.variational import FixedGain, Var3D
 from dalib.observe import evenly, randomly
-from dalib.points import COORDINATES
+from dalib.points import COORDINATES, training_of
 from dalib.scores.learned import (
     change_at_the_end,
     score_consistency,
@@ -77,7 +77,9 @@ def _scores(
     if "noise" in weights:
         learned["value_noise"] = weights["noise"].mean("noise_0")
     keys = ("filter", *COORDINATES)
-    settled = score_convergence(history, section, observed.reset_coords(drop=True))
+    many = {n: training_of(section, n)["trajectories"] for n in section["learned"]}
+    numbers = observed.reset_coords(drop=True)
+    settled = score_convergence(history, section["losses"], many, numbers)
     parts = [errors, counts, settled, xr.Dataset(learned)]
     if "counted" in product:
         parts.append(costs_of_runs(case, section, weights))

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 import numpy as np
 import xarray as xr
 
-from dalib.points import training_of
 from dalib.scores.learning import errors_of, scores_of_errors
 
 
@@ -29,7 +28,12 @@ def change_at_the_end(error: np.ndarray) -> np.ndarray:
     return np.maximum(first / second, second / first)
 
 
-def score_convergence(history: xr.Dataset, section: Mapping, observed: xr.DataArray) -> xr.Dataset:
+def score_convergence(
+    history: xr.Dataset,
+    losses: Mapping[str, str],
+    trajectories: Mapping[str, int],
+    observed: xr.DataArray,
+) -> xr.Dataset:
     """Whether a learning came to rest (run, repeat): what happens `at_the_end`.
 
     loss_change: how far the mean losses of the two halves lie apart, in nats per observed number.
@@ -39,6 +43,8 @@ def score_convergence(history: xr.Dataset, section: Mapping, observed: xr.DataAr
 
     Args:
         history: loss and restarts (run, repeat, epoch).
+        losses: by filter, where it is not the likelihood.
+        trajectories: by filter, of a repeat.
         observed: (run,), how many numbers are observed at a time.
     """
     epochs = history.sizes["epoch"]
@@ -49,13 +55,12 @@ def score_convergence(history: xr.Dataset, section: Mapping, observed: xr.DataAr
         - loss.isel(epoch=first if epochs > 1 else second).mean("epoch", skipna=False)
     )
     names = [str(name) for name in history["filter"].values]
-    misfit = xr.DataArray([section["losses"].get(n) == "misfit" for n in names], dims="run")
-    trajectories = [training_of(section, name)["trajectories"] for name in names]
+    misfit = xr.DataArray([losses.get(name) == "misfit" for name in names], dims="run")
     restarts = history.restarts.isel(epoch=slice(first.start, None)).mean("epoch")
     return xr.Dataset(
         {
             "loss_change": change / xr.where(misfit, 2 * history.obs_variance, 1.0) / observed,
-            "late_restarts": restarts / xr.DataArray(trajectories, dims="run"),
+            "late_restarts": restarts / xr.DataArray([trajectories[n] for n in names], dims="run"),
         }
     ).reset_coords(drop=True)
 
