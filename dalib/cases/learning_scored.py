@@ -62,7 +62,7 @@ def _scores(
     filtering = score_filtering(analyses, inputs["truth"].x, product)
     filtering = filtering.merge(score_consistency(analyses, observed, product["spinup"]))
     filtering = filtering.merge(score_nulls(analyses, inputs, product))
-    own = (analyses["filter"] != section.get("reference", "")).values
+    own = places_of(weights, analyses)
     filtering, observed = filtering.isel(run=own), observed.isel(run=own)
     counts = xr.Dataset(
         {
@@ -103,6 +103,23 @@ def _scores(
     scores = scores.merge(at_grids(section, product, weights, analyses, inputs["truth"].x))
     size = build.system(case).size
     return scores.assign(size=size, **_changing(size, section))
+
+
+def places_of(weights: xr.Dataset, analyses: xr.Dataset) -> list[int]:
+    """Where each run of `weights` stands among the runs of `analyses`: same filter, same point."""
+
+    def keys(runs: xr.Dataset) -> list[tuple]:
+        columns = [runs["filter"].values, *(runs[name].fillna(-1).values for name in COORDINATES)]
+        return list(zip(*columns, strict=True))
+
+    there = {key: place for place, key in enumerate(keys(analyses))}
+    lacking = [key for key in keys(weights) if key not in there]
+    if lacking:
+        raise ValueError(
+            f"{lacking[0][0]!r} learned at {dict(zip(COORDINATES, lacking[0][1:], strict=True))} "
+            "(-1: not varied), but has no analyses there; run the stage assimilate again"
+        )
+    return [there[key] for key in keys(weights)]
 
 
 def _changing(size: int, section: Mapping) -> dict[str, float]:
