@@ -665,6 +665,12 @@ def judged(wildcards):
     return scores(paper) + timings
 
 
+def judge_spec(wildcards):
+    """The spec of the stage judge, with the roles of the cases where claims can name them."""
+    given = {"roles": "{paper}.roles"} if "roles" in config[wildcards.paper] else {}
+    return spec("judge.py", kinds_in="config/claims/{paper}.yaml", **given)(wildcards)
+
+
 def timed(wildcards):
     """What the stage time reads: observations, and with them prior and first batches of models."""
     paper = f"results/{wildcards.scale}/{wildcards.paper}"

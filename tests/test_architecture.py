@@ -71,6 +71,7 @@ ARROWS["build"] = PARTS_A_NAME_CAN_STAND_FOR | {
 ARROWS["cases"] = ARROWS["build"] | {
     *("build", "lyapunov", "points", "scores", "shadows", "simulate", "timing"),
     *("era5", "field_runs"),  # truths may be those of a reanalysis
+    "timing",  # of what cases make
 }
 ARROWS["timing"] = ARROWS["build"] | {"build"}
 

@@ -186,6 +186,15 @@ def test_scores_are_those_of_the_definitions(ring, scores):
     )
 
 
+def test_scores_belong_to_their_run_whatever_the_order_of_the_files(ring, scores):
+    whole, section, (x, y, weights, history, analyses) = ring
+    backward = analyses.isel(run=slice(None, None, -1))
+    again = scored(whole, section, (x, y, weights, history, backward))
+    xr.testing.assert_allclose(again.late_rmse_by_observed, scores.late_rmse_by_observed)
+    with pytest.raises(ValueError, match="has no analyses there; run the stage assimilate"):
+        scored(whole, section, (x, y, weights, history, analyses.isel(run=slice(1, None))))
+
+
 def test_learning_makes_the_model_better(scores):
     assert (scores.error.sel({"method": "enkf"}) < scores.start_error).all()
 

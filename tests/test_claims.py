@@ -9,6 +9,7 @@ import xarray as xr
 
 from dalib import claims, field_runs, io
 from dalib.cases import learning_scored
+from dalib.claims import inputs as claim_inputs
 from dalib.metrics import measures
 from dalib.registry import MEASURES
 from dalib.workflow import settings
@@ -397,11 +398,15 @@ LEFT_OUT = {  # ADDA: what a scale cannot decide
     "desk": {"ADDA-29"},
     "paper": set(),
 }
-EVERYWHERE = "error restarts late_rmse value_weight "
+RESTED = ("loss_change", "late_restarts", "error_change")  # 0: what conditions ask for
+EVERYWHERE = "error restarts late_rmse value_weight innovation_variance observations_late_rmse "
+EVERYWHERE += "climatology_late_rmse " + " ".join(RESTED) + " "
 MEASURED = {  # by the first letters of a case
     "cw": EVERYWHERE + "rmse_velocity rmse_position bias_position distance_likelihood "
-    "distance_log_det distance_misfit",
-    "l96": EVERYWHERE + "unobserved_ratio mflop memory",
+    "distance_log_det distance_misfit observations_rmse_position observations_bias_position "
+    "climatology_rmse_velocity",
+    "l96": EVERYWHERE + "unobserved_ratio mflop memory observations_unobserved_ratio "
+    "climatology_unobserved_ratio",
     "glv": EVERYWHERE + "mae_interactions mae_growth",
 }
 
@@ -437,8 +442,8 @@ def learned(paper, case):
             one |= {f"rmse_by_{grid}": own | repeats, f"rmse_at_{grid}": repeats}
         for variable, own in one.items():
             values = halves(prefix, own) * (2 if variable.startswith("start_") else 1)
-            found[prefix + variable] = values
-    return found.assign(fixed_gain_refused=1.0)
+            found[prefix + variable] = values * (0 if variable.startswith(RESTED) else 1)
+    return found.assign(fixed_gain_refused=1.0, var3d_refused=0.0)
 
 
 @pytest.mark.parametrize("scale", LEFT_OUT)
@@ -450,17 +455,41 @@ def test_every_claim_finds_what_its_scale_computes(scale):
         {"cpu_seconds_epoch": (("method", "repetition"), np.ones((6, 2)))}, {"method": timed}
     )
     wanted = io.read_yaml(CONFIG / "adda.yaml")
-    rows = claims.judge("adda", wanted, data, scale, make)
-    assert {row["id"] for row in rows if row["verdict"] == claims.UNDECIDED} == LEFT_OUT[scale]
-    found = {row["id"]: set(row["measured"]) for row in rows if row["id"] not in LEFT_OUT[scale]}
+    data = claim_inputs.with_roles(data, paper["roles"])
+    rows = {row["id"]: row for row in claims.judge("adda", wanted, data, scale, make)}
+    late = {name for name, row in rows.items() if row["reason"].startswith("decided from scale")}
+    assert late == LEFT_OUT[scale]
     for claim in wanted:
-        names = {section["name"] for section in claim["checks"] + claim.get("notes", [])}
-        assert found.get(claim["id"], names) == names
+        row, names = rows[claim["id"]], {c["name"] for c in claim.get("conditions", [])}
+        assert set(row["measured"]) >= names, f"{claim['id']}: {row['reason']}"
+        if claim["id"] in LEFT_OUT[scale]:
+            continue
+        names |= {section["name"] for section in claim["checks"] + claim.get("notes", [])}
+        assert set(row["measured"]) == names, f"{claim['id']}: {row['reason']}"
+        assert "is not known" not in row["reason"], f"{claim['id']}: {row['reason']}"  # of a null
+
+
+def test_every_claim_of_learned_filters_has_a_null_that_must_fail_or_compares_two():
+    """Or it is a comparison of two filters by a ratio, or of what they cost."""
+    comparing = {"ADDA-7", "ADDA-8", "ADDA-30", "ADDA-31"}
+    for claim in io.read_yaml(CONFIG / "adda.yaml"):
+        nulls = [section for section in claim["checks"] if "null" in section]
+        assert bool(nulls) != (claim["id"] in comparing), claim["id"]
+
+
+def test_no_claim_on_errors_is_judged_before_the_filters_have_come_to_rest():
+    """What is counted, refused or timed needs no rest, nor does the claim that there is one."""
+    without = {"ADDA-22", "ADDA-29", "ADDA-30", "ADDA-31", "ADDA-32"}
+    for claim in io.read_yaml(CONFIG / "adda.yaml"):
+        assert bool(claim.get("conditions")) != (claim["id"] in without), claim["id"]
 
 
 def test_a_fixed_gain_is_tried_where_what_is_observed_changes():
     section = {"seen": {"default": "random"}, "base": {"observed": 0.5}}
-    assert learning_scored._changing(8, section) == {"fixed_gain_refused": 1.0}
+    assert learning_scored._changing(8, section) == {
+        "fixed_gain_refused": 1.0,
+        "var3d_refused": 0.0,
+    }
     assert learning_scored._changing(8, section | {"seen": {"default": "even"}}) == {}
 
 
@@ -488,3 +517,16 @@ def test_every_claim_on_fields_names_runs_that_its_scale_has(scale):
                 if product == "fields" and run is not None:
                     wanted = {run} if isinstance(run, str) else set(run)
                     assert wanted <= labels_of(paper, case), f"{claim['id']}: {check['name']}"
+
+
+def test_cases_in_a_role_can_be_named_by_it():
+    """What a figure compares is compared by a claim, whatever the cases are called."""
+    data = {f"{name}/learning": xr.Dataset({"error": float(n), "size": n}) for name, n in SIZES}
+    data = claim_inputs.with_roles(data, {"sizes": ["a", "b_long"], "one": "c"})
+    address = {"scores": "sizes/*/learning", "along": "size", "variable": "error"}
+    found = claim_inputs.select(data, address)
+    assert found["size"].values.tolist() == [20.0, 200.0]
+    assert data["one/c/learning"] is data["c/learning"]
+
+
+SIZES = (("a", 20), ("b_long", 200), ("c", 40))

@@ -174,6 +174,12 @@ def test_every_filter_has_its_times_and_one_with_a_fixed_radius_too(timing):
     assert (found.cpu_seconds_update > SEGMENT * steps).all()
 
 
+def test_a_single_segment_cannot_be_timed(timing):
+    timing[1]["observations_own"] = timing[1]["observations_own"].isel(time=slice(SEGMENT))
+    with pytest.raises(ValueError, match="learns from 1 segment of 5 times"):
+        learning_timed.measured(*timing)
+
+
 def test_what_a_filter_does_not_learn_cannot_be_held_fixed(timing):
     timing[0]["settings"]["fixed"] = {"own": {"radius": {}}}
     with pytest.raises(ValueError, match="'var3d_k' does not learn 'radius'; it learns gain"):

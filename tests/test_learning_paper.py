@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from dalib.workflow import settings
+
 ROOT = Path(__file__).parents[1]
 
 LEARN = """
@@ -75,3 +77,48 @@ def test_two_updates_of_the_papers_size_stay_below_four_gigabytes_and_resume(tmp
     assert found["updates"] == 2 and found["weights"] == 9387 and found["size"] == 200
     assert found["loss"] == found["loss"] and found["resumed"]
     assert found["gigabytes"] < 4
+
+
+@pytest.mark.parametrize("scale", settings.SCALES)
+def test_systems_of_different_size_are_compared_after_learning_from_equal_data(scale):
+    """Trajectories, times, repeats and epochs: everything but what grows with the size."""
+    paper = settings.load(ROOT, {"scale": scale})["adda"]
+    for role in ("ring_sizes", "species_sizes"):
+        found = []
+        for name in paper["roles"][role]:
+            (model, *_) = paper["cases"][name]["learning"]["methods"]
+            section, truth = paper["learning"][model], paper["cases"][name]["truth"]
+            found.append(
+                [truth[split] for split in ("train", "valid", "test")]
+                + [section["training"], section["base"].get("samples"), section["seen"]["default"]]
+                + [section["base"][key] for key in ("observed", "obs_variance", "start_variance")]
+                + [section["map"].get("correction"), section["map"].get("reading")]
+            )
+        assert all(one == found[0] for one in found), f"{scale} {role}: {found}"
+
+
+def test_scale_paper_is_that_of_the_paper():
+    """Sizes, numbers of what is drawn and learned, and what rates are chosen for: as stated."""
+    paper = settings.load(ROOT, {"scale": "paper"})["adda"]
+    rates = {name: paper["learning"][name].get("tune") for name in paper["active"]}
+    assert all(rates[n]["per"] == "repeat" for n in rates if n.startswith(("cw", "glv")))
+    assert all(
+        (rates[n]["per"], rates[n]["repeats"]) == ("experiment", 1)
+        for n in rates
+        if n.startswith("l96")
+    )
+    shown = paper["cases"][paper["roles"]["species_shown"]]["system"]["size"]
+    sizes = [paper["cases"][n]["system"]["size"] for n in paper["roles"]["ring_sizes"]]
+    assert shown == 500 and max(sizes) == 200
+    for name in ("cw", "l96", "glv"):
+        training = paper["learning"][name]["training"]
+        assert (training["repeats"], training["trajectories"], training["epochs"]) == (10, 8, 40)
+        assert training["segment"] == 20 and paper["cases"][name]["learning"]["last"] == 10
+    assert [paper["cases"][n]["truth"]["train"]["samples"] for n in ("cw", "l96")] == [800, 1200]
+
+
+def test_scale_smoke_tunes_each_system_as_scale_paper_does():
+    smoke, paper = (settings.load(ROOT, {"scale": s})["adda"] for s in ("smoke", "paper"))
+    for name in ("cw", "l96", "glv"):
+        tuned = [one["learning"][name]["tune"]["per"] for one in (smoke, paper)]
+        assert tuned[0] == tuned[1]

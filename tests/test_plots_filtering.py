@@ -217,3 +217,77 @@ def test_costs_stand_beside_their_measured_times():
     for table in (rows, filters.choices()):
         assert filters.page(table, "closing").count("\n") == len(table) + 4
         assert text.csv(table).count("\n") == len(table) + 1
+
+
+# -- nothing that is drawn lies outside, and every panel says what it is -------------------------
+
+
+def test_analyses_of_velocities_that_jump_are_dots_that_no_chord_joins():
+    drawn = filtering.planes_figure(planes()).axes[0].lines
+    observations, analysis, truth = drawn
+    assert analysis.get_linestyle() == observations.get_linestyle() == "None"
+    assert truth.get_linestyle() != "None"
+
+
+def test_every_column_of_maps_ends_in_an_axis_of_times_and_errors_keep_their_digits():
+    four = made_up.shown(WAVES, 40, WAVES[::2])
+    fifth = four.isel(method=[0]).assign_coords(method=["letkf"])
+    shown = xr.concat([four, fifth], "method", data_vars="minimal")
+    shown["shown_rmse"] = ("method", [0.4, 0.43, 0.5, 0.6, 0.7])
+    fig = filtering.maps_figure(filtering.maps_data(shown, components=8))
+    panels = [ax for ax in fig.axes if ax.get_title()]
+    columns = {round(ax.get_position().x0, 2): [] for ax in panels}
+    for ax in panels:
+        columns[round(ax.get_position().x0, 2)].append(ax)
+    assert len(panels) == 7 and len(columns) == 4
+    for column in columns.values():
+        lowest = min(column, key=lambda ax: ax.get_position().y0)
+        assert lowest.get_xlabel() and lowest.xaxis.get_tick_params()["labelbottom"]
+    titles = [ax.get_title() for ax in panels]
+    assert "AD-3DVar-K, RMSE 0.40" in titles and "AD-3DVar-C, RMSE 0.43" in titles
+
+
+def test_abundances_show_every_analysis():
+    seen = made_up.shown(WAVES, 40, methods=WITHOUT_K)
+    seen.analysis[{"method": 0, "time": 20}] = 40.0
+    fig = filtering.abundances_figure(filtering.abundances_data(seen, species=4, times=30))
+    assert all(ax.get_ylim()[1] > 40 for ax in fig.axes[:4])
+
+
+def test_likelihoods_name_their_columns_and_show_filters_that_are_thousands_apart():
+    data = likelihoods()
+    data.log_likelihood[1, 10] = data.half_misfit[1, 10] = -5e3
+    for draw, names in (
+        (filtering.likelihood_figure, ["AD-3DVar-C", "AD-EnKF", "AD-Ens3DVar"]),
+        (filtering.terms_figure, ["all methods", "AD-3DVar-C", "AD-EnKF", "AD-Ens3DVar"]),
+    ):
+        fig = draw(data)
+        assert [ax.get_title() for ax in fig.axes[: len(names)]] == names
+        above = fig.axes[len(names) - 1]
+        assert above.get_yscale() == "symlog" and above.get_ylim()[0] < -5e3
+        reference = above.lines[0].get_ydata()
+        low, high = above.transData.transform([[0, reference.min()], [0, reference.max()]])[:, 1]
+        assert abs(high - low) > 0.1 * above.bbox.height  # the small differences are still seen
+
+
+def test_scans_hold_their_curves_bands_and_stars():
+    data = scans()
+    data["rmse_at_weight"] = data.rmse_at_weight * 20  # learned far from the best
+    for ax in tuned.scans_figure(data).axes:
+        low, high = ax.get_ylim()
+        for line in ax.lines:
+            y = np.asarray(line.get_ydata(), float)
+            assert ((y >= low) & (y <= high)).all()
+
+
+def test_variances_of_errors_stand_at_their_places_by_factors():
+    left, right = sweeps.sweeps_figure(orbit(), 2).axes
+    assert right.get_xscale() == "log" and left.get_xscale() == "linear"
+    assert {"0.01", "0.1", "1"} <= {t.get_text() for t in right.get_xticklabels()}
+
+
+def test_a_method_at_a_single_place_has_a_mark_with_ends():
+    scores = made_up.scores("ring", 4, SMALL | {"observed": [1.0]})
+    fig = sweeps.sweeps_figure(sweeps.sweep_data(sweeps.ring_panels(scores, sizes(repeats=4))))
+    (alone,) = [ax for ax in fig.axes if len(ax.containers) and "share" in ax.get_xlabel()]
+    assert all(len(bar.lines[1]) == 2 for bar in alone.containers)  # caps

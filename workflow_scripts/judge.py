@@ -4,11 +4,12 @@ from dalib.workflow.stage import Stage
 
 with Stage(snakemake) as stage:
     from dalib import build, claims, io
+    from dalib.claims import inputs
 
     rows = claims.judge(
         stage.wildcards["paper"],
         io.read_yaml(snakemake.input.claims),
-        io.read_scores(snakemake.input.scores),
+        inputs.with_roles(io.read_scores(snakemake.input.scores), stage.config.get("roles", {})),
         stage.wildcards["scale"],
         build.measure,
     )

@@ -1,6 +1,6 @@
 """Scores of filters that learned: of their dynamics, and of how they follow test trajectories."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 import xarray as xr
@@ -9,9 +9,16 @@ from torch import Tensor
 from dalib import arrays, build
 from dalib.build import start
 from dalib.cases.learning_counted import costs_of_runs, memory_of_segments
-from dalib.filters.variational import FixedGain
+from dalib.filters.base import Gaussian
+from dalib.filters.variational import FixedGain, Var3D
 from dalib.observe import evenly, randomly
-from dalib.points import COORDINATES
+from dalib.points import COORDINATES, training_of
+from dalib.scores.learned import (
+    change_at_the_end,
+    score_consistency,
+    score_convergence,
+    score_nulls,
+)
 from dalib.scores.learning import (
     arranged,
     at_grids,
@@ -51,8 +58,12 @@ def _scores(
     weights, history = inputs["weights"][name], inputs["histories"][name]
     analyses = inputs["analyses"][name]
     errors = _errors(case, section, product, weights, history)
+    observed = analyses.seen.isel(time=0).sum("state")
     filtering = score_filtering(analyses, inputs["truth"].x, product)
-    filtering = filtering.isel(run=(analyses["filter"] != section.get("reference", "")).values)
+    filtering = filtering.merge(score_consistency(analyses, observed, product["spinup"]))
+    filtering = filtering.merge(score_nulls(analyses, inputs, product))
+    own = places_of(weights, analyses)
+    filtering, observed = filtering.isel(run=own), observed.isel(run=own)
     counts = xr.Dataset(
         {
             "restarts": history.restarts.sum("epoch"),
@@ -66,7 +77,10 @@ def _scores(
     if "noise" in weights:
         learned["value_noise"] = weights["noise"].mean("noise_0")
     keys = ("filter", *COORDINATES)
-    parts = [errors, counts, xr.Dataset(learned)]
+    many = {n: training_of(section, n)["trajectories"] for n in section["learned"]}
+    numbers = observed.reset_coords(drop=True)
+    settled = score_convergence(history, section["losses"], many, numbers)
+    parts = [errors, counts, settled, xr.Dataset(learned)]
     if "counted" in product:
         parts.append(costs_of_runs(case, section, weights))
     whole = xr.merge(
@@ -91,22 +105,50 @@ def _scores(
     return scores.assign(size=size, **_changing(size, section))
 
 
-def _changing(size: int, section: Mapping) -> dict[str, float]:
-    """Where what is observed changes: fixed_gain_refused, 1 if a fixed gain cannot be used there.
+def places_of(weights: xr.Dataset, analyses: xr.Dataset) -> list[int]:
+    """Where each run of `weights` stands among the runs of `analyses`: same filter, same point."""
 
-    It is tried, and first with observations of as many components that stay the same.
+    def keys(runs: xr.Dataset) -> list[tuple]:
+        columns = [runs["filter"].values, *(runs[name].fillna(-1).values for name in COORDINATES)]
+        return list(zip(*columns, strict=True))
+
+    there = {key: place for place, key in enumerate(keys(analyses))}
+    lacking = [key for key in keys(weights) if key not in there]
+    if lacking:
+        raise ValueError(
+            f"{lacking[0][0]!r} learned at {dict(zip(COORDINATES, lacking[0][1:], strict=True))} "
+            "(-1: not varied), but has no analyses there; run the stage assimilate again"
+        )
+    return [there[key] for key in keys(weights)]
+
+
+def _changing(size: int, section: Mapping) -> dict[str, float]:
+    """Where what is observed changes: <method>_refused, 1 if a method cannot be used there.
+
+    A fixed gain and, beside it, a fixed covariance are tried, the gain first with observations of
+    as many components that stay the same.
     """
     if section["seen"]["default"] != "random":
         return {}
-    share = section["base"]["observed"]
-    gain = torch.zeros(size, len(evenly(size, share).index))
-    fixed = {"step": torch.clone, "obs_std": 1.0, "gain": gain}
-    FixedGain(observe=evenly(size, share), **fixed)
+    still = evenly(size, section["base"]["observed"])
+    moving = randomly(size, section["base"]["observed"], 2, stream("changing observations"))
+    given = {"step": torch.clone, "obs_std": 1.0}
+    fixed = {"gain": torch.zeros(size, len(still.index))}
+    background = Gaussian(torch.zeros(size), torch.eye(size))
+    FixedGain(observe=still, **given, **fixed)
+    return {
+        "fixed_gain_refused": _refused(FixedGain, observe=moving, **given, **fixed),
+        "var3d_refused": _refused(Var3D, observe=moving, **given, background=background),
+    }
+
+
+def _refused(method: Callable, **settings) -> float:
+    """1 if the method says that it cannot be built with these settings, 0 if it is built."""
     try:
-        FixedGain(observe=randomly(size, share, 2, stream("changing observations")), **fixed)
+        method(**settings)
     except ValueError:
-        return {"fixed_gain_refused": 1.0}
-    return {"fixed_gain_refused": 0.0}
+        return 1.0
+    return 0.0
 
 
 def interactions(case: Mapping, count: int) -> xr.DataArray:
@@ -122,7 +164,7 @@ def _errors(
     """<measure> (run, repeat), the mean over the `last` epochs, for each measure that the map has.
 
     start_<measure> that of the first model, <measure>_by_update after each epoch; `error` is
-    another name for the measure that the product names.
+    another name for the measure that the product names, and error_change of `change_at_the_end`.
     """
     dynamics = build.make("map", section["map"])
     states = _attractor(case, product["states"])
@@ -145,6 +187,8 @@ def _errors(
             found[f"{label}_by_update"] = (dims, error)
             found[label] = (dims[:2], error[..., -product["last"] :].mean(-1))
             found[f"start_{label}"] = (dims[:2], error[..., 0])
+        if name == product["measure"]:
+            found["error_change"] = (dims[:2], change_at_the_end(error[..., 1:]))
     return xr.Dataset(found)
 
 

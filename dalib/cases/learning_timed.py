@@ -10,22 +10,22 @@ from typing import NamedTuple
 
 import torch
 import xarray as xr
-from tqdm import tqdm
 
 from dalib import build
 from dalib.cases.learning import Experiment
 from dalib.filters import at
 from dalib.learn.guards import clamped
 from dalib.points import Group, base_point, one_repeat, training_of
+from dalib.timing import in_turn
 
 
 class Timed(NamedTuple):
-    """CPU seconds, each (repetition,): a step of one trajectory, an update and an epoch of all."""
+    """CPU seconds: a step of one trajectory, an update and an epoch of all."""
 
-    forecast: list[float]
-    analysis: list[float]
-    update: list[float]
-    epoch: list[float]
+    forecast: float
+    analysis: float
+    update: float
+    epoch: float
 
 
 LONG_NAMES = {
@@ -44,6 +44,9 @@ def measured(sections: Mapping, inputs: Mapping) -> xr.Dataset:
     update: the gradient of one segment of all trajectories, and the step of the optimiser.
     epoch: as many updates as the training observations have segments.
 
+    In each repetition all filters take their turn, so that values of the same repetition were
+    measured under the same load and can be compared in pairs.
+
     Filters of the second and further experiments have its name before their own. Where `fixed`
     holds something that they learn, they are timed also without learning it.
 
@@ -59,13 +62,13 @@ def measured(sections: Mapping, inputs: Mapping) -> xr.Dataset:
         given = settings.get("fixed", {}).get(name, {})
         for label, section, filter in _variants(sections[f"experiment_{name}"], given):
             label = f"{name}_{label}" if position else label
-            rows[label] = (case, section, filter, data)
-    found = [_timed(*row, settings) for row in tqdm(rows.values(), "timing")]
+            rows[label] = Timing.of(case, section, filter, data, settings["updates"])
+    found = in_turn({label: row.once for label, row in rows.items()}, settings["repetitions"])
     return xr.Dataset(
         {
             f"cpu_seconds_{what}": (
                 ("method", "repetition"),
-                [one._asdict()[what] for one in found],
+                [[one._asdict()[what] for one in found[label]] for label in rows],
                 {"units": "s", "long_name": long_name},
             )
             for what, long_name in LONG_NAMES.items()
@@ -90,39 +93,50 @@ def _variants(section: Mapping, given: Mapping) -> Iterator[tuple[str, Mapping, 
             yield f"{filter}_fixed_{what}", section | fixed, filter
 
 
-def _timed(
-    case: Mapping, section: Mapping, filter: str, data: xr.Dataset, settings: Mapping
-) -> Timed:
-    repetitions, point = settings["repetitions"], base_point(section, filter)
-    length, times = (
-        training_of(section, filter)["segment"],
-        int(point.get("samples", data.sizes["time"])),
-    )
-    updates = min(settings["updates"], -(-times // length))
-    sections = {"case": case, "model": one_repeat(section, filter, epochs=1 + repetitions)}
-    one = Experiment(sections, Group(filter, (point,)), "timing/once", "cpu")
-    data = data.isel(time=slice(updates * length))
-    update = [seconds / updates for seconds in _epochs(one, data, updates)]
-    forecast, analysis = zip(
-        *(_steps(one, data, updates) for _ in range(1 + repetitions)), strict=True
-    )
-    epoch = [-(-times // length) * seconds for seconds in update]
-    return Timed(list(forecast[1:]), list(analysis[1:]), update, epoch)
+class Timing(NamedTuple):
+    """One filter of one experiment, to be timed again and again."""
+
+    one: Experiment
+    data: xr.Dataset  # as many segments as are timed, and one to warm up
+    updates: int
+    segments: int  # of an epoch
+
+    @classmethod
+    def of(
+        cls, case: Mapping, section: Mapping, filter: str, data: xr.Dataset, updates: int
+    ) -> "Timing":
+        """The filter at its base point, with one repeat, in one epoch of few updates."""
+        point, length = base_point(section, filter), training_of(section, filter)["segment"]
+        segments = -(-int(point.get("samples", data.sizes["time"])) // length)
+        updates = min(updates, segments - 1)
+        if updates < 1:
+            raise ValueError(
+                f"timing: {filter!r} learns from {segments} segment of {length} times; it takes "
+                "one to warm up and one to be timed: give more samples or shorter segments"
+            )
+        sections = {"case": case, "model": one_repeat(section, filter, epochs=1)}
+        one = Experiment(sections, Group(filter, (point,)), "timing/once", "cpu")
+        return cls(one, data.isel(time=slice((1 + updates) * length)), updates, segments)
+
+    def once(self) -> Timed:
+        """One measurement."""
+        update = _update(self.one, self.data)
+        forecast, analysis = _steps(self.one, self.data, self.updates)
+        return Timed(forecast, analysis, update, self.segments * update)
 
 
-def _epochs(one: Experiment, data: xr.Dataset, updates: int) -> list[float]:
-    """CPU seconds of each epoch of learning but the first, which warms up."""
+def _update(one: Experiment, data: xr.Dataset) -> float:
+    """CPU seconds of an update, the mean over those of an epoch but its first."""
     clock: list[float] = []
     one.learn(data, lambda state: clock.append(time.process_time()), None)
-    ends = clock[updates - 1 :: updates]
-    return [after - before for before, after in zip(ends, ends[1:], strict=False)]
+    return (clock[-1] - clock[0]) / (len(clock) - 1)
 
 
 @torch.no_grad()
 def _steps(one: Experiment, data: xr.Dataset, segments: int) -> tuple[float, float]:
     """CPU seconds of a forecast and of an analysis of one trajectory, the mean over segments."""
     trajectories, length = one.training["trajectories"], one.training["segment"]
-    ys = one.observations(data, trajectories)
+    ys = one.observations(data, trajectories)[..., : segments * length, :]
     make, generator, limit = one.make(ys.shape[-2]), one.generator("timing"), one.settings().limit
     values = {name: part.start for name, part in one.learnables(ys.shape[-1]).items()}
     belief = make(values).start(one.prior(trajectories, "first state"), generator)

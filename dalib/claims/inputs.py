@@ -5,7 +5,7 @@
 
 import fnmatch
 import operator
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,22 @@ class ClaimError(ValueError):
 
 class NotRunError(ValueError):
     """A claim about a case, method or point that this scale leaves out."""
+
+
+def with_roles(
+    scores: Mapping[str, xr.Dataset], roles: Mapping[str, str | Sequence[str]]
+) -> dict[str, xr.Dataset]:
+    """The scores, those of cases that figures show in a role under `role/case/product` too.
+
+    So that a claim on several sizes, `{scores: sizes/*/learning, along: size}`, is on those that
+    the figure compares.
+    """
+    found = dict(scores)
+    for role, cases in roles.items():
+        for case in [cases] if isinstance(cases, str) else cases:
+            own = {n: one for n, one in scores.items() if n.startswith(f"{case}/")}
+            found |= {f"{role}/{name}": one for name, one in own.items()}
+    return found
 
 
 def select(scores: Mapping[str, xr.Dataset], address: Mapping) -> xr.DataArray:

@@ -7,6 +7,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import NullLocator
 
 from dalib.plots import style
 from dalib.plots.sweeps import plain
@@ -25,6 +26,8 @@ TRUTH = {"color": style.BLACK, "linewidth": 0.8, "linestyle": (0, (4, 1.5))}
 PALE = {"color": style.BLACK, "linewidth": 2.2, "alpha": 0.3}
 DOT = {"linestyle": "none", "marker": "o", "markeredgewidth": 0}
 SEEN = DOT | {"color": "#b0b0b0", "markersize": 1.6}
+ANALYSED = DOT | {"markersize": 1.5}
+FAR = 20.0  # nats from which on a logarithmic axis is needed
 WIDE = 2.5  # how many ranges of the truth a panel shows at most
 
 
@@ -78,13 +81,17 @@ def planes_figure(
 
 
 def plane(ax: Axes, data: xr.Dataset, right: str, up: str) -> None:
-    """Observations as dots, truth and analysis of one method as lines."""
+    """Observations and analyses of one method as dots, one for each time; the truth as a line.
+
+    No line joins the analyses: those of a velocity that is not estimated jump from time to time,
+    and chords would fill the panel.
+    """
     values = {
         name: [data[name].sel(state=component).values for component in (right, up)]
         for name in ("observations", "truth", "analysis")
     }
     ax.plot(*values["observations"], **SEEN)
-    ax.plot(*values["analysis"], color=style.colour(str(data.method.values)), linewidth=1.0)
+    ax.plot(*values["analysis"], **ANALYSED, color=style.colour(str(data.method.values)))
     ax.plot(*values["truth"], **TRUTH)
 
 
@@ -122,7 +129,13 @@ def marks() -> list[Line2D]:
     return [
         Line2D([], [], label="observations", **SEEN | {"markersize": 4}),
         Line2D([], [], label="truth", **TRUTH),
-        Line2D([], [], label="analysis (colour of the method)", color=style.BLUE, linewidth=0.9),
+        Line2D(
+            [],
+            [],
+            label="analysis (colour of the method)",
+            color=style.BLUE,
+            **ANALYSED | {"markersize": 4},
+        ),
     ]
 
 
@@ -165,12 +178,14 @@ def maps_figure(data: xr.Dataset) -> Figure:
     for ax, method in zip(others, methods, strict=False):
         one = data.sel({"method": method})
         image = heat(ax, one.error, **errors)
-        ax.set_title(f"{style.learned(method)}, RMSE {float(one.rmse):.2g}")
+        ax.set_title(f"{style.learned(method)}, RMSE {float(one.rmse):#.2g}")
     for ax in others[len(methods) :]:
         ax.remove()
     bar(fig, image, list(others[: len(methods)]), "absolute error of the analysis", extend="max")
-    for ax in axes[1]:
-        ax.set_xlabel(style.quantity(data.time, "time"))
+    for column in axes.T:  # the lowest panel that is left says what the axis is
+        lowest = [ax for ax in column if ax.figure is not None][-1]
+        lowest.set_xlabel(style.quantity(data.time, "time"))
+        lowest.tick_params(labelbottom=True)
     return fig
 
 
@@ -263,8 +278,11 @@ def species(ax: Axes, data: xr.Dataset) -> None:
     for method in data.method.values:
         estimate = data.analysis.sel({"method": method})
         ax.plot(data.late, estimate, color=style.colour(method), linewidth=0.8)
-    low, high = near(data.truth, data.observations, data.analysis)
-    ax.set_ylim(low, high + 0.25 * (high - low))  # room for the text
+    shown = [data[name].values.ravel() for name in ("truth", "observations", "analysis")]
+    shown = np.concatenate(shown)
+    low, high = (float(end(shown[np.isfinite(shown)])) for end in (np.min, np.max))
+    room = 0.05 * (high - low) or 0.5
+    ax.set_ylim(low - room, high + room + 0.25 * (high - low))  # for the text
     ax.set_xlim(float(data.late[0]), float(data.late[-1]))
     ax.locator_params(axis="y", nbins=3)
     box = {"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1}
@@ -308,6 +326,7 @@ def likelihood_figure(data: xr.Dataset) -> Figure:
     fig = style.figure(style.PAGE, 3.4)
     columns = [[m] for m in methods]
     axes = against(fig, [data.log_likelihood] * len(methods), columns)
+    named(axes[0], [style.learned(m) for m in methods])
     axes[0, 0].set_ylabel(r"log-likelihood, $\ell_t$")
     axes[1, 0].set_ylabel(r"less that of the" "\n" "Kalman filter")
     likelihood_legend(fig, methods)
@@ -324,9 +343,16 @@ def terms_figure(data: xr.Dataset) -> Figure:
     axes[0, 0].set_ylabel(r"$-\log\,\det\,S_t\,/\,2$")
     axes[0, 1].set_ylabel(r"$-|e_t|^2_S\,/\,2$")
     axes[1, 0].set_ylabel(r"less that of the" "\n" "Kalman filter")
+    named(axes[0], ["all methods", *(style.learned(m) for m in methods)])
     style.letter(axes[0])
     likelihood_legend(fig, methods)
     return fig
+
+
+def named(axes: Sequence[Axes], names: Sequence[str]) -> None:
+    """A name above each panel."""
+    for ax, name in zip(axes, names, strict=True):
+        ax.set_title(name)
 
 
 def against(
@@ -347,8 +373,8 @@ def against(
             below.plot(term.time, one - reference, **look)
         below.axhline(0, color="#a0a0a0", linewidth=0.9)
         apart = term.drop_sel({"method": "kalman"}) - reference
-        above.set_ylim(*most(term, 0.01, 0.0))
-        below.set_ylim(*most(apart, 0.005, 0.005))
+        for ax, values in ((above, term), (below, apart)):
+            by_size(ax, values)
         below.set_xlabel(style.quantity(term.time, "time"))
         repeated = i > 0 and term is terms[i - 1]
         for ax in (above, below):
@@ -359,12 +385,20 @@ def against(
     return axes
 
 
-def most(values: xr.DataArray, under: float, over: float) -> tuple[float, float]:
-    """Limits below and above which these shares of the values lie, with some room."""
+def by_size(ax: Axes, values: xr.DataArray) -> None:
+    """An axis that holds all values: linear within ±1 nat, logarithmic beyond where they go far.
+
+    So that a filter which is off by thousands and one which is off by a tenth are both seen.
+    """
     found = values.values[np.isfinite(values.values)]
-    low, high = (float(q) for q in np.quantile(found, (under, 1 - over)))
-    room = 0.05 * (high - low) or 0.5
-    return low - room, high + room
+    low, high = float(found.min()), float(found.max())
+    if max(abs(low), abs(high)) <= FAR:
+        room = 0.05 * (high - low) or 0.5
+        ax.set_ylim(low - room, high + room)
+        return
+    ax.set_yscale("symlog", linthresh=1.0, linscale=1.0)
+    ax.set_ylim(min(1.5 * low, -1.0), max(1.5 * high, 1.0))
+    ax.yaxis.set_minor_locator(NullLocator())
 
 
 def likelihood_legend(fig: Figure, methods: Sequence[str]) -> None:

@@ -31,6 +31,7 @@ MARKERS = {
     "start": ".",
 }
 ENSEMBLES = ("enkf", "ens3dvar")
+BY_FACTORS = ("members", "obs_variance")  # what is varied over more than a decade
 LINE = {"markersize": 3.4, "markeredgewidth": 0}
 SHARES = (  # a colour and mark for each share of observed components, the same method
     (style.SKY, "v"),
@@ -273,7 +274,8 @@ def curve(ax: Axes, data: xr.Dataset, top: float, **look) -> None:
     high, middle = (np.where(np.isnan(values), top, values) for values in (high, middle))
     ax.fill_between(x, low, high, color=look["color"], alpha=0.16, linewidth=0)
     if len(x) == 1:  # a band needs two points
-        ax.vlines(x, low, high, color=look["color"], alpha=0.4, linewidth=3)
+        ends = [middle - low, high - middle]
+        ax.errorbar(x, middle, ends, color=look["color"], linewidth=0.8, capsize=2)
     ax.plot(x, middle, **LINE, **look)
 
 
@@ -302,11 +304,11 @@ def plain(axis: Axis, low: float, high: float) -> None:
 
 
 def across(ax: Axes, places: np.ndarray, sweep: str) -> None:
-    """The axis of what is varied, by factors for members; ticks at its values, not too close."""
-    if sweep == "members":
+    """The axis of what is varied, by factors where it is `BY_FACTORS`; ticks, not too close."""
+    if sweep in BY_FACTORS:
         ax.set_xscale("log")
         ax.xaxis.set_minor_locator(NullLocator())
-    where = np.log(places) if sweep == "members" else places
+    where = np.log(places) if sweep in BY_FACTORS else places
     kept = [0]
     for i in range(1, len(where)):
         if where[i] - where[kept[-1]] >= 0.13 * np.ptp(where):

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from dalib.plots import style
-from dalib.plots.sweeps import BAND, NOT_RUN, quantile
+from dalib.plots.sweeps import BAND, NOT_RUN, plain, quantile
 
 STAR = {"marker": "*", "markersize": 11, "markeredgewidth": 0.7, "linestyle": "none"}
 STARRED = STAR | {"color": style.YELLOW, "markeredgecolor": style.BLACK}
@@ -163,25 +163,30 @@ def scan(ax: Axes, data: xr.Dataset, name: str) -> None:
     colour = style.colour(SCANS[name][0])
     x, middle = data[name].values, data[f"{name}_median"].values
     low, high = data[f"{name}_low"].values, data[f"{name}_high"].values
-    top = scan_top(low, middle, high)
-    high = np.where(np.isnan(high), top, high)
+    at = float(data[f"learned_{name}"]), float(data[f"rmse_at_{name}"])
+    bottom, top = scan_limits(low, middle, high, at[1])
+    high, middle = (np.where(np.isnan(values), top, values) for values in (high, middle))
     ax.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
     ax.plot(x, middle, color=colour, marker=".", markersize=3)
-    at = data[f"learned_{name}"], data[f"rmse_at_{name}"]
-    ax.plot(*map(float, at), zorder=4, **STARRED)
-    below = float(np.nanmin([*low, float(at[1])]))
-    ax.set_ylim(below - 0.08 * (top - below), top)
+    ax.plot(*at, zorder=4, clip_on=False, **STARRED)
+    if top > 2 * bottom:
+        ax.set_yscale("log")
+        plain(ax.yaxis, bottom, top)
+    else:
+        ax.yaxis.set_major_locator(MaxNLocator(5))
+    ax.set_ylim(bottom, top)
     ax.xaxis.set_major_locator(MaxNLocator(6))
-    ax.yaxis.set_major_locator(MaxNLocator(5))
     ax.grid(axis="y")
 
 
-def scan_top(low: np.ndarray, middle: np.ndarray, high: np.ndarray) -> float:
-    """The top of the axis: all bands, but no more than three times the least median."""
-    shown = np.concatenate([low, middle, high])
+def scan_limits(
+    low: np.ndarray, middle: np.ndarray, high: np.ndarray, learned: float
+) -> tuple[float, float]:
+    """Of an axis that holds all medians, bands and the learned value, with some room."""
+    shown = np.concatenate([low, middle, high, [learned]])
     shown = shown[np.isfinite(shown)]
-    least = np.nanmin(middle) if np.isfinite(middle).any() else shown.min()
-    return float(min(shown.max(), 3 * least) * 1.04)
+    room = max((shown.max() / shown.min()) ** 0.06, 1.02)
+    return float(shown.min() / room), float(shown.max() * room)
 
 
 # -- interactions ----------------------------------------------------------------------------------

@@ -13,10 +13,19 @@ def score_filtering(analyses: xr.Dataset, truth: xr.DataArray, product: Mapping)
     rmse_unobserved and their ratio, rmse_<part> and bias_<part> of the
     components in each of `parts`. bias: |mean error| in standard errors, from the trajectories.
     """
-    error = _errors(analyses.x, truth)
+    found = scores_of_errors(errors_of(analyses.x, truth), analyses.seen > 0, product)
+    if "kalman" in analyses["filter"].values:
+        found |= _distances(analyses)
+    return xr.Dataset(found)
+
+
+def scores_of_errors(
+    error: xr.DataArray, seen: xr.DataArray, product: Mapping
+) -> dict[str, xr.DataArray]:
+    """What `score_filtering` says of errors (..., repeat, trajectory, time, state)."""
     late = error.isel(time=slice(product["spinup"], None))
+    seen = seen.isel(time=slice(product["spinup"], None))
     found = {"rmse": _rms(error), "late_rmse": _rms(late)}
-    seen = analyses.seen.isel(time=slice(product["spinup"], None)) > 0
     found["rmse_observed"] = _rms(late.where(seen))
     found["rmse_unobserved"] = _rms(late.where(~seen))
     found["unobserved_ratio"] = found["rmse_unobserved"] / found["rmse_observed"]
@@ -26,9 +35,7 @@ def score_filtering(analyses: xr.Dataset, truth: xr.DataArray, product: Mapping)
         mean = part.mean("time")
         std_error = mean.std("trajectory", ddof=1) / np.sqrt(mean.sizes["trajectory"])
         found[f"bias_{name}"] = np.sqrt(((mean.mean("trajectory") / std_error) ** 2).mean("state"))
-    if "kalman" in analyses["filter"].values:
-        found |= _distances(analyses)
-    return xr.Dataset(found)
+    return found
 
 
 def at_grids(
@@ -48,7 +55,7 @@ def at_grids(
                 f"grid {name!r} varies a number of {grid['filter']!r} at the point {point}, where "
                 "no run is; add the point to a sweep, or change `base` of the grid"
             )
-        late = _errors(analyses.x.isel(run=followed), truth)
+        late = errors_of(analyses.x.isel(run=followed), truth)
         late = late.isel(time=slice(product["spinup"], None))
         found[f"rmse_at_{name}"] = _rms(late).reset_coords(drop=True)
         for varied in grid["vary"]:
@@ -69,7 +76,7 @@ def score_grids(analyses: xr.Dataset, truth: xr.DataArray, product: Mapping) -> 
             continue
         grid = str(name).removeprefix("x_by_")
         x = x.rename({f"time_{grid}": "time", f"repeat_{grid}": "repeat"})
-        late = _errors(x, truth).isel(time=slice(product["spinup"], None))
+        late = errors_of(x, truth).isel(time=slice(product["spinup"], None))
         found[f"rmse_by_{grid}"] = _rms(late)
     return xr.Dataset(found)
 
@@ -187,7 +194,7 @@ def _which(runs, name: str, point: Mapping[str, float]) -> int | None:
     return int(where[0]) if len(where) else None
 
 
-def _errors(x: xr.DataArray, truth: xr.DataArray) -> xr.DataArray:
+def errors_of(x: xr.DataArray, truth: xr.DataArray) -> xr.DataArray:
     """x less the truth (seed, time, state), whose successive seeds are trajectories of a repeat."""
     trajectories, repeats = x.sizes["trajectory"], x.sizes["repeat"]
     true = truth.values[: repeats * trajectories, 1 : x.sizes["time"] + 1]

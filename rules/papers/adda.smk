@@ -50,7 +50,7 @@ rule adda_filtering:
     input:
         orbit=learned_scores("adda", "orbit"),
         ring=learned_scores("adda", "ring"),
-        species=learned_scores("adda", "species"),
+        species=learned_scores("adda", "species_shown"),
     output:
         **figure_files("adda", 2, 3, 5, 8, 13, 14),
     log:

@@ -13,6 +13,6 @@ rule judge:
         mem_mb=mem("judge"),
         runtime=runtime("judge"),
     params:
-        spec=spec("judge.py", kinds_in="config/claims/{paper}.yaml"),
+        spec=judge_spec,
     script:
         "../../workflow_scripts/judge.py"
