@@ -89,8 +89,8 @@ def forecasts(
     weights = inputs.get("model")
     repeats = None if weights is None else weights["repeat"].values.tolist()
     model = _token_model(method, inputs, device)
-    _require_context(method, settings["context"])
     starts = starts_of(settings, tokens.shape[-1])
+    _require_context(method, settings["context"])
     run = settings["free_run"]
     if run["start"] + settings["context"] > tokens.shape[-1]:
         raise ValueError(
@@ -144,7 +144,7 @@ def _token_model(method: Mapping, inputs: Mapping[str, xr.Dataset], device: str)
 
 
 def _require_context(method: Mapping, given: int) -> None:
-    """All tokens that are given must be seen: what they say of the state is the forecast's start."""
+    """All tokens that are given must be seen: they say where in its cell a state is."""
     seen = method.get("model", {}).get("network", {}).get("context", given)
     if seen < given:
         raise ValueError(
