@@ -182,19 +182,22 @@ def test_a_training_that_was_interrupted_ends_the_same(precision):
 
 
 @pytest.mark.slow
-def test_the_network_of_the_paper_takes_three_steps_and_resumes_after_two():
-    """The defaults: 12 layers of width 768, contexts of 1024; Lorenz's largest vocabulary."""
+def test_the_network_of_the_paper_takes_two_steps_and_resumes_after_one():
+    """The defaults: 12 layers of width 768, contexts of 1024; Lorenz's largest vocabulary.
+
+    Three updates of one window in all, each of 6 x 90 M weights x 1024 tokens: 0.6 Tflop.
+    """
     vocabulary = 5055
     series = torch.randint(vocabulary, (2, 2000), generator=torch.Generator().manual_seed(2))
     draw = Windows(series, 1025, 1, 1)
-    training = Training(steps=3, rate=5e-5, clip=1.0, epsilon=1e-6, check_every=3)
+    training = Training(steps=2, rate=5e-5, clip=1.0, epsilon=1e-6, check_every=2)
     saved = {}
 
     def trained(resume=None):
-        own = GPT(vocabulary, dropout=0.1, precision="bfloat16", generator=stream("weights"))
+        own = GPT(vocabulary, dropout=0.1, generator=stream("weights"))
 
         def save(state):
-            if not saved and len(state()["losses"]) == 2:
+            if not saved:
                 saved.update(copy.deepcopy(state()))
 
         history = fit(own, draw, training, save=save, resume=resume, generator=stream("training"))
@@ -202,7 +205,8 @@ def test_the_network_of_the_paper_takes_three_steps_and_resumes_after_two():
 
     whole, losses = trained()
     assert sum(p.numel() for p in whole.parameters()) == 85_056_000 + 768 * (vocabulary + 1024)
-    assert losses.flatten().tolist() == pytest.approx([math.log(vocabulary)] * 3, rel=0.05)
+    assert losses.flatten().tolist() == pytest.approx([math.log(vocabulary)] * 2, rel=0.05)
+    assert len(saved["losses"]) == 1
     resumed, again = trained(saved)
     assert torch.equal(again, losses)
     pairs = zip(whole.parameters(), resumed.parameters(), strict=True)
