@@ -108,6 +108,10 @@ class Training:
             weights after each update alone, whatever the number of steps; None for the last
             weights themselves.
         check_every: steps between two reports.
+        best_by: name of a report, such as held_out_loss: each repeat ends with the weights of the
+            check where it was least; None for the last weights.
+        patience: checks in a row without a new least value, in any repeat, after which the
+            training stops; None for never.
     """
 
     steps: int
@@ -121,6 +125,17 @@ class Training:
     decay: float = 0.0
     average: float | None = None
     check_every: int = 50
+    best_by: str | None = None
+    patience: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.best_by is not None and self.average is not None:
+            raise ValueError(
+                "reports are on the weights of a step, not on their average: set `best_by` or "
+                "`average`, not both"
+            )
+        if self.patience is not None and self.best_by is None:
+            raise ValueError("patience needs `best_by`, the report that is waited for")
 
     def rate_at(self, step: int) -> float:
         """Learning rate of step 0 ... steps - 1."""
@@ -145,7 +160,7 @@ class Training:
 class History(NamedTuple):
     """What happened during a training.
 
-    loss: (repeat, step), of each batch.
+    loss: (repeat, step), of each batch until the training ended.
     checks: (check,), number of updates done when the model was reported on.
     reports: {"<watched>_<name>": (repeat, check, ...)}.
     """
@@ -191,6 +206,9 @@ def fit(
         while run.step < training.steps:
             if run.step % training.check_every == 0:
                 run.check(watched or {})
+                if run.done:
+                    logger.info("stops: no better `%s` since step %d", training.best_by, run.since)
+                    break
             run.update(draw(generator))
             if save is not None:
                 save(run.state)
@@ -226,6 +244,25 @@ class _Run:
         self.step = 0
         self.checks: list[int] = []
         self.reports: list[dict[str, Tensor]] = []
+        kept = self.parameters if training.best_by is not None else []
+        self.best = [p.detach().clone() for p in kept]
+
+    @property
+    def done(self) -> bool:
+        """Whether no repeat has had a new least value for longer than is waited for."""
+        patience = self.training.patience
+        return patience is not None and self.checks[-1] - self.since >= (
+            patience * self.training.check_every
+        )
+
+    @property
+    def since(self) -> int:
+        """The step of the latest check at which a repeat had its least value."""
+        return self.checks[int(self._watched().argmin(0).max())]
+
+    def _watched(self) -> Tensor:
+        """(check, repeat), what decides which weights are kept."""
+        return torch.stack([report[self.training.best_by] for report in self.reports])
 
     @cached_property
     def of(self) -> str:
@@ -261,6 +298,18 @@ class _Run:
                 for quantity, value in self.model.report(batch, _copy(self.generator)).items()
             }
         )
+        if self.best:
+            self._keep_best()
+
+    def _keep_best(self) -> None:
+        if self.training.best_by not in self.reports[-1]:
+            raise ValueError(
+                f"best_by is {self.training.best_by!r}, but the reports are "
+                f"{', '.join(self.reports[-1])}"
+            )
+        new = self._watched().argmin(0) == len(self.reports) - 1  # the first of equal ones
+        for kept, parameter in zip(self.best, self.parameters, strict=True):
+            kept[new] = parameter.detach()[new]
 
     def state(self) -> dict:
         """All that is needed to continue, after one step or more; `restore` takes it."""
@@ -269,6 +318,7 @@ class _Run:
             "model": self.model.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "average": self.average,
+            "best": self.best,
             "generators": positions(self.generator),
             "losses": self.losses[: self.step].clone(),
             "checks": self.checks,
@@ -282,11 +332,15 @@ class _Run:
         """Whether `state` is one of a training with such data, settings and parameters."""
         own = {name: value.shape for name, value in self.model.state_dict().items()}
         fits = (
-            {"of", "model", "optimiser", "average", "generators", "losses", "checks", "reports"}
+            {
+                *("of", "model", "optimiser", "average", "best"),
+                *("generators", "losses", "checks", "reports"),
+            }
             == state.keys()
             and state["of"] == self.of
             and {name: value.shape for name, value in state["model"].items()} == own
             and len(state["average"]) == len(self.average)
+            and len(state["best"]) == len(self.best)
             and len(state["generators"]) == len(positions(self.generator))
             and state["losses"].shape[1:] == self.losses.shape[1:]
             and len(state["losses"]) <= self.training.steps
@@ -299,10 +353,13 @@ class _Run:
         """Continue from what `state` gave."""
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
-        self.average = [
-            value.to(parameter.device, copy=True)
-            for value, parameter in zip(state["average"], self.parameters, strict=False)
-        ]
+        self.average, self.best = (
+            [
+                value.to(parameter.device, copy=True)
+                for value, parameter in zip(state[name], self.parameters, strict=False)
+            ]
+            for name in ("average", "best")
+        )
         continue_from(state["generators"], self.generator)
         self.step, self.checks = len(state["losses"]), list(state["checks"])
         self.losses[: self.step] = state["losses"]
@@ -312,12 +369,12 @@ class _Run:
         ]
 
     def finish(self) -> History:
-        """Put averaged weights into the model; what happened."""
+        """Put averaged or best weights into the model; what happened."""
         with torch.no_grad():
-            for parameter, value in zip(self.parameters, self.average, strict=False):
+            for parameter, value in zip(self.parameters, self.average or self.best, strict=False):
                 parameter.copy_(value)
         return History(
-            loss=self.losses.T.contiguous(),
+            loss=self.losses[: self.step].T.contiguous(),
             checks=torch.tensor(self.checks),
             reports={
                 name: torch.stack([report[name] for report in self.reports], 1)

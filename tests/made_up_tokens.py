@@ -201,6 +201,7 @@ def codec_scores(case: str, pairs: int = 20) -> xr.Dataset:
         "w1_training": (("codec", "set"), values(5)),
         "w1_pairs": (("codec", "lag", "set"), values(2, 5)),
         "entropy": (("codec", "order"), np.tile([0.93, 0.66, 0.56, 0.51], (size, 1))),
+        "independent": ("codec", np.full(size, 12.0)),
         "lyapunov": ((), 0.9),
         "entropy_rate": ((), 0.42),
     }

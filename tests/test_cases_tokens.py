@@ -31,7 +31,7 @@ CASE = {
 }
 CODEC = {"kind": "bins", "cells": 12}
 MODEL = {
-    "network": {"kind": "gpt", "layers": 1, "width": 8, "heads": 2, "context": 16},
+    "network": {"kind": "gpt", "layers": 1, "width": 8, "heads": 2, "context": 24},
     "training": {"repeats": 1, "steps": 4, "batch": 4, "rate": 0.01, "check_every": 2},
 }
 
@@ -186,3 +186,8 @@ def test_forecasts_of_a_checkpoint_of_another_shape_start_from_the_beginning(
     assert "of another generation; starts from the beginning" in caplog.text
     xr.testing.assert_identical(found, forecasts(encoded, weights))
     assert torch.is_tensor(kept.all[0]["forecast"]["made"])
+
+
+def test_tokens_that_the_network_cannot_see_are_not_given(encoded, weights):
+    with pytest.raises(ValueError, match="gives 25 tokens, but the network sees 24"):
+        forecasts(encoded, weights, {"context": 25})

@@ -273,7 +273,7 @@ def some_tokens(paper, folder):
     parts = {split: truth(case, split, "e") for split in ("train", "test")}
     codec, encoded = tokens.encoded(paper["codecs"]["bins50"], parts)
     vocabulary = codec.sizes["token"]
-    settings = build.without(paper["models"]["henon"]["network"], "kind")
+    settings = build.without(paper["models"]["henon"]["network"], "kind", "precision")
     network = GPT(vocabulary, **settings, generator=streams("e", (0,), "weights"))
     weights = arrays.weights_dataset(network.state_dict(), {"repeat": [0]})
     io.write(codec, folder / "codec.nc", title="codec")

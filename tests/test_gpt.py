@@ -4,7 +4,7 @@ import math
 import pytest
 import torch
 
-from dalib.nets.gpt import GPT
+from dalib.nets.gpt import GPT, TiedLoss, _likely
 from dalib.streams import Streams, stream
 from dalib.train import Training, Windows, fit
 
@@ -92,6 +92,28 @@ def test_products_in_bfloat16_change_loss_and_gradient_little(batch):
         assert (one.grad - other.grad).norm() <= 0.03 * scale
 
 
+def test_tokens_that_are_not_likely_are_left_out_of_the_gradient_alone():
+    """Rows that find a few of 2000 tokens likely, as in a trained network."""
+    generator = torch.Generator().manual_seed(1)
+    angle = torch.linspace(0, 6.2, 2000)[:, None] * torch.arange(1, 9)
+    E = torch.cat([angle.cos(), angle.sin()], 1).requires_grad_()
+    targets = torch.randint(2000, (300,), generator=generator)
+    h = (
+        12 * E.detach()[targets] + 0.3 * torch.randn(300, 16, generator=generator)
+    ).requires_grad_()
+    found = TiedLoss.apply(h, E, targets, torch.float32)
+    wanted = torch.nn.functional.cross_entropy(h @ E.T, targets)
+    torch.testing.assert_close(found, wanted)
+    order = targets.argsort()[:64]
+    p = torch.softmax(h.detach()[order] @ E.detach().T, 1)
+    assert len(_likely(p, targets[order])) < 1000
+    pairs = zip(
+        torch.autograd.grad(found, (h, E)), torch.autograd.grad(wanted, (h, E)), strict=True
+    )
+    for one, other in pairs:
+        assert (one - other).norm() <= 1e-3 * other.norm()
+
+
 def test_no_token_sees_what_follows_it(batch):
     own = network()
     changed = batch.clone()
@@ -160,19 +182,22 @@ def test_a_training_that_was_interrupted_ends_the_same(precision):
 
 
 @pytest.mark.slow
-def test_the_network_of_the_paper_takes_three_steps_and_resumes_after_two():
-    """The defaults: 12 layers of width 768, contexts of 1024; Lorenz's largest vocabulary."""
+def test_the_network_of_the_paper_takes_two_steps_and_resumes_after_one():
+    """The defaults: 12 layers of width 768, contexts of 1024; Lorenz's largest vocabulary.
+
+    Three updates of one window in all, each of 6 x 90 M weights x 1024 tokens: 0.6 Tflop.
+    """
     vocabulary = 5055
     series = torch.randint(vocabulary, (2, 2000), generator=torch.Generator().manual_seed(2))
     draw = Windows(series, 1025, 1, 1)
-    training = Training(steps=3, rate=5e-5, clip=1.0, epsilon=1e-6, check_every=3)
+    training = Training(steps=2, rate=5e-5, clip=1.0, epsilon=1e-6, check_every=2)
     saved = {}
 
     def trained(resume=None):
-        own = GPT(vocabulary, dropout=0.1, precision="bfloat16", generator=stream("weights"))
+        own = GPT(vocabulary, dropout=0.1, generator=stream("weights"))
 
         def save(state):
-            if not saved and len(state()["losses"]) == 2:
+            if not saved:
                 saved.update(copy.deepcopy(state()))
 
         history = fit(own, draw, training, save=save, resume=resume, generator=stream("training"))
@@ -180,7 +205,8 @@ def test_the_network_of_the_paper_takes_three_steps_and_resumes_after_two():
 
     whole, losses = trained()
     assert sum(p.numel() for p in whole.parameters()) == 85_056_000 + 768 * (vocabulary + 1024)
-    assert losses.flatten().tolist() == pytest.approx([math.log(vocabulary)] * 3, rel=0.05)
+    assert losses.flatten().tolist() == pytest.approx([math.log(vocabulary)] * 2, rel=0.05)
+    assert len(saved["losses"]) == 1
     resumed, again = trained(saved)
     assert torch.equal(again, losses)
     pairs = zip(whole.parameters(), resumed.parameters(), strict=True)

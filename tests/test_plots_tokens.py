@@ -32,6 +32,7 @@ def distances(chains: bool = True) -> xr.Dataset:
     return tokens.distances_data(
         made_up.forecast_scores("rossler", chains=chains),
         made_up.codec_scores("rossler"),
+        made_up.codec("rossler"),
         made_up.columns()["rossler"],
         CONTEXT,
     )
@@ -96,8 +97,9 @@ def test_the_scheme_shows_the_tokens_of_the_states_it_shows():
     assert np.array_equal(
         data.future_state, made_up.truth(case).x.values[0, start + 1 :][:4, [0, 2]]
     )
-    generated = made_up.forecasts(case).forecast.values[0, 0, 0, 0, :4]
+    generated, greedy = made_up.forecasts(case).forecast.values[:, 0, 0, 0, :4]
     assert np.array_equal(data.future_token, generated)
+    assert np.array_equal(data.greedy_token, greedy)
     assert np.array_equal(
         data.future_centre, made_up.codec(case).centre.values[generated][:, [0, 2]]
     )
@@ -106,7 +108,7 @@ def test_the_scheme_shows_the_tokens_of_the_states_it_shows():
 def test_the_enlarged_part_holds_all_that_has_a_colour():
     data = schemed()
     corner, size = scheme.window(data)
-    for name in ("past_centre", "future_centre", "future_state"):
+    for name in ("past_centre", "future_centre", "greedy_centre", "future_state"):
         points = data[name].values[-scheme.SHOWN :]
         assert (points > corner).all() and (points < corner + size).all()
     cells = size / scheme.cell_width(data)
@@ -121,8 +123,9 @@ def test_the_generated_trajectory_begins_with_the_cells_given():
     assert int(given.sum()) == CONTEXT
     apart = abs(data.truth - data.generated).sel(time=given)
     assert (apart <= (book.upper - book.lower) / 100 + 1e-9).all()
-    first = made_up.forecasts("lorenz", repeats=2).free_run.values[0, 0, 0, 0]
-    assert np.array_equal(data.generated[CONTEXT], book.centre[first])
+    assert data.temperature.values.tolist() == [1.0, 0.0]
+    first = made_up.forecasts("lorenz", repeats=2).free_run.values[:, 0, 0, 0]
+    assert np.array_equal(data.generated[:, CONTEXT], book.centre[first])
 
 
 def test_a_trajectory_ends_where_there_is_no_more():
@@ -131,29 +134,40 @@ def test_a_trajectory_ends_where_there_is_no_more():
 
 def test_distances_begin_when_the_tokens_given_end():
     data = distances()
-    assert data.method.values.tolist() == ["gpt", "markov", "paired"]
+    assert data.method.values.tolist() == ["gpt", "gpt_greedy", "markov", "paired"]
     assert float(data.conditioning) == pytest.approx(0.1 * CONTEXT)
     assert float(data.time[0]) == pytest.approx(0.1 * (CONTEXT + 1))
     assert data.sizes["time"] == made_up.HORIZON
     assert data.difference.sel({"method": "gpt"}).notnull().all()
     assert data.difference.sel({"method": "paired"}).isel(repeat=0).notnull().all()
-    assert data.windows.values.tolist() == [28, 28, 28]
+    assert data.windows.values.tolist() == [28, 28, 28, 28]
 
 
 def test_windows_without_a_pair_are_counted():
     marks = made_up.codec_scores("rossler")
     marks["paired"][0, :3] = -1
     generated, column = made_up.forecast_scores("rossler"), made_up.columns()["rossler"]
-    data = tokens.distances_data(generated, marks, column, CONTEXT)
-    assert data.windows.values.tolist() == [28, 28, 25]
+    data = tokens.distances_data(generated, marks, made_up.codec("rossler"), column, CONTEXT)
+    assert data.windows.values.tolist() == [28, 28, 28, 25]
     texts = [t.get_text() for t in tokens.distances_figure(data).legends[0].get_texts()]
     assert "paired simulation (25 of 28 windows)" in texts
 
 
 def test_without_a_chain_the_other_distances_are_drawn():
     data = distances(chains=False)
-    assert data.method.values.tolist() == ["gpt", "paired"]
-    assert len(tokens.distances_figure(data).legends[0].get_texts()) == 2
+    assert data.method.values.tolist() == ["gpt", "gpt_greedy", "paired"]
+    assert len(tokens.distances_figure(data).legends[0].get_texts()) == 3
+
+
+def test_distances_of_nothing_are_drawn_at_the_least_that_can_be():
+    """One window of 28 that is one cell away."""
+    data = distances()
+    width = (made_up.codec("rossler").upper - made_up.codec("rossler").lower) / 50
+    assert float(data.cell) == pytest.approx(float(width.min()))
+    data.difference[:, :, :5] = 0.0
+    ax = tokens.distances_figure(data).axes[0]
+    assert ax.get_ylim()[0] == pytest.approx(float(data.cell) / 28)
+    assert all((np.asarray(line.get_ydata()) > 0).all() for line in ax.lines[2:])
 
 
 def test_learning_curves_count_tokens_and_end_with_their_training():

@@ -5,6 +5,7 @@ import pytest
 import xarray as xr
 
 from dalib import io
+from dalib.metrics import divergence
 from dalib.metrics.symbolic import conditional_entropies
 from dalib.metrics.transport import counts, wasserstein_cells
 from dalib.scores.codecs import score_codecs, score_shadows
@@ -374,7 +375,7 @@ def test_losses_are_means_over_windows_with_the_second_half_apart():
 
 def test_what_a_method_does_not_have_is_nan_and_no_method_changes_another():
     marks = codec_scores(("fine", "coarse"))
-    truth = score_shadows(shadows_of(windows()[:, 0], 1, [5]), windows(), CENTRES, INTERVAL)
+    truth = score_shadows(shadows_of(windows()[:, 0], 1, [5]), windows(), CENTRES, INTERVAL, 1.0)
     marks = marks.merge(truth).assign_coords(shadow_codec="fine")
     loss = np.ones((2, 3, 4))
     net = forecasts(walk(TEST, seed=7), windows(), loss, repeats=2)
@@ -402,7 +403,7 @@ def test_what_a_method_does_not_have_is_nan_and_no_method_changes_another():
 def test_scores_are_described_and_can_be_written(tmp_path):
     marks = codec_scores(lyapunov={"longest": 6})
     shadows = shadows_of(windows()[:, 0], 2, [5, 0])
-    marks = marks.merge(score_shadows(shadows, windows(), CENTRES, INTERVAL))
+    marks = marks.merge(score_shadows(shadows, windows(), CENTRES, INTERVAL, 1.0))
     loss = np.ones((3, 4))
     found = generation_scores(
         {"m": forecasts(walk(TEST), windows(), loss)},
@@ -414,7 +415,7 @@ def test_scores_are_described_and_can_be_written(tmp_path):
 
 def test_draws_agree_with_a_continuation_for_as_long_as_their_tokens_do():
     after = windows()
-    found = score_shadows(shadows_of(after[:, 0], 3, [4, 9, 0]), after, CENTRES, INTERVAL)
+    found = score_shadows(shadows_of(after[:, 0], 3, [4, 9, 0]), after, CENTRES, INTERVAL, 1.0)
     np.testing.assert_allclose(found.divergence, [[2.0, 4.5, np.nan]] * TEST)
     assert found.match_median == 3.25
     assert found.match_longest == 4.5
@@ -426,11 +427,11 @@ def test_a_trajectory_without_any_draw_is_listed_and_left_out_of_the_median():
     after = windows()
     shadows = shadows_of(after[:, 0], 2, [4, 4])
     shadows["shadow"][0] = -1
-    found = score_shadows(shadows, after, CENTRES, INTERVAL)
+    found = score_shadows(shadows, after, CENTRES, INTERVAL, 1.0)
     assert np.isnan(found.divergence[0]).all()
     assert found.match_median == found.match_longest == 2.0
     shadows["shadow"][:] = -1
-    nothing = score_shadows(shadows, after, CENTRES, INTERVAL)
+    nothing = score_shadows(shadows, after, CENTRES, INTERVAL, 1.0)
     assert np.isnan(nothing.match_median)
     assert np.isnan(nothing.match_longest)
 
@@ -439,11 +440,33 @@ def test_a_pair_that_follows_the_truth_does_not_part_and_missing_ones_do_not_cou
     after = windows()
     shadows = shadows_of(after[:, 0], 1, [4]) | {"paired": after.copy()}
     np.testing.assert_array_equal(
-        score_shadows(shadows, after, CENTRES, INTERVAL).paired_difference, 0
+        score_shadows(shadows, after, CENTRES, INTERVAL, 1.0).paired_difference, 0
     )
     shadows["paired"][1:] = -1
     shadows["paired"][0] = 2
-    found = score_shadows(shadows, after, CENTRES, INTERVAL)
+    found = score_shadows(shadows, after, CENTRES, INTERVAL, 1.0)
     apart = np.linalg.norm(CENTRES[after[0]] - CENTRES[2], axis=-1).mean(0)
     np.testing.assert_allclose(found.paired_difference, apart)
-    assert found.paired_plateau == pytest.approx(apart[-5:].mean())
+    assert found.paired_late_difference == pytest.approx(apart[-5:].mean())
+
+
+def test_curves_are_held_against_the_same_levels():
+    """e^(t/2) / 100 crosses 0.02 at t = 1.39 and 0.5 at t = 7.82, whatever comes later."""
+    times = 0.5 * np.arange(1, 41)
+    curve = np.minimum(np.exp(times / 2) / 100, 0.9)
+    assert divergence.growth_rate(curve, 0.02, 0.5, 0.5) == pytest.approx(0.5)
+    assert divergence.time_to(curve, 0.5, 0.5) == 8.0
+    assert divergence.late(curve) == pytest.approx(0.9)
+    assert np.isnan(divergence.time_to(curve, 2.0, 0.5))
+    assert np.isnan(divergence.growth_rate(curve, 2.0, 3.0, 0.5))
+    # a curve that is above the levels at once has no growth there, and has parted at once
+    assert np.isnan(divergence.growth_rate(np.ones(40), 0.02, 0.5, 0.5))
+    assert divergence.time_to(np.ones(40), 0.5, 0.5) == 0.5
+
+
+def test_states_that_know_nothing_of_each_other_are_apart_as_their_laws_say():
+    visits, centres = np.array([3, 1, 0]), np.array([[0.0], [2.0], [50.0]])
+    assert divergence.independent(visits, centres) == pytest.approx(2 * 3 / 16 * 2)
+    many = np.random.default_rng(0).normal(size=(1000, 2))
+    exact = np.linalg.norm(many[:, None] - many, axis=-1).mean()
+    assert divergence.independent(np.ones(1000), many) == pytest.approx(exact)

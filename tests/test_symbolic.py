@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from dalib.metrics.symbolic import bigrams, conditional_entropies, period, unseen_share
+from dalib.metrics.symbolic import (
+    conditional_entropies,
+    period,
+    unseen_by_chance,
+    unseen_share,
+    words,
+)
 
 P = np.array([[0.9, 0.1, 0.0], [0.2, 0.3, 0.5], [0.4, 0.0, 0.6]])
 
@@ -74,14 +80,14 @@ def test_no_block_reaches_from_one_case_into_the_next():
     """Two constant cases: joined, 0 would sometimes be followed by 1."""
     tokens = np.repeat([[0], [1]], 10, axis=1)
     np.testing.assert_array_equal(conditional_entropies(tokens, 3), 0)
-    np.testing.assert_array_equal(bigrams(tokens, 2), [0, 3])
+    np.testing.assert_array_equal(words(tokens, 2), [0, 3])
 
 
 def test_large_vocabularies_in_small_integers_do_not_overflow():
     """Blocks of 5 of 30 000 tokens have more numbers than 64 bits: they are numbered anew."""
     tokens = np.random.default_rng(3).permutation(30_000).astype(np.int16).reshape(3, -1)
     np.testing.assert_allclose(conditional_entropies(tokens, 4), 0, atol=1e-12)
-    assert len(bigrams(tokens, 30_000)) == 30_000 - 3
+    assert len(words(tokens, 30_000)) == 30_000 - 3
 
 
 def test_series_too_short_for_the_order_are_refused():
@@ -90,10 +96,26 @@ def test_series_too_short_for_the_order_are_refused():
 
 
 def test_the_share_of_unseen_transitions_counts_each_occurrence():
-    seen = bigrams(np.array([[0, 1, 2, 0]]), 3)
+    seen = words(np.array([[0, 1, 2, 0]]), 3)
     made = np.array([[0, 1, 1, 2, 0], [2, 1, 2, 0, 1]])  # 1 1 and 2 1 are new
     assert unseen_share(made, seen, 3) == 2 / 8
-    assert unseen_share(made[:, :2], bigrams(made, 3), 3) == 0
+    assert unseen_share(made[:, :2], words(made, 3), 3) == 0
+
+
+def test_longer_stretches_are_those_that_a_chain_of_order_1_gets_wrong():
+    """0 1 2 and 2 1 0 alone occur; each pair of 0 1 0 does, the triple does not."""
+    tokens = np.array([[0, 1, 2], [2, 1, 0]])
+    made = np.array([[0, 1, 0]])
+    assert unseen_share(made, words(tokens, 3), 3) == 0
+    assert unseen_share(made, words(tokens, 3, 3), 3, 3) == 1
+    assert unseen_share(tokens, words(tokens, 3, 3), 3, 3) == 0
+    with pytest.raises(ValueError, match="too many to number"):
+        words(tokens, 3_000_000, 3)
+
+
+def test_tokens_drawn_one_by_one_make_seen_pairs_by_chance():
+    seen = words(np.array([[0, 1, 1]]), 3)
+    assert unseen_by_chance(np.array([2, 2, 0]), seen) == pytest.approx(1 - 2 / 4)
 
 
 def test_the_smallest_period_is_found():

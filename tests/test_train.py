@@ -2,6 +2,7 @@
 
 import copy
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -261,3 +262,68 @@ def test_a_training_does_not_continue_with_other_data_or_settings(changed, caplo
     trained(save=lambda state: saved.append(copy.deepcopy(state())))
     assert torch.equal(trained(**changed, resume=saved[2]), trained(**changed))
     assert "of another training; starts from the beginning" in caplog.text
+
+
+class Told(Mean):
+    """Reports what it is told, each repeat its own, one a check."""
+
+    def __init__(self, told):
+        super().__init__(len(told))
+        self.told = iter(torch.tensor(told).T)
+
+    def report(self, batch, generator):
+        return {"loss": next(self.told)}
+
+
+TOLD = [[3.0, 2.0, 1.0, 2.0, 3.0, 4.0], [3.0, 1.0, 1.0, 2.0, 3.0, 4.0]]
+
+
+def told(patience=None, save=None, resume=None, told=TOLD):
+    model, training = Told(told), Training(25, 0.1, check_every=5, best_by="held_out_loss")
+    training = replace(training, patience=patience)
+    watched = {"held_out": draws()(batches())}
+    history = fit(
+        model, draws(), training, watched=watched, generator=batches(), save=save, resume=resume
+    )
+    return model.value.detach().flatten(), history
+
+
+def test_each_repeat_ends_with_the_weights_of_its_best_check():
+    path = []
+    kept, history = told(save=lambda state: path.append(state()["model"]["value"].clone()))
+    assert history.loss.shape == (2, 25)
+    assert kept.tolist() == [path[9][0].item(), path[4][1].item()]  # after 10 and after 5 steps
+
+
+def test_a_training_stops_when_no_repeat_gets_better():
+    kept, history = told(patience=2)
+    assert history.checks.tolist() == [0, 5, 10, 15, 20]
+    assert history.loss.shape == (2, 20) and torch.equal(kept, told()[0])
+    assert told(patience=3)[1].loss.shape == (2, 25)
+
+
+def test_the_best_weights_survive_an_interruption():
+    saved = []
+    whole, _ = told(save=lambda state: saved.append(copy.deepcopy(state())))
+    rest = [values[4:] for values in TOLD]
+    continued, history = told(resume=saved[17], told=rest)  # after 18 steps, 4 checks done
+    assert torch.equal(continued, whole) and len(history.checks) == 6
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"best_by": "held_out_loss", "average": 0.9}, "`best_by` or `average`, not both"),
+        ({"patience": 3}, "patience needs `best_by`"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        Training(10, 0.1, **settings)
+
+
+def test_a_report_that_there_is_not_is_named():
+    training = Training(10, 0.1, best_by="valid_loss")
+    watched = {"held_out": draws()(batches())}
+    with pytest.raises(ValueError, match="'valid_loss', but the reports are held_out_loss"):
+        fit(Mean(), draws(), training, watched=watched, generator=batches())

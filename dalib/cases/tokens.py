@@ -90,6 +90,7 @@ def forecasts(
     repeats = None if weights is None else weights["repeat"].values.tolist()
     model = _token_model(method, inputs, device)
     starts = starts_of(settings, tokens.shape[-1])
+    _require_context(method, settings["context"])
     run = settings["free_run"]
     if run["start"] + settings["context"] > tokens.shape[-1]:
         raise ValueError(
@@ -140,6 +141,16 @@ def _token_model(method: Mapping, inputs: Mapping[str, xr.Dataset], device: str)
         return build.make("forecaster", section, {"network": lambda: network})
     training = arrays.to_tensor(inputs["training"].token, torch.int64)
     return build.make("forecaster", section).fit(training, inputs["codec"].sizes["token"])
+
+
+def _require_context(method: Mapping, given: int) -> None:
+    """All tokens that are given must be seen: they say where in its cell a state is."""
+    seen = method.get("model", {}).get("network", {}).get("context", given)
+    if seen < given:
+        raise ValueError(
+            f"forecasts.context gives {given} tokens, but the network sees {seen}; give it a "
+            "`context` as long at least, or let forecasts.context be shorter"
+        )
 
 
 def _test_loss(

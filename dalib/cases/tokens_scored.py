@@ -40,7 +40,10 @@ def codecs(sections: Mapping, inputs: Mapping) -> xr.Dataset:
     if "shadows" not in settings:
         return scores
     name = settings["shadows"]["codec"]["name"]
-    found = scores.merge(_shadow_scores(case, settings["shadows"], exponent, inputs, name))
+    independent = float(scores.independent.sel(codec=name))
+    found = scores.merge(
+        _shadow_scores(case, settings["shadows"], exponent, independent, inputs, name)
+    )
     return found.assign_coords(shadow_codec=name)
 
 
@@ -101,7 +104,12 @@ def _jacobian(case: Mapping) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def _shadow_scores(
-    case: Mapping, settings: Mapping, exponent: float, inputs: Mapping, name: str
+    case: Mapping,
+    settings: Mapping,
+    exponent: float,
+    independent: float,
+    inputs: Mapping,
+    name: str,
 ) -> xr.Dataset:
     """True trajectories with the same tokens as each window, and how they part from it."""
     codebook = arrays.codebook(inputs["codecs"][name])
@@ -140,4 +148,4 @@ def _shadow_scores(
     if settings["paired"]:
         made["paired"] = found(starts, 1)[0][:, :, 0].numpy()
     after = windows_after(tokens, starts, settings["horizon"]).numpy()
-    return score_shadows(made, after, codebook.centres.numpy(), interval)
+    return score_shadows(made, after, codebook.centres.numpy(), interval, independent)

@@ -122,7 +122,7 @@ class GPTForecaster:
         device, repeats = self.network.tokens.device, len(self.network.tokens)
         temperature = require_temperature(temperature, len(context)).to(device)
         require_tokens(context, self.network.vocabulary)
-        past = context[:, -self._kept :].to(device)
+        past = context[:, -self.network.context :].to(device)
         made = past.new_zeros(repeats, len(past), steps, dtype=torch.int64)
         run = _Run(made, fingerprint(self, past), generator)
         if resume is not None and run.accepts(resume):
@@ -145,10 +145,15 @@ class GPTForecaster:
         return max(self.network.context // 2, 1)
 
     def _fill(self, reader: Reader, run: "_Run", past: Tensor, T: Tensor, bar: tqdm) -> None:
-        """Read what is kept and generate until the context is full, or all steps are done."""
+        """Generate until the context is full, or all steps are done.
+
+        At first all that is given is read, later the latest half of a context.
+        """
         made, generator = run.made[run.repeat], run.streams[run.repeat]
         latest = made[:, max(run.time - self._kept, 0) : run.time]
-        reader.length, fresh = 0, torch.cat([past, latest], 1)[:, -self._kept :]
+        reader.length, fresh = 0, torch.cat([past, latest], 1)
+        if run.time:
+            fresh = fresh[:, -self._kept :]
         while run.time < made.shape[1] and reader.length + fresh.shape[1] <= reader.context:
             token = drawn(reader.read(fresh), T, generator)
             made[:, run.time], fresh = token, token[:, None]

@@ -1,6 +1,9 @@
 """How long two continuations of one past agree, and how far they part."""
 
 import numpy as np
+from scipy.spatial.distance import cdist
+
+ROWS = 256  # of a matrix of distances at once
 
 
 def match_times(continuation: np.ndarray, others: np.ndarray, interval: float) -> np.ndarray:
@@ -26,24 +29,37 @@ def mean_distance(tokens: np.ndarray, others: np.ndarray, centres: np.ndarray) -
     return distance.mean(0)
 
 
-def plateau(distance: np.ndarray) -> float:
-    """Mean of the last quarter of a curve (lead,): where the past is forgotten."""
+def independent(visits: np.ndarray, centres: np.ndarray) -> float:
+    """Σ_ij p_i p_j ‖c_i - c_j‖₂ of visits (token,) to centres (token, state).
+
+    How far apart two states are that know nothing of each other: where distances end.
+    """
+    share = visits / visits.sum()
+    blocks = np.array_split(np.arange(len(share)), len(share) // ROWS + 1)
+    return float(sum(share[i] @ (cdist(centres[i], centres) @ share) for i in blocks))
+
+
+def late(distance: np.ndarray) -> float:
+    """Mean of the last quarter of a curve (lead,)."""
     return float(distance[-(len(distance) // 4 or 1) :].mean())
 
 
-def growth_rate(distance: np.ndarray, interval: float) -> float:
-    """Slope of log distance in time between a tenth of the plateau and the plateau.
+def time_to(distance: np.ndarray, level: float, interval: float) -> float:
+    """Model time at which a curve (lead,) first reaches a level; NaN if it does not."""
+    reached = distance >= level
+    return interval * (int(np.argmax(reached)) + 1) if reached.any() else float("nan")
 
-    By least squares over the times from the first above a tenth to the first at the plateau; NaN
-    where these are fewer than three.
+
+def growth_rate(distance: np.ndarray, low: float, high: float, interval: float) -> float:
+    """Slope of log distance in time between two levels, by least squares.
+
+    Over the times from the first above `low` to the first at `high`, or to the end; NaN where these
+    are fewer than three.
     """
-    level = plateau(distance)
-    if not np.isfinite(level):
-        return float("nan")
-    above, reached = distance > 0.1 * level, distance >= level
+    above, reached = distance >= low, distance >= high
     first = int(np.argmax(above)) if above.any() else len(distance)
     last = int(np.argmax(reached)) + 1 if reached.any() else len(distance)
-    if last - first < 3:
+    if last - first < 3 or not (distance[first:last] > 0).all():
         return float("nan")
     times = interval * np.arange(first, last)
     return float(np.polyfit(times, np.log(distance[first:last]), 1)[0])

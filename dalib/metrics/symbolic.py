@@ -34,19 +34,34 @@ def _entropy(numbers: np.ndarray) -> float:
     return float(-(frequency * np.log(frequency)).sum())
 
 
-def bigrams(tokens: np.ndarray, vocabulary: int) -> np.ndarray:
-    """(case, time) -> (bigram,), numbers of the transitions that occur, ascending."""
-    return np.unique(_transitions(tokens, vocabulary))
+def words(tokens: np.ndarray, vocabulary: int, length: int = 2) -> np.ndarray:
+    """(case, time) -> (word,), numbers of the stretches of `length` tokens that occur."""
+    return np.unique(_numbers(tokens, vocabulary, length))
 
 
-def unseen_share(tokens: np.ndarray, seen: np.ndarray, vocabulary: int) -> float:
-    """Share of the transitions of (case, time) that are not among `seen` bigrams."""
-    return float((~np.isin(_transitions(tokens, vocabulary), seen)).mean())
+def unseen_share(tokens: np.ndarray, seen: np.ndarray, vocabulary: int, length: int = 2) -> float:
+    """Share of the stretches of `length` tokens of (case, time) that are not among `seen` words."""
+    return float((~np.isin(_numbers(tokens, vocabulary, length), seen)).mean())
 
 
-def _transitions(tokens: np.ndarray, vocabulary: int) -> np.ndarray:
-    """(case, time) -> (case, time - 1), none from one case into the next."""
-    return tokens[:, :-1].astype(np.int64) * vocabulary + tokens[:, 1:]
+def unseen_by_chance(visits: np.ndarray, seen: np.ndarray) -> float:
+    """Share of unseen pairs among tokens drawn one by one with the frequencies of (token,) visits.
+
+    1 - Σ p_i p_j over the pairs (i, j) among `seen` words of two
+    """
+    share = visits / visits.sum()
+    return float(1 - (share[seen // len(share)] * share[seen % len(share)]).sum())
+
+
+def _numbers(tokens: np.ndarray, vocabulary: int, length: int) -> np.ndarray:
+    """(case, time) -> (case, time - length + 1), none from one case into the next."""
+    if vocabulary**length >= 2**63:
+        raise ValueError(f"stretches of {length} among {vocabulary} tokens are too many to number")
+    end = tokens.shape[1] - length + 1
+    numbers = np.zeros((len(tokens), end), dtype=np.int64)
+    for i in range(length):
+        numbers = numbers * vocabulary + tokens[:, i : i + end]
+    return numbers
 
 
 def period(tokens: np.ndarray, tail: int, longest: int = LONGEST_PERIOD) -> int:

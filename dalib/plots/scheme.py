@@ -64,6 +64,8 @@ def strip(ax: Axes, data: xr.Dataset) -> None:
     ax.text(network, ROW - 0.14, law, ha="center", va="center", fontsize=6.5)
     arrow(ax, (network + 0.51, ROW), (out - 0.26, ROW))
     token(ax, out, data.future_token[0], style.colour("gpt"), 1)
+    greedy = f"{int(data.greedy_token[0])} at $T \\to 0$"
+    ax.text(out + 0.27, ROW - 0.1, greedy, fontsize=6.5, color="#555555")
     end = (LEFT[2] + 0.95, BOTTOM - 0.28)
     arrow(ax, (out + 0.25, ROW + 0.06), end, connectionstyle="arc3,rad=0.3")
     again(ax, out, middles[-1])
@@ -148,7 +150,10 @@ def continuation(ax: Axes, data: xr.Dataset) -> None:
     for i, centre in enumerate(made):
         shade = 0.3 if i else 1.0
         ax.add_patch(Rectangle(centre - width / 2, *width, facecolor=colour, alpha=shade))
-    ax.plot(*made.T, color=colour, linewidth=1.1, label="generated", zorder=3)
+    ax.plot(*made.T, color=colour, linewidth=1.1, label="generated, $T = 1$", zorder=3)
+    greedy = {"color": style.colour("gpt_greedy"), "marker": "x", "markersize": 4, "zorder": 5}
+    likeliest = data.greedy_centre.values.T
+    ax.plot(*likeliest, linewidth=0.9, label="generated, $T \\to 0$", **greedy)
     dots = {"linestyle": "none", "marker": "o", "markersize": 3.2, "markeredgewidth": 0.8}
     ax.plot(*made.T, **dots, color="white", markeredgecolor=colour, zorder=4)
     true = np.concatenate([data.past_state.values[-1:], data.future_state.values])
@@ -167,7 +172,10 @@ def cell_width(data: xr.Dataset) -> np.ndarray:
 def window(data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Lower corner and size of as many cells across as up, around what is shown in colour."""
     width = cell_width(data)
-    points = [data.past_centre[-SHOWN:], data.future_centre, data.future_state]
+    points = [
+        data.past_centre[-SHOWN:],
+        *(data.future_centre, data.greedy_centre, data.future_state),
+    ]
     index = (np.concatenate([p.values for p in points]) - data.lower.values) / width
     first, last = np.floor(index.min(0)) - 1, np.floor(index.max(0)) + 2
     across = (last - first).max()
@@ -186,7 +194,8 @@ def scheme_data(
     """The first forecast of the first test trajectory, in the plane of the outer components.
 
     past_state, past_token, past_centre (past) end where future_state (true), future_token and
-    future_centre (generated, T = 1) begin; cloud (sample) are other true states.
+    future_centre (generated, T = 1), greedy_token and greedy_centre (T = 0) begin; cloud (sample)
+    are other true states.
 
     Args:
         codes: token (seed, time) of the truth.
@@ -197,9 +206,9 @@ def scheme_data(
     before = {"time": slice(max(0, start + 1 - past), start + 1)}
     after = {"time": slice(start + 1, start + 1 + future)}
     given = codes.token.isel(seed=0, drop=True).isel(before)
-    forecast = made.forecast.sel(temperature=1.0, drop=True).isel(seed=0, start=0, drop=True)
+    forecast = made.forecast.isel(seed=0, start=0, lead=slice(future), drop=True)
     forecast = forecast.isel(repeat=0, drop=True) if "repeat" in forecast.dims else forecast
-    forecast = forecast.isel(lead=slice(future))
+    drawn, greedy = (forecast.sel(temperature=T, drop=True) for T in (1.0, 0.0))
     centre, every = codec.centre.isel(plane), max(1, x.sizes["time"] // 4000)
     return xr.Dataset(
         {
@@ -208,8 +217,10 @@ def scheme_data(
             "past_token": unlabelled(given, time="past"),
             "past_centre": unlabelled(centre[given], time="past"),
             "future_state": unlabelled(x.isel(after), time="future"),
-            "future_token": unlabelled(forecast, lead="future"),
-            "future_centre": unlabelled(centre[forecast], lead="future"),
+            "future_token": unlabelled(drawn, lead="future"),
+            "future_centre": unlabelled(centre[drawn], lead="future"),
+            "greedy_token": unlabelled(greedy, lead="future"),
+            "greedy_centre": unlabelled(centre[greedy], lead="future"),
             "visited_centre": distinct(centre),
             "lower": codec.lower.isel(plane),
             "upper": codec.upper.isel(plane),

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import xarray as xr
 
-from dalib.metrics import symbolic
+from dalib.metrics import divergence, symbolic
 from dalib.metrics.transport import counts, wasserstein_cells
 from dalib.scores.common import describe
 from dalib.scores.tokens import (
@@ -94,6 +94,10 @@ def score_codecs(
         w1=("1", "Wasserstein distance of two disjoint groups of true trajectories"),
         w1_training=("1", "Wasserstein distance of a true group to all training states"),
         w1_pairs=("1", "Wasserstein distance between laws of two states a lag apart, two groups"),
+        independent=("1", "mean distance of two states that know nothing of each other"),
+        unseen_pairs=("1", "share of true transitions that training never shows"),
+        unseen_triples=("1", "share of true triples of cells that training never shows"),
+        unseen_by_chance=("1", "share of unseen transitions among states drawn independently"),
         entropy=("1", "conditional entropy of the next token, in nats"),
         growth=("1", "mean growth rate of tangents at cell centres, per step"),
         lyapunov_fit=("1", "growth rates extrapolated to long stretches, per step"),
@@ -137,6 +141,8 @@ def _codec_scores(
         "lag": labels("lag", LAGS, "lag in samples"),
         "entropy": (("order",), symbolic.conditional_entropies(tokens["train"], max(ORDERS))),
         "order": labels("order", ORDERS, "tokens before"),
+        "independent": ((), divergence.independent(everything, centres)),
+        **_unseen(tokens, late["test"], len(centres)),
     }
     if "lyapunov" in settings:
         longest = settings["lyapunov"]["longest"]
@@ -144,11 +150,22 @@ def _codec_scores(
     return xr.Dataset(scores)
 
 
+def _unseen(tokens: Tokens, test: np.ndarray, size: int) -> dict:
+    """What truth and chance score where transitions are asked for that training never shows."""
+    pairs, triples = (symbolic.words(tokens["train"], size, n) for n in (2, 3))
+    return {
+        "unseen_pairs": ((), symbolic.unseen_share(test, pairs, size)),
+        "unseen_triples": ((), symbolic.unseen_share(test, triples, size, 3)),
+        "unseen_by_chance": ((), symbolic.unseen_by_chance(counts(test, size), pairs)),
+    }
+
+
 def score_shadows(
     shadows: Mapping[str, np.ndarray],
     tokens: np.ndarray,
     centres: np.ndarray,
     interval: float,
+    independent: float,
 ) -> xr.Dataset:
     """How the true continuations of the windows part from other ones with the same past.
 
@@ -158,6 +175,7 @@ def score_shadows(
         tokens: (seed, start, lead), the true continuations.
         centres: (token, state).
         interval: between two samples, in model time.
+        independent: mean distance of two states that know nothing of each other.
     """
     scores = {
         "shadow": (("seed", "draw", "lead"), shadows["shadow"].astype(np.int32)),
@@ -168,7 +186,7 @@ def score_shadows(
     if "paired" in shadows:
         paired = shadows["paired"]
         scores["paired"] = (("seed", "start", "lead"), paired.astype(np.int32))
-        scores |= parting(tokens, paired, centres, interval, prefix="paired_")
+        scores |= parting(tokens, paired, centres, interval, independent, prefix="paired_")
     return describe(
         xr.Dataset(scores),
         shadow=("1", "token of an accepted draw, -1: none"),
@@ -179,6 +197,7 @@ def score_shadows(
         match_longest=("1", "longest such time of a trajectory's draws, mean over trajectories"),
         paired=("1", "token of the first accepted draw, -1: none"),
         paired_difference=("1", "mean distance of the truth to a trajectory with the same past"),
-        paired_plateau=("1", "that distance at late times"),
+        paired_late_difference=("1", "that distance in the last quarter of the windows"),
+        paired_parting_time=("1", "model time until it is a tenth of that of independent states"),
         paired_growth_rate=("1", "growth rate of its logarithm, per unit of model time"),
     )

@@ -70,6 +70,7 @@ def score_generations(
     def scored(name: str, made: xr.Dataset) -> xr.Dataset:
         codec = codec_of[name]
         truth = truths[codec]
+        independent = float(marks.independent.sel(codec=codec))
         # which codec the shadows were drawn in is a label of the marks
         shadows = marks.shadow.values if marks.get("shadow_codec", "") == codec else None
         return xr.merge(
@@ -77,7 +78,9 @@ def score_generations(
                 over_runs(made.free_run, lambda run: _run_scores(run, truth, longest, jacobian)),
                 over_runs(
                     made.forecast,
-                    lambda made: _window_scores(made, windows[codec], truth, shadows, interval),
+                    lambda made: _window_scores(
+                        made, windows[codec], truth, shadows, interval, independent
+                    ),
                 ).assign_coords(lead=made.lead),
                 _loss_scores(made),
                 _reference(marks.sel(codec=codec, drop=True)),
@@ -101,6 +104,7 @@ def score_generations(
         cells_visited=("1", "cells that the free runs visit"),
         true_cells_visited=("1", "cells that the test trajectories visit"),
         unseen_bigram_share=("1", "share of generated transitions that training never shows"),
+        unseen_triple_share=("1", "share of generated triples of cells that training never shows"),
         period=("1", f"period of the last {TAIL} tokens of a free run, 0: none"),
         periodic_share=("1", f"share of free runs whose last {TAIL} tokens are a cycle"),
         growth=("1", "mean growth rate of tangents at generated cells, per step"),
@@ -109,7 +113,8 @@ def score_generations(
         match_median=("1", "median model time that accepted draws agree with a generation"),
         match_longest=("1", "longest such time of a trajectory's draws, mean over trajectories"),
         difference=("1", "mean distance of the truth to a generation with the same past"),
-        plateau=("1", "that distance at late times"),
+        late_difference=("1", "that distance in the last quarter of the windows"),
+        parting_time=("1", "model time until it is a tenth of that of independent states"),
         growth_rate=("1", "growth rate of its logarithm, per unit of model time"),
         test_loss=("1", "mean -log p of the next token on test windows, in nats"),
         test_loss_late=("1", "the same in the second half of the windows, in nats"),
@@ -122,15 +127,16 @@ class _Truth(NamedTuple):
     """True tokens of one codec, and what each run is held against.
 
     test: (seed, time), without transients; visits: (set, cell), of the test part and of the random
-    groups; everything: (cell,), of all of training; bigrams: those of training, transients
-    included; places: of the pairs of states.
+    groups; everything: (cell,), of all of training; pairs, triples: of tokens in a row in
+    training, transients included; places: of the pairs of states.
     """
 
     test: np.ndarray
     centres: np.ndarray
     visits: np.ndarray
     everything: np.ndarray
-    bigrams: np.ndarray
+    pairs: np.ndarray
+    triples: np.ndarray
     places: np.ndarray
 
 
@@ -148,7 +154,8 @@ def _truth(
         centres=centres,
         visits=np.stack([counts(part, size) for part in (test, *(train[g] for g in groups))]),
         everything=counts(train, size),
-        bigrams=symbolic.bigrams(tokens["train"], size),
+        pairs=symbolic.words(tokens["train"], size),
+        triples=symbolic.words(tokens["train"], size, 3),
         places=where,
     )
 
@@ -177,7 +184,8 @@ def _run_scores(
         "lag": labels("lag", LAGS, "lag in samples"),
         "cells_visited": ((), np.count_nonzero(visits)),
         "true_cells_visited": ((), np.count_nonzero(truth.visits[0])),
-        "unseen_bigram_share": ((), symbolic.unseen_share(run, truth.bigrams, size)),
+        "unseen_bigram_share": ((), symbolic.unseen_share(run, truth.pairs, size)),
+        "unseen_triple_share": ((), symbolic.unseen_share(run, truth.triples, size, 3)),
         "period": (("chain",), periods),
         "periodic_share": ((), (periods > 0).mean()),
     }
@@ -192,9 +200,10 @@ def _window_scores(
     truth: _Truth,
     shadows: np.ndarray | None,
     interval: float,
+    independent: float,
 ) -> xr.Dataset:
     """Of continuations (seed, start, lead): distance to the truth, agreement with its shadows."""
-    scores = parting(true, made, truth.centres, interval)
+    scores = parting(true, made, truth.centres, interval, independent)
     if shadows is not None:
         scores |= agreement(made[:, 0], shadows, interval)
     return xr.Dataset(scores)

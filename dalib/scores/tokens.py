@@ -14,6 +14,7 @@ from dalib.metrics import divergence, growth
 from dalib.metrics.distributions import wasserstein
 
 LAGS = (1, 10)  # samples between the states of a pair
+LEVELS = (0.01, 0.1)  # of the independent distance, between which a growth rate is taken
 FITS = (1, 3)  # first number of steps in the extrapolation of growth rates
 
 Tokens = Mapping[str, np.ndarray]  # by split ("train", "test"): (seed, time)
@@ -123,15 +124,26 @@ def agreement(made: np.ndarray, shadows: np.ndarray, interval: float) -> Variabl
 
 
 def parting(
-    tokens: np.ndarray, others: np.ndarray, centres: np.ndarray, interval: float, prefix: str = ""
+    tokens: np.ndarray,
+    others: np.ndarray,
+    centres: np.ndarray,
+    interval: float,
+    independent: float,
+    prefix: str = "",
 ) -> Variables:
-    """How continuations (seed, start, lead) part from others: (lead,), where it ends, how fast."""
+    """How continuations (seed, start, lead) part from others, up to an `independent` distance.
+
+    (lead,), the mean distance; how late it reaches a tenth of the independent one, how fast its
+    logarithm grows from a tenth of that (the same levels for all), and where it is in the end.
+    """
     windows = (part.reshape(-1, part.shape[-1]) for part in (tokens, others))
     apart = divergence.mean_distance(*windows, centres)
+    low, high = (share * independent for share in LEVELS)
     return {
         f"{prefix}difference": (("lead",), apart),
-        f"{prefix}plateau": ((), divergence.plateau(apart)),
-        f"{prefix}growth_rate": ((), divergence.growth_rate(apart, interval)),
+        f"{prefix}late_difference": ((), divergence.late(apart)),
+        f"{prefix}parting_time": ((), divergence.time_to(apart, high, interval)),
+        f"{prefix}growth_rate": ((), divergence.growth_rate(apart, low, high, interval)),
     }
 
 

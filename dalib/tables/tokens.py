@@ -72,6 +72,31 @@ DISTANCES = (
         lambda c: percent(c.made("unseen_bigram_share", temperature=1.0)),
     ),
     Quantity(
+        "unseen_greedy",
+        "unseen transitions, T = 0 (%)",
+        lambda c: percent(c.made("unseen_bigram_share", temperature=0.0)),
+    ),
+    Quantity(
+        "triples",
+        "unseen triples of cells, T = 1 (%)",
+        lambda c: percent(c.made("unseen_triple_share", temperature=1.0)),
+    ),
+    Quantity(
+        "triples_greedy",
+        "unseen triples of cells, T = 0 (%)",
+        lambda c: percent(c.made("unseen_triple_share", temperature=0.0)),
+    ),
+    Quantity(
+        "triples_chain",
+        "unseen triples of cells, Markov chain (%)",
+        lambda c: percent(c.made("unseen_triple_share", by="chain", temperature=1.0)),
+    ),
+    Quantity(
+        "triples_true",
+        "unseen triples of cells, test trajectories (%)",
+        lambda c: percent(c.true("unseen_triples")),
+    ),
+    Quantity(
         "cycles",
         "runs that end in a cycle, T = 0 (%)",
         lambda c: percent(c.made("periodic_share", temperature=0.0)),
@@ -121,6 +146,11 @@ DYNAMICS = (
         lambda c: c.made("lyapunov_fit", temperature=1.0, first=1),
     ),
     Quantity(
+        "fit_greedy",
+        "fit from n = 1, GPT-2 (T = 0)",
+        lambda c: c.made("lyapunov_fit", temperature=0.0, first=1),
+    ),
+    Quantity(
         "fit_true", "fit from n = 1, true cell centres", lambda c: c.true("lyapunov_fit", first=1)
     ),
     Quantity(
@@ -153,6 +183,11 @@ DYNAMICS = (
         lambda c: c.made("match_longest", temperature=1.0),
     ),
     Quantity(
+        "longest_greedy",
+        "longest match of accepted draws, GPT-2 (T = 0)",
+        lambda c: c.made("match_longest", temperature=0.0),
+    ),
+    Quantity(
         "longest_true",
         "longest match of accepted draws, truth",
         lambda c: c.shadow("match_longest"),
@@ -161,6 +196,11 @@ DYNAMICS = (
         "match",
         "median match of accepted draws, GPT-2 (T = 1)",
         lambda c: c.made("match_median", temperature=1.0),
+    ),
+    Quantity(
+        "match_greedy",
+        "median match of accepted draws, GPT-2 (T = 0)",
+        lambda c: c.made("match_median", temperature=0.0),
     ),
     Quantity(
         "match_true", "median match of accepted draws, truth", lambda c: c.shadow("match_median")
@@ -183,6 +223,11 @@ DYNAMICS = (
                 "pairs",
                 "law of pairs: GPT-2 (T = 1)",
                 lambda c, lag: c.made("w1_pairs", temperature=1.0, lag=lag),
+            ),
+            (
+                "pairs_greedy",
+                "GPT-2 (T = 0)",
+                lambda c, lag: c.made("w1_pairs", temperature=0.0, lag=lag),
             ),
             (
                 "pairs_chain",

@@ -93,6 +93,7 @@ rule gpt_fig2:
 rule gpt_fig3:
     input:
         codecs="results/{scale}/gpt/rossler/scores/codecs.nc",
+        codec=codec_shown("gpt", "rossler"),
         forecasts="results/{scale}/gpt/rossler/scores/forecasts.nc",
     output:
         pdf="results/{scale}/gpt/figures/fig3.pdf",

@@ -9,6 +9,7 @@ with Stage(snakemake) as stage:
     data = tokens.distances_data(
         io.read(snakemake.input.forecasts),
         io.read(snakemake.input.codecs),
+        io.read(snakemake.input.codec),
         stage.config["columns"][stage.config["shown"]["rossler"]],
         stage.config["settings"]["context"],
     )
