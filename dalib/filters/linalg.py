@@ -37,8 +37,8 @@ def kept(method: Callable) -> Callable:
     @functools.wraps(method)
     def value(self, x: Tensor):
         if "_kept" not in self.__dict__:
-            self.__dict__.update(_given=list(_tensors(vars(self).values())), _kept={})
-        known, changes = self.__dict__["_kept"], [one._version for one in self.__dict__["_given"]]
+            self.__dict__.update(_tensors=list(_tensors(vars(self).values())), _kept={})
+        known, changes = self.__dict__["_kept"], [one._version for one in self.__dict__["_tensors"]]
         key = (method.__name__, x.shape[-2:], x.dtype, x.device, torch.is_grad_enabled())
         if key not in known or known[key][0] != changes:
             found = method(self, x)
