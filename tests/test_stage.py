@@ -99,8 +99,8 @@ def test_the_first_time_is_computed_and_recorded(job, capsys):
     assert re.fullmatch(line, said(capsys))
     record = job.record()
     assert list(record) == [
-        *("stage", "wildcards", "spec", "units", "inputs", "outputs", "versions", "python"),
-        *("host", "commit", "dirty", "started", "seconds", "status", "key", "seal"),
+        *("stage", "wildcards", "spec", "units", "inputs", "stamps", "outputs", "versions"),
+        *("python", "host", "commit", "dirty", "started", "seconds", "status", "key", "seal"),
     ]
     assert record["status"] == "computed" and record["units"] == {"m:f": "1"}
     assert record["inputs"] == {"observations": {"data/y.csv": io.content_hash("data/y.csv")}}
