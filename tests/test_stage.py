@@ -248,7 +248,8 @@ def test_values_that_are_not_finite_name_stage_variable_and_index(job, capsys):
     job.run(body, status=1)
     assert said(capsys) == (
         f"assimilate dkf/clean/particle: {job.output}: variable 'x' is nan at index time=1 "
-        "(1 of 2 values are not finite); nothing is written"
+        "(1 of 2 values are not finite); nothing is written; if NaN is meant there, say so: "
+        "missing=['x']"
     )
     assert not os.path.exists(job.output)
 
