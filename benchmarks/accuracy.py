@@ -16,6 +16,7 @@ import torch
 
 from benchmarks import accuracy_filters, accuracy_linear, accuracy_systems
 from benchmarks.rows import HEADER, RULE, Row, line, run, write_csv
+from dalib import io
 
 
 def rows() -> Iterator[Row]:
@@ -32,6 +33,7 @@ def main() -> int:
     parser.add_argument("--csv", type=Path, help="also write the table there")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    io.print_anything(sys.stdout)
     print(HEADER, RULE, sep="\n", flush=True)
     outcomes = []
     for row in rows():

@@ -108,7 +108,7 @@ def scaling(size: int) -> bool:
     """CPU time of a component at d = 1e4 and at `size`, the least of several."""
     few = min(analysed(FEW, Arctan()) for _ in range(5)) / FEW
     many = min(analysed(size, Arctan()) for _ in range(1 if size == MILLION else 3)) / size
-    print(f"µs a component: {1e6 * few:.2f} at d = {FEW}, {1e6 * many:.2f} at d = {size}")
+    print(f"us a component: {1e6 * few:.2f} at d = {FEW}, {1e6 * many:.2f} at d = {size}")
     return abs(many / few - 1) <= CONSTANT
 
 
