@@ -99,8 +99,8 @@ def test_the_first_time_is_computed_and_recorded(job, capsys):
     assert re.fullmatch(line, said(capsys))
     record = job.record()
     assert list(record) == [
-        *("stage", "wildcards", "spec", "units", "inputs", "outputs", "versions", "python"),
-        *("host", "commit", "dirty", "started", "seconds", "status", "key", "seal"),
+        *("stage", "wildcards", "spec", "units", "inputs", "stamps", "outputs", "versions"),
+        *("python", "host", "commit", "dirty", "started", "seconds", "status", "key", "seal"),
     ]
     assert record["status"] == "computed" and record["units"] == {"m:f": "1"}
     assert record["inputs"] == {"observations": {"data/y.csv": io.content_hash("data/y.csv")}}
@@ -248,7 +248,8 @@ def test_values_that_are_not_finite_name_stage_variable_and_index(job, capsys):
     job.run(body, status=1)
     assert said(capsys) == (
         f"assimilate dkf/clean/particle: {job.output}: variable 'x' is nan at index time=1 "
-        "(1 of 2 values are not finite); nothing is written"
+        "(1 of 2 values are not finite); nothing is written; if NaN is meant there, say so: "
+        "missing=['x']"
     )
     assert not os.path.exists(job.output)
 
