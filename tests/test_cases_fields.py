@@ -480,7 +480,7 @@ def test_absolute_errors_are_one_or_several(ring):
     one, several = (
         made(RING | {"observations": settings | {"error_std": std}}) for std in (0.1, [0.05, 0.1])
     )
-    section = build.without(ENSF, "obs_std") | {"scale": 1.0}
+    section = build.without(ENSF, "obs_std") | {"scale": 1.0, "steps": 100}
     same(analysed(one, section), analysed(several, section))
     with pytest.raises(ValueError, match="noise 0.05 is none of the errors .*: 0.1"):
         analysed(one, section, {"noise": 0.05})

@@ -81,6 +81,7 @@ WRONG = {  # each with as many series, components and values, so that a broadcas
         "too small": 0.1 * torch.eye(2),
     },
     "background": {
+        "a matrix": ONE,
         "too small": Gaussian(torch.zeros(2), torch.eye(2)),
         "a vector": Gaussian(torch.zeros(D), torch.ones(D)),
         "means of each time": Gaussian(torch.zeros(4, D), ONE),

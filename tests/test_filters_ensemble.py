@@ -231,3 +231,21 @@ def test_a_prior_of_another_size_is_refused():
     filter = EnKF(step=None, observe=None, obs_std=1.0, members=10)
     with pytest.raises(ValueError, match="the prior has 8 members, the filter members=10"):
         filter.start(Ensemble(torch.zeros(8, 3).double()), None)
+
+
+def test_a_covariance_that_all_series_share_is_factored_once(monkeypatch):
+    shapes = []
+
+    def counted(A, **options):
+        shapes.append(A.shape)
+        return cholesky(A, **options)
+
+    cholesky = torch.linalg.cholesky
+    monkeypatch.setattr(torch.linalg, "cholesky", counted)
+    cov = torch.eye(4).double() + 0.2
+    mean = normal((50, 4), stream("shared"))
+    filter = EnKF(step=lambda x: x, observe=lambda x: x, obs_std=1.0, members=6)
+    found = filter.start(Gaussian(mean, cov.expand(50, 4, 4)), stream("members"))
+    assert sum(math.prod(shape[:-2]) for shape in shapes) == 1
+    own = filter.start(Gaussian(mean, cov.repeat(50, 1, 1)), stream("members"))
+    torch.testing.assert_close(found.members, own.members, rtol=0, atol=1e-12)

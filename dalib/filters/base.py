@@ -136,7 +136,8 @@ class Filter(Protocol):
     """What `cycle` runs. `observe` (..., state) -> (..., obs) is what an observation sees.
 
     An `observe` that changes with time has `at(k)`, the operator of the k-th observation from 0.
-    A filter that never uses observations has `looks = False`.
+    A filter that never uses observations has `looks = False`. Parameters of its own whose shape is
+    to be checked are described by `axes`, see `checks`.
     """
 
     observe: object

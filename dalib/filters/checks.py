@@ -1,7 +1,7 @@
 """What filters refuse before any computation: arguments that are not what they should be.
 
-One home for the shapes, ranges and types of all that a user gives. `axes` of a filter's class, a
-mapping like `AXES`, describes parameters that are not among the usual ones.
+One home for the shapes, ranges and types of all that a user gives. A class of filters describes
+parameters of its own in `axes`, a mapping like `AXES`.
 """
 
 from collections.abc import Mapping
@@ -19,16 +19,6 @@ AXES: Mapping[str, tuple[str, ...]] = {
     "obs_std": ("obs",),
     "model_error_std": ("state",),
     "inflation": (),
-    "scale": (),
-    "weight": (),
-    "background_scale": (),
-    "ensemble_scale": (),
-    "jitter_std": (),
-    "regularisation": (),
-    "matrix": ("state", "state"),
-    "noise_cov": ("state", "state"),
-    "taper": ("state", "state"),
-    "gain": ("state", "obs"),
 }
 POSITIVE = {
     "obs_std": "nearly exact observations need a small one instead of none",
@@ -38,7 +28,6 @@ POSITIVE = {
     "scale": "1 changes nothing",
 }
 NOT_NEGATIVE = ("model_error_std", "jitter_std", "regularisation")
-OF_INNER = ("obs_std", "model_error_std", "inflation")  # of a filter within another, not of codes
 WITHOUT = {  # what is asked for most often where a parameter has too many axes
     "obs_std": "a matrix R and errors that vary in time are not taken",
     "inflation": "an inflation for each component, or for each time, is not taken",
@@ -137,14 +126,23 @@ def check_prior(prior, observations: Tensor) -> None:
 def check_parameters(filter, sizes: Sizes) -> None:
     """Refuse parameters of a filter whose shapes or values are not what they stand for."""
     if hasattr(filter, "inner"):  # of codes, whose number only the codec knows
-        _check_axes(filter.inner, {n: AXES[n] for n in OF_INNER}, sizes._replace(obs=None))
-    _check_axes(filter, AXES | getattr(filter, "axes", {}), sizes)
-    if hasattr(filter, "noise_cov"):
+        _check_axes(filter.inner, AXES, sizes._replace(obs=None))
+    described = described_by(type(filter))
+    _check_axes(filter, described, sizes)
+    if "noise_cov" in described:
         check_semidefinite(filter.noise_cov, "noise_cov")
     if hasattr(filter, "background"):
         _check_background(filter.background, sizes)
     if hasattr(filter, "members"):
         check_whole("members", filter.members)
+
+
+def described_by(cls: type) -> dict[str, tuple[str, ...]]:
+    """The trailing axes of all parameters that a class, or one that it inherits from, describes."""
+    described = dict(AXES)
+    for base in reversed(cls.__mro__):
+        described |= vars(base).get("axes", {})
+    return described
 
 
 def _check_axes(filter, described: Mapping[str, tuple[str, ...]], sizes: Sizes) -> None:
@@ -367,11 +365,16 @@ def _shown(value: Tensor) -> str:
 
 
 def _check_background(background, sizes: Sizes) -> None:
+    from dalib.filters.base import Gaussian
+
+    if isinstance(background, Tensor):
+        raise TypeError("background is a tensor; give a Gaussian with its mean and covariance")
+    if not isinstance(background, Gaussian):
+        return
     check_tensors(**{f"background.{name}": v for name, v in background._asdict().items()})
-    mean, cov = background
     for name, value, wanted in (
-        ("background.mean", mean, [sizes.state]),
-        ("background.cov", cov, [sizes.state, sizes.state]),
+        ("background.mean", background.mean, [sizes.state]),
+        ("background.cov", background.cov, [sizes.state, sizes.state]),
     ):
         _check_shape(name, value.detach(), wanted, (), sizes)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -56,6 +56,8 @@ class CovarianceFilter(EnsembleFilter):
         positive: whether members at the start, members of a forecast and perturbed observations
             are replaced by their absolute values.
     """
+
+    axes: ClassVar[dict] = {"taper": ("state", "state")}
 
     taper: Tensor | None = None
     centred: bool = True
@@ -180,6 +182,8 @@ class LocalisedEnKF(CovarianceFilter):
     Attributes:
         scale: a > 0, a number or (...,).
     """
+
+    axes: ClassVar[dict] = {"scale": ()}
 
     scale: Tensor | float = 1.0
 

@@ -184,7 +184,7 @@ class EnSF(EnsembleFilter):
             distribution, without K draws. False takes every step, as published.
     """
 
-    axes: ClassVar[dict] = {"mean": ("state",), "std": ("state",)}
+    axes: ClassVar[dict] = {"mean": ("state",), "std": ("state",), "scale": ()}
 
     members: int = 20
     mean: Tensor | float = 0.0

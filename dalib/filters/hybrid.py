@@ -1,6 +1,7 @@
 """Hybrid of a fixed and a flow-dependent covariance."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -25,6 +26,8 @@ class Ens3DVar(CovarianceFilter):
         weight: w in [0, 1], of the ensemble, a number or (...,).
         ensemble_scale: b > 0, a factor on the sample covariance, a number or (...,).
     """
+
+    axes: ClassVar[dict] = {"background_scale": (), "weight": (), "ensemble_scale": ()}
 
     background: Gaussian
     background_scale: Tensor | float = 1.0

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -140,6 +141,8 @@ class Kalman(GaussianFilter):
 
     Both are (state, state), or (..., state, state) with an axis for each of those of the series.
     """
+
+    axes: ClassVar[dict] = {"matrix": ("state", "state"), "noise_cov": ("state", "state")}
 
     matrix: Tensor
     noise_cov: Tensor

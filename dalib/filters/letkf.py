@@ -1,6 +1,7 @@
 """The local ensemble transform Kalman filter: one analysis for each state component."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -54,6 +55,8 @@ class LETKF(EnsembleFilter):
             which its operator looks at (see `filters.places`).
         rotate: as in the ETKF, the same rotation everywhere.
     """
+
+    axes: ClassVar[dict] = {"taper": ("state", "state")}
 
     taper: Tensor | None = None
     obs_places: Tensor | None = None

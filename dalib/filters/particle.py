@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -49,6 +50,8 @@ class BootstrapParticle:
         model_error_std: of the model, per sampling interval, a number or (state,), state units.
         jitter_std: least noise with which particles move, likewise.
     """
+
+    axes: ClassVar[dict] = {"jitter_std": (), "regularisation": ()}
 
     step: Callable[[Tensor], Tensor]
     observe: Callable[[Tensor], Tensor]

@@ -171,6 +171,8 @@ class Var3D(GaussianFilter):
             each of which lowers the cost.
     """
 
+    axes: ClassVar[dict] = {"background_scale": ()}
+
     step: Callable[[Tensor], Tensor]
     background: Gaussian
     background_scale: Tensor | float = 1.0
@@ -268,6 +270,8 @@ class FixedGain(GaussianFilter):
         step: M over one sampling interval, (..., state) -> (..., state).
         gain: K (..., state, obs), with leading axes that broadcast to those of the mean.
     """
+
+    axes: ClassVar[dict] = {"gain": ("state", "obs")}
 
     step: Callable[[Tensor], Tensor]
     gain: Tensor
