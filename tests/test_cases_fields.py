@@ -1,6 +1,7 @@
 """Filters on fields, from the truth to scores: small basins and rings, where much is known."""
 
 import copy
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -690,3 +691,13 @@ def test_each_part_of_an_analysis_has_its_time(ring, linear):
     assert (seconds.sel({"method": "latent"}).sum("part") > 0).all()
     coded = seconds.sel(part=["analysis", "codec"]).sum("part")
     np.testing.assert_array_equal(found.cpu_seconds_coded, coded)
+
+
+@pytest.mark.parametrize("periodic", [True, False])
+def test_codes_on_a_map_that_closes_are_localised_across_its_seam(periodic):
+    """Columns 0 and 7 of a latent map of 4 x 8 are neighbours on the globe."""
+    codec = SimpleNamespace(latent=64, latent_map=(4, 8), periodic=periodic)
+    section = {"kind": "local_letkf", "members": 5, "radius": 0.8241758, "obs_std": 0.3}
+    filter = fields.latent_filter(lambda x: x, section, codec, "given")
+    taper = filter.reach.taper(filter.places, filter.places)
+    assert (taper[0, 7] == taper[0, 1] > 0.5) if periodic else (taper[0, 7] == 0)

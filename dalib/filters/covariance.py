@@ -79,7 +79,7 @@ class CovarianceFilter(EnsembleFilter):
         self, forecast: Ensemble, y: Tensor, generator: Generator
     ) -> tuple[Ensemble, Likelihood]:
         """Members given y (..., obs), and how well they foretold it: one factor of S for both."""
-        E, y, seen = self._given(forecast.members, y)
+        E, y, seen = self._digits(forecast.members, y)
         K, D = seen.CHt, self._perturbed(y, seen, generator).sub_(seen.mean).sub_(seen.anomalies)
         if y.isnan().any():  # h may not be defined there
             D = torch.where(y.isnan()[..., None, :], 0.0, D)
@@ -92,7 +92,7 @@ class CovarianceFilter(EnsembleFilter):
 
     def likelihood(self, forecast: Ensemble, y: Tensor) -> Likelihood:
         """Of y (..., obs) in N(h(mean), S)."""
-        _, y, seen = self._given(forecast.members, y)
+        _, y, seen = self._digits(forecast.members, y)
         likelihood = _solved(seen.S, seen.anomalies[..., :0, :], seen.mean, y)[1]
         return _like(likelihood, forecast.members)
 
@@ -111,7 +111,7 @@ class CovarianceFilter(EnsembleFilter):
         perturbed = torch.addcmul(y.nan_to_num()[..., None, :], _row(self.obs_std, y), noise)
         return perturbed.abs() if self.positive else perturbed
 
-    def _given(self, E: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Seen]:
+    def _digits(self, E: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Seen]:
         """Members, y and `Seen`, in float64 where float32 has too few digits for S beside R."""
         seen = self._seen(E, y)
         if E.dtype == torch.float64:
