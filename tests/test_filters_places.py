@@ -247,3 +247,25 @@ def test_all_that_is_densely_seen_is_inflated_alike():
     for method in (LETKF, LocalLETKF, LocalEnKF, LocalisedEnKF):
         share = made(method, Subset(SEEN), inflation=1.1).reached(E, x[list(SEEN)])
         assert torch.equal(share.expand(SIZE), torch.ones(SIZE).double())
+
+
+@pytest.mark.parametrize(
+    ("observe", "said"),
+    [
+        (lambda x: x.detach()[..., ::4], "detaches its argument"),
+        (lambda x: torch.from_numpy(x.numpy()[..., ::4].copy()), "no derivative"),
+    ],
+    ids=["detached", "numpy"],
+)
+def test_filters_that_linearise_refuse_operators_without_derivative(observe, said):
+    E = normal((10, 8), stream("members"))
+    filter = LocalisedEnKF(step=lambda x: x, observe=observe, obs_std=1.0, members=10)
+    with pytest.raises(ValueError, match=f"observe.. .*{said}.*tangent.*ETKF"):
+        filter.analyse(Ensemble(E), torch.zeros(2).double(), stream("noise"))
+
+
+def test_a_derivative_that_vanishes_is_no_missing_derivative():
+    """x² at 0: the observation tells nothing of the mean."""
+    belief = Gaussian(torch.zeros(1).double(), torch.eye(1).double())
+    ekf = EKF(step=lambda x: x, observe=torch.square, obs_std=1.0)
+    assert ekf.analyse(belief, torch.ones(1).double()).mean == 0

@@ -11,6 +11,11 @@ from dalib.filters.base import Ensemble, Gaussian, Likelihood
 from dalib.filters.linalg import check_covariance, cholesky, jacobian, like, symmetric
 from dalib.streams import Generator
 
+WITHOUT_DERIVATIVE = (
+    "which this filter needs; give the operator `tangent(x) -> (..., obs, state)`, or take a filter "
+    "without derivatives, such as ETKF or LocalLETKF"
+)
+
 
 def forecast(belief: Gaussian, F: Tensor, Q: Tensor) -> Gaussian:
     """One step of x' = F x + q, q ~ N(0, Q), with F and Q (..., state, state).
@@ -91,8 +96,27 @@ def without_missing(
 
 
 def observation_matrix(observe: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """(..., obs, state), the tangent of `observe` at x: its own, or by torch.func."""
-    return observe.tangent(x) if hasattr(observe, "tangent") else jacobian(observe, x)
+    """(..., obs, state), the tangent of `observe` at x: its own, or by torch.func.
+
+    Raises:
+        ValueError: the operator has no derivative, since it leaves torch or detaches its argument.
+    """
+    if hasattr(observe, "tangent"):
+        return observe.tangent(x)
+    try:
+        H = jacobian(observe, x)
+    except RuntimeError as error:
+        raise ValueError(f"observe() has no derivative, {WITHOUT_DERIVATIVE}: {error}") from error
+    plain = torch._C._functorch.peek_interpreter_stack() is None
+    if plain and H.numel() and not H.any() and _is_cut_off(observe, x):
+        raise ValueError(f"observe() detaches its argument, {WITHOUT_DERIVATIVE}")
+    return H
+
+
+def _is_cut_off(observe: Callable[[Tensor], Tensor], x: Tensor) -> bool:
+    """Whether what `observe` returns does not follow from x for autograd."""
+    with torch.enable_grad():
+        return not observe(x.detach().clone().requires_grad_()).requires_grad
 
 
 def error_cov(std: Tensor | float, x: Tensor) -> Tensor:
