@@ -17,7 +17,7 @@ from dalib.streams import Generator, each, integers, normal
 
 LOGITS = 2**24  # at most so many at once where no gradient is needed: 64 MB
 TRAINED = {"cpu": 2**19, "cuda": 2**26}  # at once in training: what a cache holds
-PART = 64  # rows at once on a CPU, at most
+PART = 256  # rows at once on a CPU, at most
 NEGLIGIBLE = 1e-5  # probability
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
