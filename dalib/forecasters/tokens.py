@@ -71,7 +71,7 @@ def drawn(logits: Tensor, temperature: Tensor, generator: Generator | None) -> T
     weights = logits.new_zeros(*shape, -(-tokens // BLOCK) * BLOCK)
     relative = weights[..., :tokens]
     torch.sub(logits, largest, out=relative)
-    relative.mul_(LOG2_E / T).exp2_()  # for a CPU, five times faster than exp
+    relative.mul_(LOG2_E / T).exp2_()  # on common CPUs faster than exp
     draws = uniform(tuple(shape), _of_repeats(generator, len(logits)), torch.float32)
     u = torch.where(temperature > 0, draws.to(logits), 0.0)
     weights = weights.unflatten(-1, (-1, BLOCK))

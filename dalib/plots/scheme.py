@@ -65,7 +65,7 @@ def strip(ax: Axes, data: xr.Dataset) -> None:
     arrow(ax, (network + 0.51, ROW), (out - 0.26, ROW))
     token(ax, out, data.future_token[0], style.colour("gpt"), 1)
     greedy = f"{int(data.greedy_token[0])} at $T \\to 0$"
-    ax.text(out + 0.27, ROW - 0.1, greedy, fontsize=6.5, color="#555555")
+    ax.text(out, ROW + 0.21, greedy, fontsize=6.5, color="#555555", ha="center")
     end = (LEFT[2] + 0.95, BOTTOM - 0.28)
     arrow(ax, (out + 0.25, ROW + 0.06), end, connectionstyle="arc3,rad=0.3")
     again(ax, out, middles[-1])

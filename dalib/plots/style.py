@@ -32,7 +32,7 @@ METHODS = {
     "reverse_sde": ("reverse SDE", SKY),
     "flow_ode": ("probability flow", ORANGE),
     "gpt": ("GPT-2", BLUE),
-    "gpt_greedy": ("GPT-2, greedy", SKY),
+    "gpt_greedy": ("GPT-2, greedy", GREEN),
     "markov": ("Markov chain", ORANGE),
     "paired": ("paired simulation", VERMILION),
     "kalman": ("Kalman filter", BLACK),

@@ -11,7 +11,7 @@ from matplotlib.ticker import LogLocator
 from dalib.plots import curves, style
 
 LABELS = {"gpt": "GPT-2, $T = 1$", "gpt_greedy": r"GPT-2, $T \to 0$"}
-BESIDE = {"fontsize": 6, "color": "#707070", "ha": "right", "va": "bottom"}
+BESIDE = {"fontsize": 6, "color": "#707070", "va": "bottom"}
 
 
 def states(made: xr.Dataset, name: str, temperature: float) -> xr.DataArray:
@@ -125,7 +125,7 @@ def distances_figure(data: xr.Dataset) -> Figure:
     conditioning(ax, end, "after the tokens given →")
     for level, text in ((data.cell, "one cell"), (data.independent, "independent states")):
         ax.axhline(float(level), color=style.GREY, linewidth=0.8, linestyle="--", zorder=1)
-        ax.text(1.0, float(level), text, transform=ax.get_yaxis_transform(), **BESIDE)
+        ax.text(0.01, float(level), text, transform=ax.get_yaxis_transform(), **BESIDE)
     for method in data.method.values[::-1]:  # the first on top
         one = data.difference.sel({"method": method}).dropna("repeat", how="all")
         if one.sizes["repeat"]:
