@@ -291,3 +291,9 @@ def test_a_method_at_a_single_place_has_a_mark_with_ends():
     fig = sweeps.sweeps_figure(sweeps.sweep_data(sweeps.ring_panels(scores, sizes(repeats=4))))
     (alone,) = [ax for ax in fig.axes if len(ax.containers) and "share" in ax.get_xlabel()]
     assert all(len(bar.lines[1]) == 2 for bar in alone.containers)  # caps
+
+
+def test_a_method_of_a_single_size_says_nothing_of_sizes():
+    several = [*sizes(methods=WITHOUT_K)[:2], sizes()[2]]
+    assert "var3d_k" not in sweeps.sized(several, ["error"]).method
+    assert "var3d_k" in sweeps.sized(sizes()[:1], ["error"]).method

@@ -27,7 +27,7 @@ PALE = {"color": style.BLACK, "linewidth": 2.2, "alpha": 0.3}
 DOT = {"linestyle": "none", "marker": "o", "markeredgewidth": 0}
 SEEN = DOT | {"color": "#b0b0b0", "markersize": 1.6}
 ANALYSED = DOT | {"markersize": 1.5}
-FAR = 20.0  # nats from which on a logarithmic axis is needed
+FAR = 5.0  # nats from which on a logarithmic axis is needed
 WIDE = 2.5  # how many ranges of the truth a panel shows at most
 
 

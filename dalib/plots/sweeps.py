@@ -117,11 +117,13 @@ def member_panels(orbit: xr.Dataset, ring: xr.Dataset, species: xr.Dataset) -> l
 def sized(scores: Sequence[xr.Dataset], metrics: Sequence[str]) -> xr.Dataset:
     """{metric}_by_size and start_{metric}_by_size from scores of systems, each with its `size`.
 
-    A method that some sizes lack is missing there; the repeats must agree.
+    A method that some sizes lack is missing there, and one that but a single one of several sizes
+    has is left out: it says nothing of the size. The repeats must agree.
     """
     ordered = sorted(scores, key=lambda one: int(one["size"]))
     names = {n: f"{n}_by_size" for metric in metrics for n in (metric, f"start_{metric}")}
-    methods = [m for m in style.LEARNED if any(m in one.method for one in ordered)]
+    times = {m: sum(m in one.method for one in ordered) for m in style.LEARNED}
+    methods = [m for m, n in times.items() if n >= min(2, len(ordered))]
     parts = [one[list(names)].reindex({"method": methods}) for one in ordered]
     sizes = xr.DataArray([int(one["size"]) for one in ordered], dims="size", name="size")
     parts = [one.drop_vars("size", errors="ignore") for one in parts]

@@ -19,9 +19,15 @@ with Stage(snakemake) as stage:
     )
 
     data = filtering.likelihood_data(orbit)
-    io.write(data, made.fig3_data, title="Figure 3: log-likelihood against the Kalman filter")
+    lost = [*data]  # where a trajectory starts anew there is no likelihood
+    io.write(
+        data,
+        made.fig3_data,
+        title="Figure 3: log-likelihood against the Kalman filter",
+        missing=lost,
+    )
     io.write_figure(filtering.likelihood_figure(data), made.fig3_pdf, made.fig3_png)
-    io.write(data, made.fig14_data, title="Figure 14: terms of the log-likelihood")
+    io.write(data, made.fig14_data, title="Figure 14: terms of the log-likelihood", missing=lost)
     io.write_figure(filtering.terms_figure(data), made.fig14_pdf, made.fig14_png)
 
     data = filtering.maps_data(io.read(given.ring))
