@@ -543,6 +543,39 @@ def test_off_the_sensors_the_score_is_exactly_zero(scored):
     np.testing.assert_array_equal(found.likelihood_score.values != 0, seen)
 
 
+def test_interpolated_observations_pull_where_no_sensor_is(scored):
+    assert float(scored[1].interpolated_score_off_sensors) > 0.1
+
+
+def test_the_first_increment_off_the_sensors_is_noise(scored):
+    increment = scored[1].increment_off_sensors
+    assert (increment.sel({"run": "ensf every=2"}) < 0.2).all()
+    assert increment.sel({"run": "ensf"}).isnull().all()  # a sensor at every point
+
+
+def test_errors_of_the_observations_themselves_stand_beside_those_of_analyses(basin, scored):
+    found = scored[1].observed_relative_rmse
+    per = basin["test"].state_std.values.repeat(36)
+    x = basin["truth"]["test"].x.isel(time=slice(1, None)).values / per
+    y = basin["test"].y.sel(error=0.1).values / per
+    error = np.linalg.norm(y - x, axis=-1) / np.linalg.norm(x, axis=-1)
+    np.testing.assert_allclose(found.sel({"run": "ensf"}), error, rtol=1e-5)
+    assert (found.sel({"run": "ensf every=2"}) > found.sel({"run": "ensf"})).all()
+    late = scored[1].mean_observed_relative_rmse.sel({"run": "ensf"})
+    np.testing.assert_allclose(late, error[:, 2:].mean(1), rtol=1e-5)
+
+
+def test_what_was_tried_goes_with_the_scores(ring):
+    given, point = validated(ring, RING), {"tuned": {"inflation": [1.0, 1.1, 1.2]}}
+    made = tuned_job(ring, ETKF, point, given)
+    product = {"base": BASE, "methods": {"m": [point]}, "discard": 2, "sampled": 1000}
+    sections = {"case": RING, "product": product, "filters": {"m": ETKF}}
+    inputs = {"truth": ring["truth"]["test"], "observations": ring["test"]}
+    found = fields_scored.fields(sections, inputs | {"methods": {"m": made}})
+    np.testing.assert_array_equal(found.tried_error, made.tried_error)
+    assert float(found.on_edge[0]) == float(made.on_edge[0])
+
+
 def test_maps_are_those_of_the_first_seed(basin, scored):
     files, found = scored
     assert found["shown_run"].values.tolist() == ["ensf every=2", "ensf"]
@@ -614,7 +647,7 @@ def test_a_tuned_run_is_the_one_that_is_best_on_validation(ring):
     given = validated(ring, RING)
     found = tuned_job(ring, ETKF, {"tuned": {"inflation": values}}, given).isel(run=0)
     np.testing.assert_array_equal(found.tried_inflation, values)
-    best = values[int(found.tried_error.median("tried_seed").argmin())]
+    best = values[int(found.tried_error.median("tried_seed").values.argmin())]
     assert float(found.inflation) == best and str(found.run.values) == "m"
     fixed = analysed(ring, ETKF | {"inflation": best}, {}).isel(run=0)
     np.testing.assert_array_equal(found["mean"], fixed["mean"])
