@@ -627,11 +627,11 @@ def validated(data, case) -> dict:
     return {f"validation_{name}": value for name, value in names.items()}
 
 
-def tuned_job(data, section, point, given, **options):
+def tuned_job(data, section, points, given, **options):
     sections = {
         "case": data["case"],
         "filters": {"m": section},
-        "methods": {"m": [point]},
+        "methods": {"m": points if isinstance(points, list) else [points]},
         "fields": {
             "base": BASE,
             "sampled": 1000,
@@ -651,6 +651,18 @@ def test_a_tuned_run_is_the_one_that_is_best_on_validation(ring):
     assert float(found.inflation) == best and str(found.run.values) == "m"
     fixed = analysed(ring, ETKF | {"inflation": best}, {}).isel(run=0)
     np.testing.assert_array_equal(found["mean"], fixed["mean"])
+
+
+def test_runs_that_tried_more_and_less_stand_in_one_file(ring):
+    points = [{"tuned": {"inflation": [1.0, 1.1, 1.2, 1.3]}}, {"noise": 0.2}]
+    points.append({"noise": 0.0, "tuned": {"inflation": [1.0, 1.1, 1.2]}})
+    found = tuned_job(ring, ETKF, points, validated(ring, RING))
+    assert found.tried_error.notnull().any("tried_seed").sum("candidate").values.tolist() == [
+        4,
+        0,
+        3,
+    ]
+    np.testing.assert_array_equal(found.on_edge.isnull(), [False, True, False])
 
 
 def test_errors_on_validation_are_those_of_the_scores(ring):

@@ -75,7 +75,7 @@ def _table(values: tuple[Mapping[str, float], ...], errors: np.ndarray) -> xr.Da
     for name in values[0]:
         column = torch.tensor([float(one[name]) for one in values], dtype=torch.float64)
         found[f"tried_{name}"] = arrays.labelled(("candidate",), column, "1", f"{name}, tried")
-    return xr.Dataset(found)
+    return xr.Dataset(found, {"candidate": np.arange(len(errors))})  # others may have tried more
 
 
 def validation(inputs: Mapping[str, Any], settings: Mapping) -> dict[str, Any]:
