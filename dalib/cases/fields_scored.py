@@ -59,7 +59,9 @@ def fields(sections: Mapping, inputs: Mapping[str, Any]) -> xr.Dataset:
             scored[label]["diverged"] = (one.diverged_at >= 0).astype(float)
             if "tried_error" in one and one.tried_error.notnull().any():
                 tried = one[[n for n in one if n.startswith("tried_")]]
-                scored[label] = scored[label].merge(tried.dropna("candidate", how="all"))
+                tried = tried.dropna("candidate", how="all")
+                tried = tried.assign_coords(candidate=range(tried.sizes["candidate"]))
+                scored[label] = scored[label].merge(tried)
             if "area" not in weights:
                 also = fields_seen.beside(case, known[label], one, observations, x)
                 scored[label] = scored[label].merge(also)

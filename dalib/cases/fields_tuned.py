@@ -75,7 +75,18 @@ def _table(values: tuple[Mapping[str, float], ...], errors: np.ndarray) -> xr.Da
     for name in values[0]:
         column = torch.tensor([float(one[name]) for one in values], dtype=torch.float64)
         found[f"tried_{name}"] = arrays.labelled(("candidate",), column, "1", f"{name}, tried")
-    return xr.Dataset(found, {"candidate": np.arange(len(errors))})  # others may have tried more
+    return xr.Dataset(found)
+
+
+def padded(parts: list[xr.Dataset], runs: list[FieldRun]) -> list[xr.Dataset]:
+    """Parts with as many candidates as the one of a job's runs that tries most, or NaN."""
+    most = max(len(tried(run)) for run in runs)
+
+    def grown(part: xr.Dataset) -> xr.Dataset:
+        numbered = part.assign_coords(candidate=range(part.sizes["candidate"]))
+        return numbered.reindex(candidate=range(most)).drop_vars("candidate")
+
+    return [grown(part) if "candidate" in part.dims else part for part in parts]
 
 
 def validation(inputs: Mapping[str, Any], settings: Mapping) -> dict[str, Any]:
