@@ -31,28 +31,30 @@ class Tuned(NamedTuple):
 
 
 def tuned(run: FieldRun, error_of: Callable[[FieldRun], np.ndarray]) -> Tuned:
-    """The combination with the least error, in the median over validation trajectories.
+    """The combination with the least mean error over validation trajectories.
+
+    One that loses a trajectory is none to choose: it would be lost on others too.
 
     Args:
-        error_of: (seed,) of a run with one combination; what is not finite counts as the worst.
+        error_of: (seed,) of a run with one combination, not finite where the filter was lost.
 
     Raises:
-        ValueError: no combination has a finite error.
+        ValueError: every combination loses a trajectory.
     """
     if not run.tuned:
         return Tuned(run, np.nan, xr.Dataset())
     values, runs = zip(*tried(run), strict=True)
     errors = np.stack([error_of(candidate) for candidate in runs])
-    medians = np.median(np.where(np.isfinite(errors), errors, np.inf), axis=-1)
-    best = int(medians.argmin())
-    if not np.isfinite(medians[best]):
+    means = np.where(np.isfinite(errors), errors, np.inf).mean(axis=-1)
+    best = int(means.argmin())
+    if not np.isfinite(means[best]):
         raise ValueError(
-            f"{run.label}: no combination of {', '.join(values[0])} has a finite error on the "
-            "validation trajectories; give other values under `tuned`"
+            f"{run.label}: every combination of {', '.join(values[0])} loses a validation "
+            "trajectory; give other values under `tuned`"
         )
     edges = _edges(values, best)
     said = ", ".join(f"{name} {value:g}" for name, value in values[best].items())
-    logger.info("%s: %s is best of %d, error %.3g", run.label, said, len(runs), medians[best])
+    logger.info("%s: %s is best of %d, error %.3g", run.label, said, len(runs), means[best])
     if edges:
         logger.warning(
             "%s: the best %s lies on the edge of what was tried; a better one may lie beyond, give "
