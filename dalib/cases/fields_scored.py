@@ -302,11 +302,12 @@ def _codec(
         )
         known = {
             "codec_every": parts["every"],
-            "codec_noise": float(section["noise"]),
             "codec_latent": codec.latent,
             "codec_matched": int(network.get("matching", 0.1) > 0),
             "codec_linear": int("codec" in section),
         }
-    return found.expand_dims(codec=[name]).assign_coords(
+    noise = {"units": "1", "long_name": "noise of the observations that a codec learned from"}
+    found = found.expand_dims(codec=[name]).assign_coords(
         {key: ("codec", [value]) for key, value in known.items()}
     )
+    return found.assign_coords(codec_noise=("codec", [float(section["noise"])], noise))
