@@ -8,7 +8,7 @@ import pytest
 import torch
 import xarray as xr
 
-from dalib import arrays, build
+from dalib import arrays, build, io
 from dalib.build import start
 from dalib.cases import fields, fields_scored, fields_timed, fields_tuned, observed
 from dalib.cases.checkpoint import FORGOTTEN
@@ -565,13 +565,14 @@ def test_errors_of_the_observations_themselves_stand_beside_those_of_analyses(ba
     np.testing.assert_allclose(late, error[:, 2:].mean(1), rtol=1e-5)
 
 
-def test_what_was_tried_goes_with_the_scores(ring):
+def test_what_was_tried_goes_with_the_scores(ring, tmp_path):
     given, point = validated(ring, RING), {"tuned": {"inflation": [1.0, 1.1, 1.2]}}
     made = tuned_job(ring, ETKF, point, given)
     product = {"base": BASE, "methods": {"m": [point]}, "discard": 2, "sampled": 1000}
     sections = {"case": RING, "product": product, "filters": {"m": ETKF}}
     inputs = {"truth": ring["truth"]["test"], "observations": ring["test"]}
     found = fields_scored.fields(sections, inputs | {"methods": {"m": made}})
+    io.write(found, tmp_path / "scores.nc", title="scores", missing=list(found.variables))
     np.testing.assert_array_equal(found.tried_error, made.tried_error)
     assert float(found.on_edge[0]) == float(made.on_edge[0])
 
@@ -597,7 +598,7 @@ def test_observations_are_shown_at_their_sensors_and_nowhere_else(basin, scored)
     assert np.isfinite(shown).sum() == 3 * 3 * 9
 
 
-def test_a_codec_of_full_rank_reconstructs_the_truth(ring, linear):
+def test_a_codec_of_full_rank_reconstructs_the_truth(ring, linear, tmp_path):
     weights, history = codec_of(ring, LINEAR)
     product = {"base": BASE, "methods": {"free": [{}]}, "discard": 1, "sampled": 5}
     sections = {"case": RING, "product": product, "filters": {"free": FREE}, "model_linear": LINEAR}
@@ -608,7 +609,9 @@ def test_a_codec_of_full_rank_reconstructs_the_truth(ring, linear):
         "models": {"linear": weights},
         "histories": {"linear": history},
     }
-    found = fields_scored.fields(sections, inputs).sel(codec="linear")
+    found = fields_scored.fields(sections, inputs)
+    io.write(found, tmp_path / "scores.nc", title="scores", missing=list(found.variables))
+    found = found.sel(codec="linear")
     assert (found.reconstruction < 1e-5).all() and (found.observation_decode < 1e-4).all()
     np.testing.assert_allclose(found.code_state, found.code_obs, atol=1e-4)
     assert float(found.state_error[0]) < 1e-9 and float(found["mismatch"][0]) < 1e-5

@@ -90,7 +90,10 @@ def fields(sections: Mapping, inputs: Mapping[str, Any]) -> xr.Dataset:
 
 def _base(conditions: Mapping[str, Any]) -> dict[str, Any]:
     """The conditions at the base of the case, from which those of its runs differ."""
-    return {f"base_{name}": value for name, value in conditions.items()}
+    return {
+        f"base_{name}": xr.Variable((), value, {"units": "1", "long_name": f"{name} of the base"})
+        for name, value in conditions.items()
+    }
 
 
 def _weights(observations: xr.Dataset) -> dict[str, np.ndarray]:
