@@ -255,6 +255,9 @@ def bar(fig: Figure, image, axes, label: str, **kind) -> None:
     drawn.set_label(label)
     drawn.outline.set_visible(False)
     drawn.ax.tick_params(labelsize=6.5)
+    if drawn.orientation == "horizontal" and kind.get("aspect", 28) < 28:
+        drawn.locator = MaxNLocator(4)  # of a short bar: numbers side by side
+        drawn.update_ticks()
 
 
 def ends(colours: dict, *maps: xr.DataArray) -> str:
