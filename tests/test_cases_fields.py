@@ -8,7 +8,7 @@ import pytest
 import torch
 import xarray as xr
 
-from dalib import arrays, build
+from dalib import arrays, build, io
 from dalib.build import start
 from dalib.cases import fields, fields_scored, fields_timed, fields_tuned, observed
 from dalib.cases.checkpoint import FORGOTTEN
@@ -543,6 +543,40 @@ def test_off_the_sensors_the_score_is_exactly_zero(scored):
     np.testing.assert_array_equal(found.likelihood_score.values != 0, seen)
 
 
+def test_interpolated_observations_pull_where_no_sensor_is(scored):
+    assert float(scored[1].interpolated_score_off_sensors) > 0.1
+
+
+def test_the_first_increment_off_the_sensors_is_noise(scored):
+    increment = scored[1].increment_off_sensors
+    assert (increment.sel({"run": "ensf every=2"}) < 0.2).all()
+    assert increment.sel({"run": "ensf"}).isnull().all()  # a sensor at every point
+
+
+def test_errors_of_the_observations_themselves_stand_beside_those_of_analyses(basin, scored):
+    found = scored[1].observed_relative_rmse
+    per = basin["test"].state_std.values.repeat(36)
+    x = basin["truth"]["test"].x.isel(time=slice(1, None)).values / per
+    y = basin["test"].y.sel(error=0.1).values / per
+    error = np.linalg.norm(y - x, axis=-1) / np.linalg.norm(x, axis=-1)
+    np.testing.assert_allclose(found.sel({"run": "ensf"}), error, rtol=1e-5)
+    assert (found.sel({"run": "ensf every=2"}) > found.sel({"run": "ensf"})).all()
+    late = scored[1].mean_observed_relative_rmse.sel({"run": "ensf"})
+    np.testing.assert_allclose(late, error[:, 2:].mean(1), rtol=1e-5)
+
+
+def test_what_was_tried_goes_with_the_scores(ring, tmp_path):
+    given, point = validated(ring, RING), {"tuned": {"inflation": [1.0, 1.1, 1.2]}}
+    made = tuned_job(ring, ETKF, point, given)
+    product = {"base": BASE, "methods": {"m": [point]}, "discard": 2, "sampled": 1000}
+    sections = {"case": RING, "product": product, "filters": {"m": ETKF}}
+    inputs = {"truth": ring["truth"]["test"], "observations": ring["test"]}
+    found = fields_scored.fields(sections, inputs | {"methods": {"m": made}})
+    io.write(found, tmp_path / "scores.nc", title="scores", missing=list(found.variables))
+    np.testing.assert_array_equal(found.tried_error, made.tried_error)
+    assert float(found.on_edge[0]) == float(made.on_edge[0])
+
+
 def test_maps_are_those_of_the_first_seed(basin, scored):
     files, found = scored
     assert found["shown_run"].values.tolist() == ["ensf every=2", "ensf"]
@@ -564,7 +598,7 @@ def test_observations_are_shown_at_their_sensors_and_nowhere_else(basin, scored)
     assert np.isfinite(shown).sum() == 3 * 3 * 9
 
 
-def test_a_codec_of_full_rank_reconstructs_the_truth(ring, linear):
+def test_a_codec_of_full_rank_reconstructs_the_truth(ring, linear, tmp_path):
     weights, history = codec_of(ring, LINEAR)
     product = {"base": BASE, "methods": {"free": [{}]}, "discard": 1, "sampled": 5}
     sections = {"case": RING, "product": product, "filters": {"free": FREE}, "model_linear": LINEAR}
@@ -575,7 +609,9 @@ def test_a_codec_of_full_rank_reconstructs_the_truth(ring, linear):
         "models": {"linear": weights},
         "histories": {"linear": history},
     }
-    found = fields_scored.fields(sections, inputs).sel(codec="linear")
+    found = fields_scored.fields(sections, inputs)
+    io.write(found, tmp_path / "scores.nc", title="scores", missing=list(found.variables))
+    found = found.sel(codec="linear")
     assert (found.reconstruction < 1e-5).all() and (found.observation_decode < 1e-4).all()
     np.testing.assert_allclose(found.code_state, found.code_obs, atol=1e-4)
     assert float(found.state_error[0]) < 1e-9 and float(found["mismatch"][0]) < 1e-5
@@ -594,11 +630,11 @@ def validated(data, case) -> dict:
     return {f"validation_{name}": value for name, value in names.items()}
 
 
-def tuned_job(data, section, point, given, **options):
+def tuned_job(data, section, points, given, **options):
     sections = {
         "case": data["case"],
         "filters": {"m": section},
-        "methods": {"m": [point]},
+        "methods": {"m": points if isinstance(points, list) else [points]},
         "fields": {
             "base": BASE,
             "sampled": 1000,
@@ -614,10 +650,22 @@ def test_a_tuned_run_is_the_one_that_is_best_on_validation(ring):
     given = validated(ring, RING)
     found = tuned_job(ring, ETKF, {"tuned": {"inflation": values}}, given).isel(run=0)
     np.testing.assert_array_equal(found.tried_inflation, values)
-    best = values[int(found.tried_error.median("tried_seed").argmin())]
+    best = values[int(found.tried_error.mean("tried_seed", skipna=False).values.argmin())]
     assert float(found.inflation) == best and str(found.run.values) == "m"
     fixed = analysed(ring, ETKF | {"inflation": best}, {}).isel(run=0)
     np.testing.assert_array_equal(found["mean"], fixed["mean"])
+
+
+def test_runs_that_tried_more_and_less_stand_in_one_file(ring):
+    points = [{"tuned": {"inflation": [1.0, 1.1, 1.2, 1.3]}}, {"noise": 0.2}]
+    points.append({"noise": 0.0, "tuned": {"inflation": [1.0, 1.1, 1.2]}})
+    found = tuned_job(ring, ETKF, points, validated(ring, RING))
+    assert found.tried_error.notnull().any("tried_seed").sum("candidate").values.tolist() == [
+        4,
+        0,
+        3,
+    ]
+    np.testing.assert_array_equal(found.on_edge.isnull(), [False, True, False])
 
 
 def test_errors_on_validation_are_those_of_the_scores(ring):
@@ -653,16 +701,16 @@ def test_a_best_value_on_the_edge_is_said(errors, edge, caplog):
     assert found.on_edge == edge and ("on the edge" in caplog.text) == bool(edge)
 
 
-def test_a_lost_trajectory_counts_as_the_worst_and_all_lost_are_refused():
+def test_what_loses_a_trajectory_is_not_chosen_and_all_lost_are_refused():
     (run,) = runs_of(
         {"base": BASE, "methods": {"m": [{"tuned": {"inflation": [1.0, 1.5, 2.0]}}]}}, "m", ETKF
     )
     lost = fields_tuned.tuned(
         run,
-        lambda one: np.array([0.1, 9, 9] if one.settings["inflation"] > 1 else [0, np.nan, np.nan]),
+        lambda one: np.array([0.9, 9, 9] if one.settings["inflation"] > 1 else [0, np.nan, 0]),
     )
     assert lost.run.settings["inflation"] == 1.5
-    with pytest.raises(ValueError, match="no combination of inflation has a finite error"):
+    with pytest.raises(ValueError, match="every combination of inflation loses"):
         fields_tuned.tuned(run, lambda one: np.full(2, np.nan))
 
 

@@ -214,10 +214,10 @@ SECONDS = [  # (stage, case, what), seconds at scale smoke and quick; of one cor
     ("train", "weather", {"model": "vae_weather"}, 7.2, 142.6),
     ("train", "weather", {"model": "afno"}, 10.5, 48.0),
     ("assimilate", "basin", {"filter": "latent"}, 5.1, 27.5),
-    ("assimilate", "ring_shocks", {"filter": "all"}, 4.6, 18.5),
+    ("assimilate", "ring_shocks", {"filter": "all"}, 4.6, 35.1),
     ("assimilate", "weather", {"filter": "all"}, 5.6, 21.9),
     ("era5", "weather", {}, 7.9, 9.0),
-    ("evaluate", "basin", {"product": "fields"}, 6.4, 9.5),
+    ("evaluate", "basin", {"product": "fields"}, 6.4, 12.7),
     ("evaluate", "stations", {"product": "stations"}, 7.7, 56.1),
 ]
 

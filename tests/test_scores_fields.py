@@ -183,6 +183,7 @@ def test_means_leave_out_what_is_discarded_and_some_analyses_stand_alone():
     np.testing.assert_allclose(
         found.mean_rmse, one.rmse[:, 2:].mean("time").values[None].repeat(2, 0)
     )
+    np.testing.assert_allclose(found.early_relative_rmse, np.mean([0.1, 0.2, 0.3, 0.4, 0.5]))
     assert found["nth"].values.tolist() == [*map(str, NTH), "last"]
     # of six analyses, the last takes the place of the tenth
     at = found.at_analysis.transpose("nth", ...).values

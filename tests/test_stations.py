@@ -22,7 +22,7 @@ SMALL = {
     "mixed": 4,
     "training": {"steps": 60, "batch": 8, "rate": 5e-3},
     "members": 5,
-    "ensf": {"scale": 100.0, "likelihood_std": 0.3, "steps": 10, "weight": 1.0},
+    "ensf": {"scale": 100.0, "likelihood_std": 0.4, "steps": 10, "weight": 1.0},
     "letkf": {"radius": 0.7, "obs_std": 0.1, "inflation": 1.0, "weight": 1.0},
     "interpolation": {"error_std": 0.5},
     "tuned": {

@@ -188,8 +188,8 @@ def analyses(
     first = batch["index"] * batch["size"]
     names = list(sections["filters"])
     product = {**sections["fields"], "methods": sections["methods"], "jobs": {job: names}}
-    runs = runs_of_job(product, job, sections["filters"])
-    runs = runs[first : first + batch["size"]]
+    every = runs_of_job(product, job, sections["filters"])
+    runs = every[first : first + batch["size"]]
     parts = Parts(checkpoint)
     made = [
         _analysed(sections, inputs, run, experiment, device, parts.of(run.label)) for run in runs
@@ -197,7 +197,7 @@ def analyses(
     members = max(part.sizes.get("member", 1) for part in made)
     made = [part.reindex(member=range(members)) if "member" in part.dims else part for part in made]
     alike = {"data_vars": "all", "coords": "different", "compat": "equals", "join": "outer"}
-    return xr.concat(made, "run", **alike)
+    return xr.concat(fields_tuned.padded(made, every), "run", **alike)
 
 
 def _analysed(

@@ -59,7 +59,9 @@ def fields(sections: Mapping, inputs: Mapping[str, Any]) -> xr.Dataset:
             scored[label]["diverged"] = (one.diverged_at >= 0).astype(float)
             if "tried_error" in one and one.tried_error.notnull().any():
                 tried = one[[n for n in one if n.startswith("tried_")]]
-                scored[label] = scored[label].merge(tried.dropna("candidate", how="all"))
+                tried = tried.dropna("candidate", how="all")
+                tried = tried.assign_coords(candidate=range(tried.sizes["candidate"]))
+                scored[label] = scored[label].merge(tried)
             if "area" not in weights:
                 also = fields_seen.beside(case, known[label], one, observations, x)
                 scored[label] = scored[label].merge(also)
@@ -88,7 +90,10 @@ def fields(sections: Mapping, inputs: Mapping[str, Any]) -> xr.Dataset:
 
 def _base(conditions: Mapping[str, Any]) -> dict[str, Any]:
     """The conditions at the base of the case, from which those of its runs differ."""
-    return {f"base_{name}": value for name, value in conditions.items()}
+    return {
+        f"base_{name}": xr.Variable((), value, {"units": "1", "long_name": f"{name} of the base"})
+        for name, value in conditions.items()
+    }
 
 
 def _weights(observations: xr.Dataset) -> dict[str, np.ndarray]:
@@ -300,11 +305,12 @@ def _codec(
         )
         known = {
             "codec_every": parts["every"],
-            "codec_noise": float(section["noise"]),
             "codec_latent": codec.latent,
             "codec_matched": int(network.get("matching", 0.1) > 0),
             "codec_linear": int("codec" in section),
         }
-    return found.expand_dims(codec=[name]).assign_coords(
+    noise = {"units": "1", "long_name": "noise of the observations that a codec learned from"}
+    found = found.expand_dims(codec=[name]).assign_coords(
         {key: ("codec", [value]) for key, value in known.items()}
     )
+    return found.assign_coords(codec_noise=("codec", [float(section["noise"])], noise))

@@ -31,28 +31,30 @@ class Tuned(NamedTuple):
 
 
 def tuned(run: FieldRun, error_of: Callable[[FieldRun], np.ndarray]) -> Tuned:
-    """The combination with the least error, in the median over validation trajectories.
+    """The combination with the least mean error over validation trajectories.
+
+    One that loses a trajectory is none to choose: it would be lost on others too.
 
     Args:
-        error_of: (seed,) of a run with one combination; what is not finite counts as the worst.
+        error_of: (seed,) of a run with one combination, not finite where the filter was lost.
 
     Raises:
-        ValueError: no combination has a finite error.
+        ValueError: every combination loses a trajectory.
     """
     if not run.tuned:
         return Tuned(run, np.nan, xr.Dataset())
     values, runs = zip(*tried(run), strict=True)
     errors = np.stack([error_of(candidate) for candidate in runs])
-    medians = np.median(np.where(np.isfinite(errors), errors, np.inf), axis=-1)
-    best = int(medians.argmin())
-    if not np.isfinite(medians[best]):
+    means = np.where(np.isfinite(errors), errors, np.inf).mean(axis=-1)
+    best = int(means.argmin())
+    if not np.isfinite(means[best]):
         raise ValueError(
-            f"{run.label}: no combination of {', '.join(values[0])} has a finite error on the "
-            "validation trajectories; give other values under `tuned`"
+            f"{run.label}: every combination of {', '.join(values[0])} loses a validation "
+            "trajectory; give other values under `tuned`"
         )
     edges = _edges(values, best)
     said = ", ".join(f"{name} {value:g}" for name, value in values[best].items())
-    logger.info("%s: %s is best of %d, error %.3g", run.label, said, len(runs), medians[best])
+    logger.info("%s: %s is best of %d, error %.3g", run.label, said, len(runs), means[best])
     if edges:
         logger.warning(
             "%s: the best %s lies on the edge of what was tried; a better one may lie beyond, give "
@@ -76,6 +78,17 @@ def _table(values: tuple[Mapping[str, float], ...], errors: np.ndarray) -> xr.Da
         column = torch.tensor([float(one[name]) for one in values], dtype=torch.float64)
         found[f"tried_{name}"] = arrays.labelled(("candidate",), column, "1", f"{name}, tried")
     return xr.Dataset(found)
+
+
+def padded(parts: list[xr.Dataset], runs: list[FieldRun]) -> list[xr.Dataset]:
+    """Parts with as many candidates as the one of a job's runs that tries most, or NaN."""
+    most = max(len(tried(run)) for run in runs)
+
+    def grown(part: xr.Dataset) -> xr.Dataset:
+        numbered = part.assign_coords(candidate=range(part.sizes["candidate"]))
+        return numbered.reindex(candidate=range(most)).drop_vars("candidate")
+
+    return [grown(part) if "candidate" in part.dims else part for part in parts]
 
 
 def validation(inputs: Mapping[str, Any], settings: Mapping) -> dict[str, Any]:

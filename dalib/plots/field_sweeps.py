@@ -138,7 +138,11 @@ def against_figure(data: xr.Dataset, over: str, label: str) -> Figure:
     ax.grid(axis="y")
     if alone:  # nothing is varied: the methods stand side by side
         ax.set_xticks(
-            range(len(methods)), [style.label(m) for m in methods], rotation=20, ha="right"
+            range(len(methods)),
+            [style.label(m) for m in methods],
+            rotation=35,
+            ha="right",
+            rotation_mode="anchor",
         )
         ax.margins(x=0.1)
         ax.set_xlabel(f"{label}: {own[over].values[0]:g}")

@@ -23,10 +23,10 @@ LOST = "#e6e6e6"
 
 
 def grids_data(scores: Mapping[str, xr.Dataset]) -> xr.Dataset:
-    """error, across, up (panel, candidate), the median over validation trajectories by settings.
+    """error, across, up (panel, candidate), the mean over validation trajectories by settings.
 
     A panel for each run that was tuned: those at the first noise of each method before others, no
-    more than MOST. NaN where a combination was lost, or where a panel has fewer of them.
+    more than MOST. NaN where a combination lost a trajectory, or where a panel has fewer of them.
 
     Args:
         scores: {case/fields: scores}, with tried_... (run, candidate) where runs were tuned.
@@ -47,7 +47,7 @@ def grids_data(scores: Mapping[str, xr.Dataset]) -> xr.Dataset:
         for name in ("error", "across", "up")
     }
     texts = {
-        "error": "mean relative RMSE on validation trajectories, median",
+        "error": "mean relative RMSE on validation trajectories",
         "across": "value of the setting across",
         "up": "value of the setting upward",
     }
@@ -80,7 +80,7 @@ def _panels(scores: xr.Dataset) -> list[dict]:
         tried = one.isel(candidate=np.isfinite(one[names[0]].values))
         errors = tried.tried_error.values
         errors = np.where(np.isfinite(errors), errors, np.inf)
-        middle = np.median(errors, axis=tried.tried_error.get_axis_num("tried_seed"))
+        middle = errors.mean(axis=tried.tried_error.get_axis_num("tried_seed"))
         up, across = (sorted(names, key=lambda n: n != "tried_inflation") + [None])[:2]
         found.append(
             {

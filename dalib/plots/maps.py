@@ -207,6 +207,21 @@ def frame(ax: Axes, values: xr.DataArray, *, left: bool, bottom: bool, above: st
         ax.tick_params(axis=name, **{side: there, f"label{side}": there})
         text = place(values[name]) if there else ""
         axis.set_label_text(f"{above}\n{text}" if name == "y" and above else text)
+    if bottom:
+        inward(ax)
+
+
+def inward(ax: Axes) -> None:
+    """Numbers at the ends of the axis of x stay within their panel, clear of the next one's."""
+    low, high = sorted(ax.get_xlim())
+    marks = ax.xaxis.get_major_locator().tick_values(low, high)
+    there = [float(tick) for tick in marks if low <= tick <= high]
+    ax.set_xticks(there)
+    for label, tick in zip(ax.get_xticklabels(), there, strict=True):
+        edge = 0.06 * (high - low)
+        if tick - low < edge or high - tick < edge:
+            left = (tick - low < edge) != ax.xaxis_inverted()
+            label.set_horizontalalignment("left" if left else "right")
 
 
 def ticks(along: xr.DataArray) -> Locator:
@@ -240,6 +255,9 @@ def bar(fig: Figure, image, axes, label: str, **kind) -> None:
     drawn.set_label(label)
     drawn.outline.set_visible(False)
     drawn.ax.tick_params(labelsize=6.5)
+    if drawn.orientation == "horizontal" and kind.get("aspect", 28) < 28:
+        drawn.locator = MaxNLocator(4)  # of a short bar: numbers side by side
+        drawn.update_ticks()
 
 
 def ends(colours: dict, *maps: xr.DataArray) -> str:

@@ -103,6 +103,8 @@ def said(name: str, value: object) -> str:
     """A setting and its value: by the letter of formulas, if it has one."""
     if name in SYMBOLS:
         return SYMBOLS[name].format(float(value))
+    if name == "prior":
+        return f"{value} prior"
     return f"{name.replace('_', ' ')} {float(value):g}"
 
 
