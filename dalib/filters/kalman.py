@@ -12,8 +12,8 @@ from dalib.filters.linalg import check_covariance, cholesky, jacobian, like, sym
 from dalib.streams import Generator
 
 WITHOUT_DERIVATIVE = (
-    "which this filter needs; give the operator `tangent(x) -> (..., obs, state)`, or take a filter "
-    "without derivatives, such as ETKF or LocalLETKF"
+    "which this filter needs; give the operator `tangent(x) -> (..., obs, state)`, or take a "
+    "filter without derivatives, such as ETKF or LocalLETKF"
 )
 
 
