@@ -18,7 +18,6 @@ from dalib.streams import Generator, each, integers, normal
 LOGITS = 2**24  # at most so many at once where no gradient is needed: 64 MB
 TRAINED = {"cpu": 2**19, "cuda": 2**26}  # at once in training: what a cache holds
 PART = 256  # rows at once on a CPU, at most
-NEGLIGIBLE = 1e-5  # probability
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -150,37 +149,29 @@ class TiedLoss(torch.autograd.Function):
         dL/dE = dL/dzᵀ h
 
     All logits of a batch would fill hundreds of megabytes, and most time went into reading and
-    writing them; a few rows at a time stay in the cache, and none is kept. On a CPU the rows are
-    sorted by their targets, so that those of a part find the same tokens likely: a token to which
-    none of them gives a probability of NEGLIGIBLE is left out of the gradient (not of the loss).
+    writing them; a few rows at a time stay in the cache, and none is kept.
     """
 
     @staticmethod
     def forward(ctx, h: Tensor, E: Tensor, targets: Tensor, precision: torch.dtype) -> Tensor:
         """(row, width), (token, width), (row,) -> (); products in `precision`."""
-        on_cpu = h.device.type == "cpu"
-        order = targets.argsort() if on_cpu else torch.arange(len(h), device=h.device)
-        low, table = h.detach()[order].to(precision), E.detach().to(precision)
-        rows = min(max(TRAINED[h.device.type] // len(E), 64), PART if on_cpu else len(h))
-        dh, dE = torch.empty_like(h, dtype=torch.float32), torch.zeros_like(E, dtype=torch.float32)
+        low, table = h.detach().to(precision), E.detach().to(precision)
+        most = PART if h.device.type == "cpu" else len(h)
+        rows = min(max(TRAINED[h.device.type] // len(E), 64), most)
+        dh, dE = torch.empty_like(h, dtype=torch.float32), None
         total = torch.zeros((), device=h.device)
-        parts = zip(low.split(rows), targets[order].split(rows), order.split(rows), strict=True)
+        parts = zip(low.split(rows), targets.split(rows), dh.split(rows), strict=True)
         for part, k, own in parts:
             p = torch.softmax(part @ table.T, 1, dtype=torch.float32)
-            likely = _likely(p, k) if on_cpu else None
             here = torch.arange(len(k), device=k.device)
             likelihood = p[here, k]
             total -= likelihood.clamp_min(1e-30).log().sum()
             p[here, k] = likelihood - 1
-            if likely is None:
-                dz = p.to(precision)
-                dh[own] = (dz @ table).float()
-                dE += dz.T @ part
-            else:
-                dz = p.index_select(1, likely).to(precision)
-                dh[own] = (dz @ table.index_select(0, likely)).float()
-                dE.index_add_(0, likely, (dz.T @ part).float())
-        ctx.save_for_backward(dh.div_(len(h)), dE.div_(len(h)))
+            dz = p.to(precision)
+            own.copy_(dz @ table)
+            dET = part.T @ dz
+            dE = dET.float() if dE is None else dE.add_(dET)
+        ctx.save_for_backward(dh.div_(len(h)), dE.T.div_(len(h)))
         ctx.dtype = h.dtype
         return total / len(h)
 
@@ -189,13 +180,6 @@ class TiedLoss(torch.autograd.Function):
         _first_derivative_only()
         dh, dE = ctx.saved_tensors
         return (outer * dh).to(ctx.dtype), outer * dE, None, None
-
-
-def _likely(p: Tensor, targets: Tensor) -> Tensor | None:
-    """The tokens that count in the gradient of rows (row, token); None if they are too many."""
-    counts = (p.amax(0) >= NEGLIGIBLE).index_fill_(0, targets, True)
-    likely = counts.nonzero().flatten()
-    return likely if 2 * len(likely) < p.shape[1] else None
 
 
 class Block(nn.Module):
