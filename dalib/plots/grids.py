@@ -141,6 +141,8 @@ def cells(ax: Axes, data: xr.Dataset) -> None:
     ax.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, **frame))
     ax.set_yticks(range(rows.size), [f"{v:.3g}" for v in rows])
     ax.set_xticks(range(columns.size), [f"{v:.3g}" for v in columns])
+    if not str(data.across_name.values):  # only one setting was tried
+        ax.set_xticks([])
     ax.tick_params(length=0)
     ax.set_ylabel(WORDS.get(str(data.up_name.values), str(data.up_name.values)))
     ax.set_xlabel(WORDS.get(str(data.across_name.values), str(data.across_name.values)))
