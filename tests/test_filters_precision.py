@@ -1,5 +1,7 @@
 """Single precision against double: precise observations, large means, states far from 0."""
 
+import dataclasses
+
 import pytest
 import torch
 
@@ -85,6 +87,16 @@ def test_single_precision_is_enough_for_precise_observations(kind, seen, ratio):
     """An analysis in float32 is rounded by 6e-8 of the spread: `ratio` times that, and some."""
     E, y = sample(OPERATORS[seen])
     error = in_posterior_std(made(kind, OPERATORS[seen], 1 / ratio), E, y)
+    assert error.median() < 1e-7 * ratio
+    assert error.max() < 1e-6 * ratio
+
+
+@pytest.mark.parametrize("ratio", [1e3, 1e4])
+@pytest.mark.parametrize("outer", [1, 3])
+def test_single_precision_is_enough_for_the_minimiser(outer, ratio):
+    E, y = sample(OPERATORS["few"])
+    filter = dataclasses.replace(made("var3d", OPERATORS["few"], 1 / ratio), outer=outer)
+    error = in_posterior_std(filter, E, y)
     assert error.median() < 1e-7 * ratio
     assert error.max() < 1e-6 * ratio
 
