@@ -107,14 +107,19 @@ def observation_matrix(observe: Callable[[Tensor], Tensor], x: Tensor) -> Tensor
     try:
         H = jacobian(observe, x)
     except RuntimeError as error:
-        raise ValueError(f"observe() {WITHOUT_DERIVATIVE}: {error}") from error
+        raise ValueError(f"observe() {WITHOUT_DERIVATIVE} (torch says: {error})") from error
     plain = torch._C._functorch.peek_interpreter_stack() is None
     if plain and H.numel() and not H.any():
-        if _is_cut_off(observe, x):
-            raise ValueError(f"observe() detaches its argument and {WITHOUT_DERIVATIVE}")
-        if _jumps(observe, x.detach()):
-            raise ValueError(f"observe() rounds or counts, and so {WITHOUT_DERIVATIVE}")
+        check_slope(observe, x)
     return H
+
+
+def check_slope(observe: Callable[[Tensor], Tensor], x: Tensor) -> None:
+    """Refuse an `observe` whose derivative is 0 at x (..., state) because it has none."""
+    if _is_cut_off(observe, x):
+        raise ValueError(f"observe() detaches its argument and {WITHOUT_DERIVATIVE}")
+    if _jumps(observe, x.detach()):
+        raise ValueError(f"observe() rounds or counts, and so {WITHOUT_DERIVATIVE}")
 
 
 def _is_cut_off(observe: Callable[[Tensor], Tensor], x: Tensor) -> bool:
