@@ -380,3 +380,9 @@ def test_what_is_right_is_said_before_what_is_not_taken(given, said):
     filter = dataclasses.replace(ALL["etkf"], **given)
     with pytest.raises((TypeError, ValueError), match=said):
         assimilate(filter, PRIOR, torch.zeros(5, 7, D).double(), stream("x"))
+
+
+@pytest.mark.parametrize("kind", ["ekf", "letkf", "particle"])
+def test_observations_of_nothing_are_not_called_missing(kind):
+    with pytest.raises(ValueError, match=r"shape \(4, 0\): nothing is observed; a time without"):
+        assimilate(ALL[kind], PRIOR, torch.zeros(4, 0).double(), stream("x"))

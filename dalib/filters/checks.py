@@ -58,6 +58,11 @@ def check_given(filter, prior, observations: Tensor, generator) -> None:
             f"observations have shape {tuple(observations.shape)}, expected (..., time, obs) with "
             "at least one time; where one value is observed, (time, 1): y[:, None]"
         )
+    if not observations.shape[-1]:
+        raise ValueError(
+            f"observations have shape {tuple(observations.shape)}: nothing is observed; a time "
+            "without observations is NaN, and integrate.trajectory runs a model alone"
+        )
     if observations.isinf().any():
         raise ValueError("some observations are infinite; NaN marks a missing value")
     state = prior[0].shape[-1]

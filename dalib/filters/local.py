@@ -143,7 +143,7 @@ class LocalFilter(EnsembleFilter):
             if of == key and torch.equal(at, points):
                 return made
         made = make()
-        known[:] = [*known[1 - KNOWN :], (key, points, made)]
+        known[:] = [*known[1 - KNOWN :], (key, points.clone(), made)]  # given ones may change
         return made
 
     @property
