@@ -386,3 +386,13 @@ def test_what_is_right_is_said_before_what_is_not_taken(given, said):
 def test_observations_of_nothing_are_not_called_missing(kind):
     with pytest.raises(ValueError, match=r"shape \(4, 0\): nothing is observed; a time without"):
         assimilate(ALL[kind], PRIOR, torch.zeros(4, 0).double(), stream("x"))
+
+
+def test_types_that_no_filter_computes_in_are_refused():
+    y = torch.zeros(4, D).double()
+    for dtype in (torch.float16, torch.bfloat16):
+        prior = Gaussian(*(value.to(dtype) for value in PRIOR))
+        with pytest.raises(TypeError, match="no covariance can be factored; give it in double"):
+            assimilate(ALL["etkf"], prior, y, stream("x"))
+    with pytest.raises(TypeError, match="torch.complex128; give real numbers"):
+        assimilate(ALL["etkf"], PRIOR, y + 1j, stream("x"))

@@ -283,3 +283,26 @@ def test_a_derivative_that_vanishes_is_no_missing_derivative(observe, dtype):
     belief = Gaussian(torch.zeros(1, dtype=dtype), torch.eye(1, dtype=dtype))
     ekf = EKF(step=lambda x: x, observe=observe, obs_std=1.0)
     assert ekf.analyse(belief, torch.ones(1, dtype=dtype)).mean == 0
+
+
+@pytest.mark.parametrize("method", [LETKF, LocalLETKF, LocalEnKF])
+@pytest.mark.parametrize(
+    ("places", "said"),
+    [
+        (torch.arange(3), "places for 3 observations, but y has 5 values"),
+        (torch.arange(6), "places for 6 observations, but y has 5 values"),
+        (torch.zeros(5, 1).long(), "obs_places of type torch.int64 and shape"),
+        (torch.full((5, 1), torch.nan), "obs_places of type torch.float32 .*finite"),
+    ],
+)
+def test_obs_places_are_one_for_each_observation(method, places, said):
+    E, x = sample()
+    filter = made(method, Subset(tuple(range(5))), obs_places=places)
+    with pytest.raises(ValueError, match=said):
+        filter.analyse(Ensemble(E), x[:5], stream("noise"))
+
+
+@pytest.mark.parametrize("places", [None, np.zeros((SIZE, 1)), torch.full((SIZE, 1), torch.nan)])
+def test_places_are_a_finite_tensor(places):
+    with pytest.raises(ValueError, match="needs places .state, axis., a finite tensor, got"):
+        LocalLETKF(step=None, observe=Subset((0,)), obs_std=1.0, places=places, radius=1.0)

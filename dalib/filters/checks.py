@@ -58,6 +58,11 @@ def check_given(filter, prior, observations: Tensor, generator) -> None:
             f"observations have shape {tuple(observations.shape)}, expected (..., time, obs) with "
             "at least one time; where one value is observed, (time, 1): y[:, None]"
         )
+    if observations.is_complex():
+        raise TypeError(
+            f"observations are of type {observations.dtype}; give real numbers: "
+            "torch.view_as_real(y) has two for each"
+        )
     if not observations.shape[-1]:
         raise ValueError(
             f"observations have shape {tuple(observations.shape)}: nothing is observed; a time "
@@ -102,10 +107,12 @@ def check_prior(prior, observations: Tensor) -> None:
     """Refuse a prior of other shapes, of whole numbers, in two precisions, or not finite."""
     state, gaussian = prior[0], "cov" in prior._fields
     leading, size = state.shape[: -1 if gaussian else -2], state.shape[-1:]
-    if not state.is_floating_point():
+    if state.dtype not in (torch.float32, torch.float64):
+        kind = "not of floating-point numbers"
+        if state.is_floating_point():
+            kind = "in which no covariance can be factored"
         raise TypeError(
-            f"the prior is of type {state.dtype}, not of floating-point numbers; give it in double "
-            "precision: .double()"
+            f"the prior is of type {state.dtype}, {kind}; give it in double precision: .double()"
         )
     if not state.isfinite().all():
         raise ValueError("the prior has values that are not finite; was it estimated from NaN?")
