@@ -45,8 +45,8 @@ def _checked(places: Tensor, size: int) -> Tensor:
     ):
         raise ValueError(
             f"obs_places of type {places.dtype} and shape {tuple(places.shape)}: give whole "
-            f"numbers (obs,) from 0 to {size - 1}, the components at which observations stand, or points "
-            "(obs, axis), finite floating-point numbers, as those of the components"
+            f"numbers (obs,) from 0 to {size - 1}, the components at which observations stand, or "
+            "points (obs, axis), finite floating-point numbers, as those of the components"
         )
     return places
 
