@@ -359,6 +359,8 @@ class EnSF(EnsembleFilter):
         """As `Joint.steepest`, of an operator that has a derivative."""
         try:
             steepest = pull.diffused(units).steepest(units.diffused(E))
+        except torch.OutOfMemoryError:
+            raise
         except RuntimeError as error:
             raise ValueError(f"observe() {WITHOUT_DERIVATIVE} (torch says: {error})") from error
         if not steepest and pull.precision.any():

@@ -106,6 +106,8 @@ def observation_matrix(observe: Callable[[Tensor], Tensor], x: Tensor) -> Tensor
         return observe.tangent(x)
     try:
         H = jacobian(observe, x)
+    except torch.OutOfMemoryError:
+        raise
     except RuntimeError as error:
         raise ValueError(f"observe() {WITHOUT_DERIVATIVE} (torch says: {error})") from error
     plain = torch._C._functorch.peek_interpreter_stack() is None
