@@ -195,7 +195,7 @@ def in_place(x):
         ("particle", {"step": of_numpy}, r"step\(\) gave a numpy.ndarray; give a tensor"),
         ("enkf", {"observe": of_numpy}, r"observe\(\) gave a numpy.ndarray; give a tensor"),
         ("ekf", {"step": through_numpy}, r"the derivative of step\(\).*give tangent="),
-        ("localised", {"observe": through_numpy}, r"the derivative of observe\(\).*tangent\(x\)"),
+        ("localised", {"observe": through_numpy}, r"observe\(\) has no derivative.*tangent\(x\)"),
         ("etkf", {"observe": in_place}, r"observe\(\) changes the states it is given"),
         ("etkf", {"step": lambda x: x @ torch.eye(5)}, r"step\(\) fails on states of shape"),
         ("etkf", {"members": 20.0}, "members is 20.0; give a whole number"),
@@ -342,3 +342,57 @@ def test_a_series_lost_by_one_member_says_so(caplog):
     filter = dataclasses.replace(ALL["etkf"], step=step, observe=Identity(1))
     assert assimilate(filter, prior, torch.zeros(2, 1), stream("x")).diverged
     assert "in 1 of them only some members were not finite" in caplog.text
+
+
+def shifting_in_numpy(x: torch.Tensor) -> torch.Tensor:
+    x.numpy()[..., 0] += 1
+    return x.clone()
+
+
+@pytest.mark.parametrize("kind", ["etkf", "letkf", "particle", "fixed_gain"])
+def test_an_operator_that_changes_states_through_numpy_is_refused(kind):
+    filter = dataclasses.replace(ALL[kind], observe=shifting_in_numpy)
+    with pytest.raises(ValueError, match="observe.. changes the states it is given"):
+        assimilate(filter, PRIOR, torch.zeros(4, D).double(), stream("x"))
+
+
+def test_a_fixed_gain_takes_an_operator_in_numpy():
+    """It needs no derivative, and neither do its innovations, whose variance is R."""
+    in_numpy = dataclasses.replace(
+        ALL["fixed_gain"], observe=lambda x: torch.from_numpy(x.numpy().copy())
+    )
+    plain = dataclasses.replace(ALL["fixed_gain"], observe=lambda x: x.clone())
+    y = torch.ones(4, D).double()
+    found, expected = (assimilate(f, PRIOR, y, stream("x")) for f in (in_numpy, plain))
+    assert torch.equal(found.mean, expected.mean)
+    assert torch.equal(found.chi_square, expected.chi_square)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"obs_std": None}, "obs_std is None; give a number or a tensor"),
+        ({"inflation": torch.ones(5, 1)}, r"give a number, or \(5,\) for each series; an infl"),
+        ({"obs_std": torch.ones(5, 2)}, rf"or \({D},\), or \(5, {D}\) for each series; a matrix"),
+    ],
+)
+def test_what_is_right_is_said_before_what_is_not_taken(given, said):
+    filter = dataclasses.replace(ALL["etkf"], **given)
+    with pytest.raises((TypeError, ValueError), match=said):
+        assimilate(filter, PRIOR, torch.zeros(5, 7, D).double(), stream("x"))
+
+
+@pytest.mark.parametrize("kind", ["ekf", "letkf", "particle"])
+def test_observations_of_nothing_are_not_called_missing(kind):
+    with pytest.raises(ValueError, match=r"shape \(4, 0\): nothing is observed; a time without"):
+        assimilate(ALL[kind], PRIOR, torch.zeros(4, 0).double(), stream("x"))
+
+
+def test_types_that_no_filter_computes_in_are_refused():
+    y = torch.zeros(4, D).double()
+    for dtype in (torch.float16, torch.bfloat16):
+        prior = Gaussian(*(value.to(dtype) for value in PRIOR))
+        with pytest.raises(TypeError, match="no covariance can be factored; give it in double"):
+            assimilate(ALL["etkf"], prior, y, stream("x"))
+    with pytest.raises(TypeError, match="torch.complex128; give real numbers"):
+        assimilate(ALL["etkf"], PRIOR, y + 1j, stream("x"))

@@ -507,6 +507,36 @@ def test_a_background_that_is_changed_in_place_is_followed_too():
     assert not torch.allclose(filter.analyse(belief, y).mean, before, atol=1e-3)
 
 
+class Chosen:
+    """Components whose index may change."""
+
+    def __init__(self):
+        self.index = torch.tensor(INDEX)
+
+    def __call__(self, x):
+        return x[..., self.index]
+
+    def selected(self, size):
+        return self.index
+
+
+@pytest.mark.parametrize("kind", KEEPING)
+@pytest.mark.parametrize("changed", ["index", "obs_std"])
+def test_an_operator_and_an_array_that_are_changed_in_place_are_followed(kind, changed):
+    observe, obs_std = Chosen(), np.full(len(INDEX), 0.5)
+    filter, belief, y = tuned(kind, torch.tensor(0.5).double())
+    filter = dataclasses.replace(filter, observe=observe, obs_std=obs_std)
+    before = filter.analyse(belief, y, stream("in place")).mean
+    if changed == "index":
+        observe.index.add_(1).remainder_(SIZE)
+    else:
+        obs_std *= 3
+    after = filter.analyse(belief, y, stream("in place")).mean
+    fresh = dataclasses.replace(filter).analyse(belief, y, stream("in place")).mean
+    assert torch.equal(after, fresh)
+    assert not torch.allclose(after, before, atol=1e-3)
+
+
 @pytest.mark.parametrize("kind", KEEPING)
 def test_one_filter_serves_many_backward_passes(kind):
     parameter = torch.tensor(0.5).double().requires_grad_()

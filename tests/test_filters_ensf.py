@@ -540,3 +540,29 @@ def test_a_ring_of_a_thousand_sites_is_tracked_through_saturating_instruments():
         free = step(free)
     assert rmse[30:].max().item() < 0.35
     assert rmse[30:].max().item() < 0.1 * (free.mean(0) - truth).square().mean().sqrt().item()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    ("observe", "said"),
+    [
+        (lambda x: (10 * x).round() / 10, "rounds or counts"),
+        (lambda x: 1 * x.detach(), "detaches its argument"),
+        (lambda x: torch.from_numpy(x.numpy().copy()), "has no derivative"),
+    ],
+    ids=["rounded", "detached", "numpy"],
+)
+def test_an_operator_without_derivative_is_refused(observe, said, dtype):
+    """Its score would be 0, and observations would tell nothing."""
+    E = normal((8, 3), stream("flat"), dtype)
+    filter = made(observe, members=8)
+    with pytest.raises(ValueError, match=f"observe.. .*{said}.*tangent"):
+        filter.analyse(Ensemble(E), torch.ones(3, dtype=dtype), stream("noise"))
+
+
+def test_an_operator_that_is_flat_where_members_are_leaves_them():
+    """relu of members below 0: it has a derivative, of which nothing is known there."""
+    E = -normal((8, 3), stream("flat")).abs() - 1
+    for y in (torch.zeros(3).double(), torch.full((3,), torch.nan).double()):
+        found = made(torch.relu, members=8).analyse(Ensemble(E), y, stream("noise"))
+        assert found.members.isfinite().all()

@@ -271,3 +271,19 @@ def test_a_free_run_is_the_model_alone():
     assert torch.equal(filter.analyse(belief, EVERY(x), None).members, belief.members)
     expected = EnKF(**model(EVERY)).log_likelihood(belief, EVERY(x))
     assert torch.equal(filter.log_likelihood(belief, EVERY(x)), expected)
+
+
+@pytest.mark.parametrize("method", [LocalLETKF, LocalEnKF])
+def test_places_that_are_changed_in_place_are_followed(method):
+    """Those of components, and of observations as points or components."""
+    belief, x = sample(size=RING)
+    y, places = x[:5], torch.arange(RING)[:, None].double()
+    for at in (torch.arange(5)[:, None].double(), torch.arange(5), None):
+        settings = {"places": places.clone(), "radius": 2.0, "obs_places": at}
+        filter = method(**model(Subset(tuple(range(5))), **settings))
+        before = filter.analyse(belief, y, stream("moved")).members
+        (filter.places if at is None else at).mul_(3)
+        after = filter.analyse(belief, y, stream("moved")).members
+        fresh = method(**model(Subset(tuple(range(5))), **settings))
+        assert torch.equal(after, fresh.analyse(belief, y, stream("moved")).members)
+        assert not torch.equal(after, before)

@@ -254,8 +254,10 @@ def test_all_that_is_densely_seen_is_inflated_alike():
     [
         (lambda x: x.detach()[..., ::4], "detaches its argument"),
         (lambda x: torch.from_numpy(x.numpy()[..., ::4].copy()), "no derivative"),
+        (lambda x: (10 * x[..., ::4]).round() / 10, "rounds or counts"),
+        (lambda x: torch.where(x > 0.2, x * 0 + 1, x * 0)[..., ::4], "rounds or counts"),
     ],
-    ids=["detached", "numpy"],
+    ids=["detached", "numpy", "rounded", "counted"],
 )
 def test_filters_that_linearise_refuse_operators_without_derivative(observe, said):
     E = normal((10, 8), stream("members"))
@@ -264,8 +266,43 @@ def test_filters_that_linearise_refuse_operators_without_derivative(observe, sai
         filter.analyse(Ensemble(E), torch.zeros(2).double(), stream("noise"))
 
 
-def test_a_derivative_that_vanishes_is_no_missing_derivative():
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    "observe",
+    [
+        torch.square,
+        lambda x: (x - 0.5).relu(),
+        lambda x: torch.where(x > 0.5, x, 0.0),
+        lambda x: x.clamp(0.02, 0.03),
+        lambda x: x * 0 + 1,
+    ],
+    ids=["square", "threshold", "detection limit", "saturated", "constant"],
+)
+def test_a_derivative_that_vanishes_is_no_missing_derivative(observe, dtype):
     """x² at 0: the observation tells nothing of the mean."""
-    belief = Gaussian(torch.zeros(1).double(), torch.eye(1).double())
-    ekf = EKF(step=lambda x: x, observe=torch.square, obs_std=1.0)
-    assert ekf.analyse(belief, torch.ones(1).double()).mean == 0
+    belief = Gaussian(torch.zeros(1, dtype=dtype), torch.eye(1, dtype=dtype))
+    ekf = EKF(step=lambda x: x, observe=observe, obs_std=1.0)
+    assert ekf.analyse(belief, torch.ones(1, dtype=dtype)).mean == 0
+
+
+@pytest.mark.parametrize("method", [LETKF, LocalLETKF, LocalEnKF])
+@pytest.mark.parametrize(
+    ("places", "said"),
+    [
+        (torch.arange(3), "places for 3 observations, but y has 5 values"),
+        (torch.arange(6), "places for 6 observations, but y has 5 values"),
+        (torch.zeros(5, 1).long(), "obs_places of type torch.int64 and shape"),
+        (torch.full((5, 1), torch.nan), "obs_places of type torch.float32 .*finite"),
+    ],
+)
+def test_obs_places_are_one_for_each_observation(method, places, said):
+    E, x = sample()
+    filter = made(method, Subset(tuple(range(5))), obs_places=places)
+    with pytest.raises(ValueError, match=said):
+        filter.analyse(Ensemble(E), x[:5], stream("noise"))
+
+
+@pytest.mark.parametrize("places", [None, np.zeros((SIZE, 1)), torch.full((SIZE, 1), torch.nan)])
+def test_places_are_a_finite_tensor(places):
+    with pytest.raises(ValueError, match="needs places .state, axis., a finite tensor, got"):
+        LocalLETKF(step=None, observe=Subset((0,)), obs_std=1.0, places=places, radius=1.0)

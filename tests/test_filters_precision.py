@@ -1,10 +1,12 @@
 """Single precision against double: precise observations, large means, states far from 0."""
 
+import dataclasses
+
 import pytest
 import torch
 
 from dalib import build
-from dalib.filters import Ensemble, Gaussian, assimilate
+from dalib.filters import Ensemble, Gaussian, Weighted, assimilate
 from dalib.filters.enkf import DEnKF, EnKF
 from dalib.filters.etkf import ETKF, _by_singular_values, _extreme, _square_root, transform
 from dalib.filters.local import LocalLETKF
@@ -89,6 +91,16 @@ def test_single_precision_is_enough_for_precise_observations(kind, seen, ratio):
     assert error.max() < 1e-6 * ratio
 
 
+@pytest.mark.parametrize("ratio", [1e3, 1e4])
+@pytest.mark.parametrize("outer", [1, 3])
+def test_single_precision_is_enough_for_the_minimiser(outer, ratio):
+    E, y = sample(OPERATORS["few"])
+    filter = dataclasses.replace(made("var3d", OPERATORS["few"], 1 / ratio), outer=outer)
+    error = in_posterior_std(filter, E, y)
+    assert error.median() < 1e-7 * ratio
+    assert error.max() < 1e-6 * ratio
+
+
 @pytest.mark.parametrize("every", [1, 4])
 @pytest.mark.parametrize("kind", ["enkf", "denkf", "etkf", "letkf", "local_letkf", "local_enkf"])
 @pytest.mark.parametrize(
@@ -156,3 +168,12 @@ def test_weights_by_singular_values_are_those_by_eigenvalues(obs):
     assert _extreme(1e3 * S)
     S[2, 3, 1] = torch.nan
     assert transform(S, d).isnan().flatten(1).any(1).tolist() == [i == 2 for i in range(5)]
+
+
+@pytest.mark.parametrize(("mean", "spread"), [(280.0, 2.0), (1e5, 100.0)])
+def test_single_precision_is_enough_for_weighted_means_far_from_zero(mean, spread):
+    members = (mean + spread * normal((1000, SIZE), stream("weighted"))).float()
+    weights = normal((1000,), stream("weights")).log_softmax(-1)
+    single = Weighted(members, weights.float()).mean
+    double = Weighted(members.double(), weights).mean
+    assert (single - double).abs().max() <= 1e-7 * mean

@@ -1,5 +1,6 @@
 """Learning through filters: gradients, batches of runs, guards, and what is learned."""
 
+import dataclasses
 import math
 
 import pytest
@@ -584,6 +585,18 @@ def test_a_parameter_that_does_not_reach_the_loss_is_named():
         return etkf({name: value.detach() for name, value in values.items()})
 
     refused(ValueError, "forcing, noise, inflation does not reach the loss", make=cut)
+
+
+def test_a_parameter_that_an_operator_rounds_away_is_named(caplog):
+    def rounding(values):
+        plain = etkf(values)
+        return dataclasses.replace(plain, observe=lambda x: plain.observe(x).round())
+
+    prior, y = data(runs=2, times=4)
+    for make, told in ((etkf, False), (rounding, True)):
+        caplog.clear()
+        learn(make, learnables(2), prior, y, Learning(1, RATES, segment=2), generator=noise(2))
+        assert ("has slope 0 in forcing, noise, inflation: does step" in caplog.text) == told
 
 
 def test_axes_that_do_not_fit_are_refused():

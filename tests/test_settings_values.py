@@ -177,6 +177,8 @@ def test_a_seed_is_the_same_number_however_it_is_written():
         ("a: " + 3000 * "[" + 3000 * "]", "lists and mappings lie too deep within each other"),
         ("dkf: {models: [a]}", "dkf.models: ["),
         ("gpt: {columns: 3, shown: 3}", "gpt.columns: 3 is given, a mapping is needed"),
+        ("gpt: null", "gpt: null is given, a mapping is needed"),
+        ("gpt: [1]", "gpt: [1] is given, a mapping is needed"),
         ("dkf: {cases: {clean: {system: {kind: [a]}}}}", "system.kind: ["),
         ("dkf: {filters: {dkf: {model: 3}}}", "dkf.filters.dkf.model: 3 is given, a name is"),
         ("lensf: {roles: {basin: basins}}", 'lensf.roles.basin: unknown case "basins"'),

@@ -81,7 +81,11 @@ class Weighted(NamedTuple):
     @property
     def mean(self) -> Tensor:
         """(..., state)."""
-        return (self.log_weights.exp()[..., None, :] @ self.members)[..., 0, :]
+        weights, members = self.log_weights.exp()[..., None, :], self.members
+        if members.dtype == torch.float64:
+            return (weights @ members)[..., 0, :]
+        origin = members[..., :1, :]  # the digits that weights lack of a sum of 1 would count
+        return (origin + weights @ (members - origin))[..., 0, :]
 
     @property
     def std(self) -> Tensor:

@@ -58,6 +58,16 @@ def check_given(filter, prior, observations: Tensor, generator) -> None:
             f"observations have shape {tuple(observations.shape)}, expected (..., time, obs) with "
             "at least one time; where one value is observed, (time, 1): y[:, None]"
         )
+    if observations.is_complex():
+        raise TypeError(
+            f"observations are of type {observations.dtype}; give real numbers: "
+            "torch.view_as_real(y) has two for each"
+        )
+    if not observations.shape[-1]:
+        raise ValueError(
+            f"observations have shape {tuple(observations.shape)}: nothing is observed; a time "
+            "without observations is NaN, and integrate.trajectory runs a model alone"
+        )
     if observations.isinf().any():
         raise ValueError("some observations are infinite; NaN marks a missing value")
     state = prior[0].shape[-1]
@@ -97,10 +107,12 @@ def check_prior(prior, observations: Tensor) -> None:
     """Refuse a prior of other shapes, of whole numbers, in two precisions, or not finite."""
     state, gaussian = prior[0], "cov" in prior._fields
     leading, size = state.shape[: -1 if gaussian else -2], state.shape[-1:]
-    if not state.is_floating_point():
+    if state.dtype not in (torch.float32, torch.float64):
+        kind = "not of floating-point numbers"
+        if state.is_floating_point():
+            kind = "in which no covariance can be factored"
         raise TypeError(
-            f"the prior is of type {state.dtype}, not of floating-point numbers; give it in double "
-            "precision: .double()"
+            f"the prior is of type {state.dtype}, {kind}; give it in double precision: .double()"
         )
     if not state.isfinite().all():
         raise ValueError("the prior has values that are not finite; was it estimated from NaN?")
@@ -148,13 +160,19 @@ def described_by(cls: type) -> dict[str, tuple[str, ...]]:
 def _check_axes(filter, described: Mapping[str, tuple[str, ...]], sizes: Sizes) -> None:
     for name, axes in described.items():
         value = getattr(filter, name, None)
-        if value is None or callable(value):
+        if callable(value) or (value is None and not _needed(filter, name)):
             continue
         value = _numbers(name, value)
         wanted = [getattr(sizes, axis) for axis in axes]
         beside = (1,) if name == "model_error_std" and hasattr(filter, "members") else ()
         _check_shape(name, value, wanted, beside, sizes)
         _check_range(name, value)
+
+
+def _needed(filter, name: str) -> bool:
+    """Whether a filter has a parameter that has to be given, so that None is no choice."""
+    field = getattr(filter, "__dataclass_fields__", {}).get(name)
+    return field is not None and field.default is not None and field.init
 
 
 def check_whole(name: str, value: Any) -> None:
@@ -262,7 +280,7 @@ def explain(filter, belief, error: Exception) -> None:
 
 def tried(name: str, function, x: Tensor) -> Tensor:
     """What a user's function gives for states x; refused unless it is a tensor."""
-    version = x._version
+    version, before = x._version, x.clone()
     try:
         got = function(x)
     except Exception as error:
@@ -274,7 +292,7 @@ def tried(name: str, function, x: Tensor) -> Tensor:
         ) from error
     if not isinstance(got, Tensor):
         raise TypeError(_no_tensor(name, got))
-    if name == "observe" and x._version != version:
+    if name == "observe" and (x._version != version or not torch.equal(x, before)):
         raise ValueError("observe() changes the states it is given; let it work on x.clone()")
     return got
 
@@ -334,16 +352,21 @@ def _misshaped(
         words += f", of a state of {sizes.state} components"
     elif sizes.obs is not None:
         words += f", but y has {sizes.obs} values"
-    missing = f"; {WITHOUT[name]}" if name in WITHOUT else ""
-    each = ", ".join(map(str, (*sizes.series, *beside))) if sizes.series else ""
-    tail = f"{each}, {names}".rstrip(", ") if names else each
-    series = f", or ({tail}) for each series" if each else ""
     if mistakable:
-        series = (
-            "; values for each series could here be meant otherwise: put an axis of length 1 "
-            f"before them and before the observations, {name}[None] and y[None]"
+        right += (
+            f", or put an axis of length 1 before values for each series and the observations, "
+            f"{name}[None] and y[None], since these values could be meant otherwise"
         )
-    return f"{words}; give {right}{missing}{series}"
+    elif sizes.series:
+        each = (*sizes.series, *beside)
+        axes = [*map(str, each), *([names] if names else [])]
+        right += f", or {_tuple(axes)} for each series"
+    missing = f"; {WITHOUT[name]}" if name in WITHOUT else ""
+    return f"{words}; give {right}{missing}"
+
+
+def _tuple(axes: list[str]) -> str:
+    return f"({', '.join(axes)})" if len(axes) > 1 else f"({axes[0]},)"
 
 
 def _check_range(name: str, value: Tensor) -> None:

@@ -19,6 +19,7 @@ from dalib.filters.base import Ensemble
 from dalib.filters.ensemble import EnsembleFilter
 from dalib.filters.ensf_linear import AllSteps, all_steps
 from dalib.filters.ensf_sampler import Diffusion, descend, mixture, paired, start, unstable
+from dalib.filters.kalman import WITHOUT_DERIVATIVE, check_slope
 from dalib.filters.linalg import like
 from dalib.streams import Generator, Streams, each, normal
 
@@ -354,9 +355,21 @@ class EnSF(EnsembleFilter):
             drawn[i][chosen] = own.restored(found)
         return drawn
 
+    def _steepest(self, E: Tensor, pull: Joint, units: Units) -> float:
+        """As `Joint.steepest`, of an operator that has a derivative."""
+        try:
+            steepest = pull.diffused(units).steepest(units.diffused(E))
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            raise ValueError(f"observe() {WITHOUT_DERIVATIVE} (torch says: {error})") from error
+        if not steepest and pull.precision.any():
+            check_slope(pull.observe, E)
+        return steepest
+
     def _check_stable(self, E: Tensor, pull: Pointwise | Joint, units: Units) -> None:
         if isinstance(pull, Joint):
-            steepest = pull.diffused(units).steepest(units.diffused(E))
+            steepest = self._steepest(E, pull, units)
         else:
             observed = self.observe.everywhere if self.interpolated else self.observe
             slope = 1.0 if pull.response is None else observed.steepest

@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor
 
-from dalib.filters.linalg import jacobian, like
+from dalib.filters.linalg import jacobian, like, shared
 
 INCONSISTENT = 2.0  # innovations 1.4 times as large as they should be
 
@@ -50,10 +50,17 @@ def of_time(filter, forecast, y: Tensor) -> Tensor:
         mean, variance = predicted.mean, predicted.std.square()
     else:
         operator, mean = filter.observe, filter.observe(forecast.mean)
-        tangent = getattr(operator, "tangent", lambda x: jacobian(operator, x))
-        H = tangent(forecast.mean)
-        variance = ((H @ forecast.cov) * H).sum(-1)
+        variance = _variance_seen(operator, forecast)
     return _sums((y - mean).square() / (variance + like(filter.obs_std, y) ** 2))
+
+
+def _variance_seen(operator, forecast) -> Tensor:
+    """(..., obs), the diagonal of H P Hᵀ; an estimate alone, of covariance 0, asks for no H."""
+    if not shared(forecast.cov).any():
+        return torch.zeros_like(forecast.mean[..., :1])
+    tangent = getattr(operator, "tangent", lambda x: jacobian(operator, x))
+    H = tangent(forecast.mean)
+    return ((H @ forecast.cov) * H).sum(-1)
 
 
 def of_times(sums: Tensor) -> Tensor:

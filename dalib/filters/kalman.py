@@ -12,8 +12,8 @@ from dalib.filters.linalg import check_covariance, cholesky, jacobian, like, sym
 from dalib.streams import Generator
 
 WITHOUT_DERIVATIVE = (
-    "which this filter needs; give the operator `tangent(x) -> (..., obs, state)`, or take a "
-    "filter without derivatives, such as ETKF or LocalLETKF"
+    "has no derivative, which this filter needs; give the operator `tangent(x) -> (..., obs, "
+    "state)`, or take a filter without derivatives, such as ETKF or LocalLETKF"
 )
 
 
@@ -99,24 +99,64 @@ def observation_matrix(observe: Callable[[Tensor], Tensor], x: Tensor) -> Tensor
     """(..., obs, state), the tangent of `observe` at x: its own, or by torch.func.
 
     Raises:
-        ValueError: the operator has no derivative, since it leaves torch or detaches its argument.
+        ValueError: the operator has no derivative, since it leaves torch, detaches its argument or
+            changes by jumps.
     """
     if hasattr(observe, "tangent"):
         return observe.tangent(x)
     try:
         H = jacobian(observe, x)
+    except torch.OutOfMemoryError:
+        raise
     except RuntimeError as error:
-        raise ValueError(f"observe() has no derivative, {WITHOUT_DERIVATIVE}: {error}") from error
+        raise ValueError(f"observe() {WITHOUT_DERIVATIVE} (torch says: {error})") from error
     plain = torch._C._functorch.peek_interpreter_stack() is None
-    if plain and H.numel() and not H.any() and _is_cut_off(observe, x):
-        raise ValueError(f"observe() detaches its argument, {WITHOUT_DERIVATIVE}")
+    if plain and H.numel() and not H.any():
+        check_slope(observe, x)
     return H
+
+
+def check_slope(observe: Callable[[Tensor], Tensor], x: Tensor) -> None:
+    """Refuse an `observe` whose derivative is 0 at x (..., state) because it has none."""
+    if _is_cut_off(observe, x):
+        raise ValueError(f"observe() detaches its argument and {WITHOUT_DERIVATIVE}")
+    if _jumps(observe, x.detach()):
+        raise ValueError(f"observe() rounds or counts, and so {WITHOUT_DERIVATIVE}")
 
 
 def _is_cut_off(observe: Callable[[Tensor], Tensor], x: Tensor) -> bool:
     """Whether what `observe` returns does not follow from x for autograd."""
     with torch.enable_grad():
         return not observe(x.detach().clone().requires_grad_()).requires_grad
+
+
+def _jumps(observe: Callable[[Tensor], Tensor], x: Tensor) -> bool:
+    """Whether h, flat at x, is flat around it too and yet takes other values there.
+
+    One that is flat at x only, as x² at 0, or up to a threshold, has a slope elsewhere, or moves
+    away from its value without a jump.
+    """
+    here, jumps = observe(x), False
+    for share in (0.1, -0.1, 1.0, -1.0):
+        there = x + share * (x.abs() + 1)
+        h, slope = torch.func.jvp(observe, (there,), (torch.ones_like(x),))
+        if slope.any():
+            return False
+        if not jumps and (other := (h != here) & h.isfinite() & here.isfinite()).any():
+            jumps = _jumps_between(observe, x, there, other.flatten().int().argmax())
+    return jumps
+
+
+def _jumps_between(observe: Callable, a: Tensor, b: Tensor, j: Tensor) -> bool:
+    """Whether h_j leaves its value at a by a jump on the way to b, where it is another."""
+    at = lambda t: observe(a + t * (b - a)).flatten()[j]  # noqa: E731
+    low, high = 0.0, 1.0
+    first, last = at(low), at(high)
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (middle, high) if at(middle) == first else (low, middle)
+    precision = torch.finfo(a.dtype).eps ** 0.5
+    return bool((at(high) - first).abs() > precision * (last - first).abs())
 
 
 def error_cov(std: Tensor | float, x: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 from dalib.filters.ensemble import EnsembleFilter, anomalies, whiten
 from dalib.filters.etkf import rotated, transform
 from dalib.filters.linalg import like
-from dalib.filters.places import places_of
+from dalib.filters.places import check_count, places_of
 from dalib.streams import Generator
 
 
@@ -73,6 +73,7 @@ class LETKF(EnsembleFilter):
     def updated(self, E: Tensor, predicted: Tensor, y: Tensor, generator: Generator) -> Tensor:
         """(..., member, state)."""
         taper = self._taper(E)
+        check_count(taper.shape[-1], y)
         E = letkf_analysis(E, predicted, y, self.obs_std, taper)
         return rotated(E, generator) if self.rotate else E
 

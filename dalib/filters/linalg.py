@@ -4,6 +4,7 @@ import functools
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -29,16 +30,18 @@ def kept(method: Callable) -> Callable:
     """A method of one tensor x of which only size, type and device matter, computed once for each.
 
     Once more under gradients than without, lest what was computed without them is taken for them;
-    anew when a tensor of the object was changed in place, as optimisers do, and after a backward
-    pass, which frees what led to the value. The values are kept in the object, which
-    `dataclasses.replace` leaves behind.
+    anew when a tensor or an array of the object, or of its operator, was changed in place, as
+    optimisers do, and after a backward pass, which frees what led to the value. The values are kept
+    in the object, which `dataclasses.replace` leaves behind.
     """
 
     @functools.wraps(method)
     def value(self, x: Tensor):
         if "_kept" not in self.__dict__:
-            self.__dict__.update(_tensors=list(_tensors(vars(self).values())), _kept={})
-        known, changes = self.__dict__["_kept"], [one._version for one in self.__dict__["_tensors"]]
+            operator = getattr(getattr(self, "observe", None), "__dict__", {})
+            given = [*vars(self).values(), *operator.values()]
+            self.__dict__.update(_given=list(_parts(given)), _kept={})
+        known, changes = self.__dict__["_kept"], [_stamp(one) for one in self.__dict__["_given"]]
         key = (method.__name__, x.shape[-2:], x.dtype, x.device, torch.is_grad_enabled())
         if key not in known or known[key][0] != changes:
             found = method(self, x)
@@ -56,19 +59,25 @@ def _forget_after_backward(owner, key: tuple, found) -> None:
         if (alive := owner()) is not None:
             alive.__dict__["_kept"].pop(key, None)
 
-    for part in _tensors([found]):
+    for part in _parts([found]):
         if part.grad_fn is not None:
             part.register_hook(forget)
 
 
-def _tensors(values: Iterable) -> Iterator[Tensor]:
-    """All tensors among the values, in tuples and lists too, whose changes are counted."""
+def _parts(values: Iterable) -> Iterator[Tensor | np.ndarray]:
+    """All tensors and arrays among the values, in tuples and lists too."""
     for value in values:
-        if isinstance(value, Tensor):
-            if not value.is_inference():
-                yield value
+        if isinstance(value, Tensor | np.ndarray):
+            yield value
         elif isinstance(value, tuple | list):
-            yield from _tensors(value)
+            yield from _parts(value)
+
+
+def _stamp(value: Tensor | np.ndarray) -> int | bytes:
+    """What is another after a change in place: torch counts these, but not in inference mode."""
+    if isinstance(value, np.ndarray):
+        return value.tobytes()
+    return 0 if value.is_inference() else value._version
 
 
 def factor(value: Tensor | float, x: Tensor) -> Tensor | float:

@@ -15,7 +15,7 @@ from dalib.filters.letkf import localised
 from dalib.filters.linalg import PRECISE, like, solution
 from dalib.filters.local_transform import local_transform, trace
 from dalib.filters.patches import COLUMNS, Patch, Reach
-from dalib.filters.places import places_of
+from dalib.filters.places import check_count, places_of
 from dalib.streams import Generator
 
 BLOCK = 768  # columns transformed together: their arrays stay in cache
@@ -49,11 +49,12 @@ class LocalFilter(EnsembleFilter):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.places is None or self.places.ndim != 2:
-            found = None if self.places is None else tuple(self.places.shape)
+        places = self.places if isinstance(self.places, Tensor) else None
+        if places is None or places.ndim != 2 or not places.isfinite().all():
             raise ValueError(
-                f"a local filter needs places (state, axis), got {found}; on_map((3, 150, 150)) "
-                "gives those of three variables on a map"
+                "a local filter needs places (state, axis), a finite tensor, got "
+                f"{_shape(self.places)}; on_map((3, 150, 150)) gives those of three variables on a "
+                "map"
             )
         if self.radius is None or not self.radius > 0:
             raise ValueError(f"a local filter needs a radius above 0, got {self.radius}")
@@ -101,6 +102,7 @@ class LocalFilter(EnsembleFilter):
         leading = torch.broadcast_shapes(E.shape[:-2], y.shape[:-1])
         series = torch.arange(math.prod(leading), device=E.device)
         points, gone = self._points(self._stand(E)), y.isnan()
+        check_count(points.shape[-2], y)
         gone = (gone & ~gone.all(-1, keepdim=True)).to(points.device)
         if points.ndim == 2 and not (gone.any() and self._crowded(points, E)):
             yield series, self._patches_of(points, E)
@@ -143,7 +145,7 @@ class LocalFilter(EnsembleFilter):
             if of == key and torch.equal(at, points):
                 return made
         made = make()
-        known[:] = [*known[1 - KNOWN :], (key, points, made)]
+        known[:] = [*known[1 - KNOWN :], (key, points.clone(), made)]  # given ones may change
         return made
 
     @property
@@ -248,7 +250,9 @@ class LocalEnKF(LocalFilter):
         self, E: Tensor, S: Tensor, D: Tensor, d: Tensor, y: Tensor
     ) -> tuple[Tensor, Likelihood]:
         """D C⁻¹ and the likelihood of y. A missing y has unit variance and deviates by 0."""
-        C = self._taper(E) * (S.mT @ S) / (S.shape[-2] - 1)
+        taper = self._taper(E)
+        check_count(taper.shape[-1], y)
+        C = taper * (S.mT @ S) / (S.shape[-2] - 1)
         C.diagonal(dim1=-2, dim2=-1).add_(1)
         W, misfit, log_det = solution(C, D, d)
         seen, obs_std = ~y.isnan(), like(self.obs_std, d).expand_as(y)
@@ -261,6 +265,12 @@ class LocalEnKF(LocalFilter):
         return self._known(
             "taper", points, E, lambda: self.reach.taper(points, points).to(E.device)
         )
+
+
+def _shape(given: Any) -> str:
+    if not hasattr(given, "shape"):
+        return repr(given)
+    return f"a {type(given).__name__} of shape {tuple(given.shape)}"
 
 
 def _in_parts(update: Callable, E: Tensor, S: Tensor, d: Tensor, patches: list[Patch]) -> Tensor:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-TOGETHER = 2**24  # numbers of the derivatives, and of the trial states, that are held at once
+TOGETHER = 2**22  # numbers of the derivatives, and of the trial states, that are held at once
 
 
 def places_of(observe: Any, given: Tensor | None, E: Tensor) -> Tensor:
@@ -38,14 +38,26 @@ def places_of(observe: Any, given: Tensor | None, E: Tensor) -> Tensor:
 
 
 def _checked(places: Tensor, size: int) -> Tensor:
-    if places.ndim == 2 or not (places.is_floating_point() or places.dtype == torch.bool):
-        if places.ndim != 1 or ((places >= 0) & (places < size)).all():
-            return places
-    raise ValueError(
-        f"obs_places of type {places.dtype} and shape {tuple(places.shape)}: give whole numbers "
-        f"(obs,) from 0 to {size - 1}, the components at which observations stand, or points "
-        "(obs, axis) as those of the components"
-    )
+    points = places.ndim == 2 and places.is_floating_point()
+    indices = places.ndim == 1 and not (places.is_floating_point() or places.dtype == torch.bool)
+    if not (points and places.isfinite().all()) and not (
+        indices and ((places >= 0) & (places < size)).all()
+    ):
+        raise ValueError(
+            f"obs_places of type {places.dtype} and shape {tuple(places.shape)}: give whole "
+            f"numbers (obs,) from 0 to {size - 1}, the components at which observations stand, or "
+            "points (obs, axis), finite floating-point numbers, as those of the components"
+        )
+    return places
+
+
+def check_count(count: int, y: Tensor) -> None:
+    """Refuse another number of places than of values of y (..., obs)."""
+    if count != y.shape[-1]:
+        raise ValueError(
+            f"there are places for {count} observations, but y has {y.shape[-1]} values; give "
+            "obs_places one place for each"
+        )
 
 
 def by_loss(observe: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
@@ -114,19 +126,19 @@ def _steepest(observe: Any, x: Tensor, rows: Tensor) -> Tensor:
     try:
         y, pulled_back = torch.func.vjp(observe, x)
         one = torch.eye(y.shape[-1], dtype=y.dtype, device=y.device)
-        parts = [
-            torch.func.vmap(pulled_back)(
-                one[part].reshape(len(part), *[1] * (y.ndim - 1), -1).expand(-1, *y.shape)
-            )[0].movedim(0, -2)
-            for part in rows.split(block)
-        ]
+
+        def found(part: Tensor) -> Tensor:
+            given = one[part].reshape(len(part), *[1] * (y.ndim - 1), -1)
+            slopes = torch.func.vmap(pulled_back)(given.expand(-1, *y.shape))[0]
+            return _largest(slopes.movedim(0, -2))
+
+        return torch.cat([found(part) for part in rows.split(block)], -1)
     except (RuntimeError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(
             "where do observations stand? the derivative of observe() cannot be taken: "
             f"{type(error).__name__}: {error}; write it with torch, or give obs_places, the "
             "component at which each observation stands, or points (obs, axis)"
         ) from error
-    return torch.cat([_largest(slopes) for slopes in parts], -1)
 
 
 def _largest(slopes: Tensor) -> Tensor:

@@ -53,32 +53,37 @@ def minimise(
 
     where t is the largest of 1, ½, ¼ ... at which J sinks enough (Armijo 1966): the cost never
     rises from round to round. One round is exact for linear h. The inner solve needs one step per
-    observation.
+    observation. All but h is in float64, whatever the state is: I + Gᵀ G has the condition
+    (spread / σ)².
     """
-    L = torch.linalg.cholesky(shared(background.cov))
-    x, m, v = background.mean, background.mean, torch.zeros_like(background.mean)
+    dtype, m = background.mean.dtype, background.mean.double()
+    L = torch.linalg.cholesky(shared(background.cov).double())
+    x, v, y = m, torch.zeros_like(m), y.double()
     seen = ~y.isnan()
 
+    def h(x: Tensor) -> Tensor:
+        return observe(x.to(dtype)).double()
+
     def cost_of(v: Tensor) -> Tensor:
-        return _cost(v, _misfit(y - observe(m + apply(L, v)), y, obs_std))
+        return _cost(v, _misfit(y - h(m + apply(L, v)), y, obs_std))
 
     for _ in range(outer):
-        H = observation_matrix(observe, x)
+        H = observation_matrix(observe, x.to(dtype)).double()
         G = H @ L * (seen / like(obs_std, y))[..., None]
-        innovation = y - observe(x) + apply(H, x - m)
+        innovation = y - h(x) + apply(H, x - m)
         d = _misfit(innovation, y, obs_std)
         solved = _conjugate_gradients(G, apply(G.mT, d))
-        v = _towards(solved, v, G, cost_of)
+        v = _towards(solved, v, G, cost_of, dtype)
         x = m + apply(L, v)
-    return x
+    return x.to(dtype)
 
 
 @torch.no_grad()
-def _share(solved: Tensor, v: Tensor, G: Tensor, cost_of: Callable[[Tensor], Tensor]) -> Tensor:
+def _share(solved: Tensor, v: Tensor, G: Tensor, cost_of: Callable, dtype: torch.dtype) -> Tensor:
     """(..., 1): t. Along p = v' - v the slope of J is -|p|² - |G p|², since v' solves for it."""
     here, p = cost_of(v), solved - v
     slope = p.square().sum(-1) + apply(G, p).square().sum(-1)
-    slack = 1e-12 * here.abs() if v.dtype == torch.float64 else 1e-5 * here.abs()  # of round-off
+    slack = (1e-12 if dtype == torch.float64 else 1e-5) * here.abs()  # of round-off in h
     t = torch.ones_like(here)
     for _ in range(HALVINGS):
         enough = cost_of(v + t[..., None] * p) <= here - ENOUGH * t * slope + slack
@@ -88,8 +93,8 @@ def _share(solved: Tensor, v: Tensor, G: Tensor, cost_of: Callable[[Tensor], Ten
     return t[..., None]
 
 
-def _towards(solved: Tensor, v: Tensor, G: Tensor, cost_of: Callable[[Tensor], Tensor]) -> Tensor:
-    t = _share(solved, v, G, cost_of)
+def _towards(solved: Tensor, v: Tensor, G: Tensor, cost_of: Callable, dtype: torch.dtype) -> Tensor:
+    t = _share(solved, v, G, cost_of, dtype)
     return torch.where(t == 1, solved, v + t * (solved - v))
 
 

@@ -230,6 +230,13 @@ class _Run:
             )
         for name in lonely:
             self.latents[name].grad = torch.zeros_like(self.latents[name])
+        flat = [name for name, latent in self.latents.items() if not latent.grad.any()]
+        if flat and not self.done:
+            logger.warning(
+                "the loss of the first segment, of %d times, has slope 0 in %s: does step() or "
+                "observe() round, count or cut off?",
+                *(len(self.segments[0]), ", ".join(flat)),
+            )
         return {name: latent.grad for name, latent in self.latents.items()}
 
     def _step(self, gradients: Values) -> Tensor:

@@ -17,7 +17,7 @@ from dalib.workflow import kinds, paths, plain, spans, validation
 from dalib.workflow.checks import check, kind_problems
 from dalib.workflow.conversion import converted
 from dalib.workflow.errors import ConfigError
-from dalib.workflow.problems import Problem
+from dalib.workflow.problems import Problem, said
 
 __all__ = ["ConfigError", "check_targets", "load", "scales"]
 
@@ -71,7 +71,7 @@ def load(
     checked = check(config, schema, root)
     problems += unfilled
     problems += [p for p in checked if not (p.missing and p.path[:3] in lacking)]
-    odd = [*plain.value_problems(config)]
+    odd = [*plain.value_problems(config), *_no_papers(config, base)]
     problems = [p for p in problems if p.path not in {o.path for o in odd}] + odd
     problems += plain.name_problems(config)
     problems += spans.problems(config)
@@ -80,6 +80,13 @@ def load(
     if lines:
         raise ConfigError("\n".join(lines))
     return _with_seeds(config)
+
+
+def _no_papers(config: Mapping[str, Any], base: Layer) -> Iterator[Problem]:
+    """Papers of config.yaml in whose place another layer has something else."""
+    for name, section in base.tree.items():
+        if kinds.is_paper(section) and not isinstance(config[name], Mapping):
+            yield Problem((name,), f"{said(config[name])}, a mapping is needed")
 
 
 def check_targets(targets: Iterable[str], scale: str) -> None:
