@@ -285,7 +285,9 @@ def some_species(paper, folder):
     """The files from which one filter learns, at rates to be chosen."""
     section, case = paper["learning"]["glv"], paper["cases"]["glv"]
     section["learned"] = {"enkf": section["learned"]["enkf"]}
-    section["tune"]["epochs"] = EPOCHS
+    section["filters"] = {"enkf": section["filters"]["enkf"]}
+    rates = {"map": [0.01, 0.03], "noise": [0.1], "filter": [0.01]}
+    section["tune"] = {"candidates": rates, "epochs": EPOCHS, "last": 1, "per": "repeat"}
     for split in ("train", "valid"):
         y = observed.observations(case, truth(case, split, "e"), split, "e")
         io.write(y, folder / f"species_{split}.nc", title="observations")

@@ -86,6 +86,8 @@ def scores(shown=(1, 3, 6), runs=tuple(RUNS), variables=("u", "v", "eta"), seeds
             "interval": ("run", [1] * len(some)),
             "start": ("run", ["noise"] * len(some)),
             "noise": described("run", [0.1] * len(some)),
+            **{"base_every": 5, "base_noise": 0.1, "base_start": "noise", "base_interval": 1},
+            "altered": ("run", ["members" if r[2] != 20 else "" for r in some]),
             **{name: described("run", [np.nan] * len(some)) for name in SETTINGS},
             "seed": np.arange(seeds),
             "time": described("time", 1800.0 * every, "s", "model time"),

@@ -273,6 +273,8 @@ def test_an_automatic_precision_is_settled_by_where_networks_are_trained(make, m
 
 def test_of_two_precisions_the_faster_is_taken_and_the_timing_kept(tmp_path, monkeypatch):
     processor, seconds = tmp_path / "cpuinfo", {"float32": 2.0, "bfloat16": 1.0}
+    for name in ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(precision, "PROCESSOR", processor)
     monkeypatch.setattr(precision, "measured", lambda: dict(seconds))
     assert precision.on_cpu(tmp_path) == "float32"  # a processor that says nothing

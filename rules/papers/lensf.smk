@@ -43,8 +43,9 @@ rule lensf:
 rule lensf_maps:
     input:
         basin=scores_in("lensf", [LENSF["basin"]], "fields")[0],
+        weather=scores_in("lensf", [LENSF["weather"]], "fields")[0],
     output:
-        **figure_files("lensf", 1, 2, 4, "figS_examples", "figS_codes"),
+        **figure_files("lensf", 1, 2, 4, 10, "figS_examples", "figS_codes", "figS_weather"),
         animation="results/{scale}/lensf/figures/animation.gif",
         animation_data="results/{scale}/lensf/figures/animation.nc",
     log:
@@ -61,30 +62,13 @@ rule lensf_maps:
         "../../workflow_scripts/figures/lensf_maps.py"
 
 
-rule lensf_weather:
-    input:
-        weather=scores_in("lensf", [LENSF["weather"]], "fields")[0],
-    output:
-        **figure_files("lensf", 10, "figS_weather"),
-    log:
-        "results/{scale}/logs/figures/lensf_weather.log",
-    benchmark:
-        "results/{scale}/benchmarks/figures/lensf_weather.tsv"
-    threads: 1
-    resources:
-        mem_mb=mem("figures"),
-        runtime=runtime("figures"),
-    params:
-        spec=spec("figures/lensf_weather.py"),
-    script:
-        "../../workflow_scripts/figures/lensf_weather.py"
-
-
 rule lensf_curves:
     input:
         basin=scores_in("lensf", [LENSF["basin"]], "fields")[0],
         validation=scores_in("lensf", [LENSF["validation"]], "fields")[0],
         tuned=scores_in("lensf", [LENSF["basin"], LENSF["shocks"]], "fields"),
+        rings=scores_in("lensf", [*LENSF["rings"], LENSF["shocks"]], "fields"),
+        timings=timings_in("lensf", [*LENSF["rings"], LENSF["shocks"]]),
     output:
         **figure_files(
             "lensf",
@@ -100,6 +84,8 @@ rule lensf_curves:
             "figS_calibration",
             "figS_training",
             "figS_grids",
+            "figS_ring",
+            "timing_figS_ring",
         ),
     log:
         "results/{scale}/logs/figures/lensf_curves.log",
@@ -110,29 +96,9 @@ rule lensf_curves:
         mem_mb=mem("figures"),
         runtime=runtime("figures"),
     params:
-        spec=spec("figures/lensf_curves.py"),
+        spec=spec("figures/lensf_curves.py", rings="lensf.rings"),
     script:
         "../../workflow_scripts/figures/lensf_curves.py"
-
-
-rule lensf_ring:
-    input:
-        rings=scores_in("lensf", [*LENSF["rings"], LENSF["shocks"]], "fields"),
-        timings=timings_in("lensf", [*LENSF["rings"], LENSF["shocks"]]),
-    output:
-        **figure_files("lensf", "figS_ring", "timing_figS_ring"),
-    log:
-        "results/{scale}/logs/figures/lensf_ring.log",
-    benchmark:
-        "results/{scale}/benchmarks/figures/lensf_ring.tsv"
-    threads: 1
-    resources:
-        mem_mb=mem("figures"),
-        runtime=runtime("figures"),
-    params:
-        spec=spec("figures/lensf_ring.py", rings="lensf.rings"),
-    script:
-        "../../workflow_scripts/figures/lensf_ring.py"
 
 
 rule lensf_tables:

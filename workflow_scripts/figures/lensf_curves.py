@@ -4,7 +4,7 @@ from dalib.workflow.stage import Stage
 
 with Stage(snakemake) as stage:
     from dalib import io
-    from dalib.plots import calibration, field_sweeps, fields, grids, remedies
+    from dalib.plots import calibration, field_sweeps, fields, grids, remedies, ring
 
     scores, made = io.read(snakemake.input.basin), snakemake.output
     lost = ["median", "low", "high"]  # of runs that were lost
@@ -77,3 +77,16 @@ with Stage(snakemake) as stage:
     data = grids.grids_data(io.read_scores(snakemake.input.tuned))
     io.write(data, made.figS_grids_data, title="Settings that were tried", missing=list(data))
     io.write_figure(grids.grids_figure(data), made.figS_grids_pdf, made.figS_grids_png)
+
+    data = ring.ring_data(io.read_scores(snakemake.input.rings), stage.config["rings"])
+    io.write(
+        data,
+        made.figS_ring_data,
+        title="Rings: error, spread and coverage",
+        missing=list(data),  # runs differ in length, and not all have published values
+    )
+    io.write_figure(ring.ring_figure(data), made.figS_ring_pdf, made.figS_ring_png)
+
+    data = ring.timing_data(list(map(io.read, snakemake.input.timings)))
+    io.write(data, made.timing_figS_ring_data, title="Rings: time", missing=list(data))
+    io.write_figure(ring.timing_figure(data), made.timing_figS_ring_pdf, made.timing_figS_ring_png)

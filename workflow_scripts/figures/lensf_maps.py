@@ -1,10 +1,10 @@
-"""Figures 1, 2 and 4, examples and codes, and the film: what filters make of the basin."""
+"""Maps: figures 1, 2, 4 and 10, examples, codes, weather and the film."""
 
 from dalib.workflow.stage import Stage
 
 with Stage(snakemake) as stage:
     from dalib import io
-    from dalib.plots import animation, codes, latent_scheme, maps
+    from dalib.plots import animation, codes, latent_scheme, maps, weather
 
     made, shown = snakemake.output, ("shown_time", "variable", "x", "y")
     needs = {
@@ -46,3 +46,15 @@ with Stage(snakemake) as stage:
     io.write(data, made.animation_data, title="Film: truth, analysis, error", missing=missing)
     with io.replacing(made.animation) as part:
         animation.film(data).save(part, animation.Gif(), dpi=100)
+
+    scores = io.read(snakemake.input.weather)
+
+    data = weather.maps_data(scores)
+    missing = [*data.data_vars]
+    io.write(data, made.fig10_data, title="Figure 10: weather at the last day", missing=missing)
+    io.write_figure(weather.maps_figure(data), made.fig10_pdf, made.fig10_png)
+
+    data = weather.error_data(scores)
+    missing = ["median", "low", "high"]
+    io.write(data, made.figS_weather_data, title="Error of Z500 in time", missing=missing)
+    io.write_figure(weather.error_figure(data), made.figS_weather_pdf, made.figS_weather_png)
