@@ -286,6 +286,7 @@ def some_species(paper, folder):
     section, case = paper["learning"]["glv"], paper["cases"]["glv"]
     section["learned"] = {"enkf": section["learned"]["enkf"]}
     section["filters"] = {"enkf": section["filters"]["enkf"]}
+    section["sweeps"]["members"]["filters"] = ["enkf"]
     rates = {"map": [0.01, 0.03], "noise": [0.1], "filter": [0.01]}
     section["tune"] = {"candidates": rates, "epochs": EPOCHS, "last": 1, "per": "repeat"}
     for split in ("train", "valid"):
