@@ -117,8 +117,11 @@ def test_scale_paper_is_that_of_the_paper():
     assert [paper["cases"][n]["truth"]["train"]["samples"] for n in ("cw", "l96")] == [800, 1200]
 
 
-def test_scale_smoke_tunes_each_system_as_scale_paper_does():
+def test_scale_smoke_tunes_in_all_the_ways_of_scale_paper():
     smoke, paper = (settings.load(ROOT, {"scale": s})["adda"] for s in ("smoke", "paper"))
-    for name in ("cw", "l96", "glv"):
-        tuned = [one["learning"][name]["tune"]["per"] for one in (smoke, paper)]
-        assert tuned[0] == tuned[1]
+    ways = {
+        name: paper["learning"][name]["tune"]["per"] for name in ("cw", "l96", "glv")
+    }  # all are tuned at scale paper
+    for name in ("cw", "l96"):  # one more would be a job too many at scale smoke
+        assert smoke["learning"][name]["tune"]["per"] == ways[name]
+    assert set(ways.values()) == {ways["cw"], ways["l96"]}
