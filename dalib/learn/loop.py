@@ -8,6 +8,7 @@ run's own.
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -160,7 +161,7 @@ class _Run:
         self, make, learnables, prior, observations, settings, loss, held_out, keep, generator
     ) -> None:
         self.make, self.learnables, self.settings, self.keep = make, learnables, settings, keep
-        self.of = fingerprint(learnables, prior, observations, settings, loss, held_out, keep)
+        self.decides = (learnables, prior, observations, settings, loss, held_out, keep)
         self.runs = len(observations)
         streams = generator if isinstance(generator, Streams) else Streams((generator,))
         self.generator, self.held_generator = streams, _copy(streams)
@@ -279,6 +280,11 @@ class _Run:
     @torch.no_grad()
     def _value(self, name: str) -> Tensor:
         return self.learnables[name].value(self.latents[name]).clone()
+
+    @cached_property
+    def of(self) -> str:
+        """Fingerprint of what decides the result."""
+        return fingerprint(self.decides)
 
     def state(self) -> dict:
         """All that is needed to continue; `restore` takes it."""
