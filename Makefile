@@ -10,7 +10,7 @@ targets := $(or $(figure),$(PAPER))
 .DEFAULT_GOAL := all
 
 all: setup
-	@$(bin)/python -m dalib.workflow run $(targets) --config $(config)
+	@$(bin)/python -m pipeline run $(targets) --config $(config)
 
 setup: .venv/.ok
 
@@ -45,10 +45,10 @@ chaos: setup
 	$(bin)/python -m benchmarks.many_jobs
 
 list: setup
-	@$(bin)/python -m dalib.workflow list --config $(config)
+	@$(bin)/python -m pipeline list --config $(config)
 
 slurm: setup .venv/.slurm
-	@$(bin)/python -m dalib.workflow run $(targets) --workflow-profile profiles/slurm $(addprefix --profile ,$(PROFILE)) --config $(config)
+	@$(bin)/python -m pipeline run $(targets) --workflow-profile profiles/slurm $(addprefix --profile ,$(PROFILE)) --config $(config)
 
 .venv/.slurm: .venv/.ok
 	$(bin)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[slurm]'
@@ -58,25 +58,25 @@ report: setup
 	$(bin)/snakemake --report results/$(SCALE)/report.html --config $(config)
 
 explain: setup
-	@$(bin)/python -m dalib.workflow explain $(STAGE) --config $(config)
+	@$(bin)/python -m pipeline explain $(STAGE) --config $(config)
 
 plan: setup
-	@$(bin)/python -m dalib.workflow plan $(targets) --config $(config)
+	@$(bin)/python -m pipeline plan $(targets) --config $(config)
 
 reference: setup
-	@$(bin)/python -m dalib.workflow reference
+	@$(bin)/python -m pipeline reference
 
 doctor: setup
-	@$(bin)/python -m dalib.workflow doctor --config $(config)
+	@$(bin)/python -m pipeline doctor --config $(config)
 
 verify: setup
-	@$(bin)/python -m dalib.workflow verify --config $(config)
+	@$(bin)/python -m pipeline verify --config $(config)
 
 unlock: setup
-	@$(bin)/python -m dalib.workflow unlock
+	@$(bin)/python -m pipeline unlock
 
 cache-prune: setup
-	@$(bin)/python -m dalib.workflow prune --config $(config)
+	@$(bin)/python -m pipeline prune --config $(config)
 
 lint: setup
 	$(bin)/ruff check

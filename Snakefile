@@ -21,10 +21,11 @@ include: "rules/stages/forecast.smk"
 include: "rules/stages/evaluate.smk"
 include: "rules/stages/time.smk"
 include: "rules/stages/judge.smk"
-include: "rules/papers/dkf.smk"
-include: "rules/papers/gpt.smk"
-include: "rules/papers/adda.smk"
-include: "rules/papers/lensf.smk"
+
+
+for paper in config["papers"]:
+
+    include: f"papers/{paper}/rules.smk"
 
 
 rule all:

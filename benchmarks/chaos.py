@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.toy import PATIENCE, Toy
-from dalib.workflow import locks, provenance
+from pipeline import locks, provenance
 
 PAUSE = {"TOY_PAUSE": "0.05"}  # seconds by which every file is complete later
 DISK = 16 * 2**20
@@ -275,7 +275,7 @@ def name(path: Path) -> str:
 def role(words: list[str]) -> str | None:
     """What a process is, by its command line."""
     line = " ".join(words)
-    if "dalib.workflow" in line:
+    if "pipeline" in line:
         return "run"
     if ".snakemake/scripts/" in line:
         return "job"

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from benchmarks.toy import OUTPUTS, Toy
-from dalib.workflow import provenance
+from pipeline import provenance
 
 
 def main() -> int:

@@ -108,7 +108,7 @@ def write_slowly(path, lines):
 '''
 
 SCRIPT = """from toy import slow
-from dalib.workflow.stage import Stage
+from pipeline.stage import Stage
 
 with Stage(snakemake) as stage:
     from dalib import io
@@ -138,6 +138,7 @@ SCHEMA = {
 def settings(cases: dict, cache: str) -> dict:
     return {
         "scale": SCALE,
+        "scales": {SCALE: {}},
         "device": "cpu",
         "seed": 1,
         "seeds": None,
@@ -168,8 +169,7 @@ class Toy:
         files = {
             "Snakefile": SNAKEFILE,
             "config.yaml": json.dumps(settings(some, cache)),
-            "config/schema.yaml": json.dumps(SCHEMA),
-            f"config/scales/{SCALE}.yaml": "{}",
+            "pipeline/schema.yaml": json.dumps(SCHEMA),
             "data/raw.txt": "raw\n",
             "toy/__init__.py": "",
             "toy/slow.py": SLOW,
@@ -188,10 +188,10 @@ class Toy:
         return self.call("run", "--cores", "3", *arguments, **environment)
 
     def call(self, *verb: str, before: tuple[str, ...] = (), **environment: str):
-        """Begin `python -m dalib.workflow <verb>`; `before` stands in front of it."""
+        """Begin `python -m pipeline <verb>`; `before` stands in front of it."""
         search = os.pathsep.join([str(self.folder), str(ROOT)])
         return subprocess.Popen(
-            [*before, sys.executable, "-m", "dalib.workflow", *verb],
+            [*before, sys.executable, "-m", "pipeline", *verb],
             cwd=self.folder,
             env=os.environ | {"PYTHONPATH": search, "OMP_NUM_THREADS": "1"} | environment,
             stdout=subprocess.PIPE,

@@ -16,7 +16,7 @@ import re
 import socket
 import stat
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from io import TextIOWrapper
@@ -599,6 +599,31 @@ def write_figure(fig: Figure, pdf: str | Path, png: str | Path) -> None:
             fig.savefig(part, format="pdf", metadata={"CreationDate": None})
         with replacing(png) as part:
             fig.savefig(part, format="png", dpi=300)
+
+
+def write_figures(drawn: Iterable[Any], outputs: Any) -> None:
+    """Figures, and the data that they show, each to the outputs `<name>_data`, `_pdf` and `_png`.
+
+    An animation goes to `<name>_gif`.
+
+    Args:
+        drawn: name, data, figure, title and missing of each (`dalib.plotting.Drawn`).
+    """
+    for one in drawn:
+        write(one.data, outputs[f"{one.name}_data"], title=one.title, missing=list(one.missing))
+        if f"{one.name}_gif" in outputs.keys():
+            with replacing(outputs[f"{one.name}_gif"]) as part:
+                one.figure.save(part)
+        else:
+            write_figure(one.figure, outputs[f"{one.name}_pdf"], outputs[f"{one.name}_png"])
+
+
+def write_tables(made: Mapping[str, Sequence[str]], outputs: Any) -> None:
+    """Texts to the outputs of the same names, each a list of files."""
+    for name, texts in made.items():
+        paths = outputs[name]
+        for path, text in zip([paths] if isinstance(paths, str) else paths, texts, strict=True):
+            write_text(path, text)
 
 
 # --- content -----------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from snakemake.exceptions import WorkflowError
 from dalib import field_runs
 from dalib.era5 import sources
 from dalib.registry import TASKS
-from dalib.workflow import (
+from pipeline import (
     audit,
     cluster,
     costs,
@@ -26,11 +26,11 @@ from dalib.workflow import (
     targets,
     validation,
 )
-from dalib.workflow.specs import Specs
-from dalib.workflow.store import StoreError
+from pipeline.specs import Specs
+from pipeline.store import StoreError
 
 ROOT = Path(workflow.basedir)
-TARGETS = {}  # of each paper, filled by rules/papers
+TARGETS = {}  # of each paper, filled by their rules
 RUN = {}  # what is known once the jobs begin
 
 try:
@@ -399,7 +399,7 @@ def figure_files(paper, *numbers):
         found[f"{name}_pdf"] = f"{stem}.pdf"
         found[f"{name}_png"] = report(
             f"{stem}.png",
-            caption=f"{ROOT}/docs/captions/{paper}_{name}.rst",
+            caption=f"{ROOT}/papers/{paper}/captions/{name}.rst",
             category=paper,
             labels={"figure": name.removeprefix("fig")},
         )
@@ -668,7 +668,7 @@ def judged(wildcards):
 def judge_spec(wildcards):
     """The spec of the stage judge, with the roles of the cases where claims can name them."""
     given = {"roles": "{paper}.roles"} if "roles" in config[wildcards.paper] else {}
-    return spec("judge.py", kinds_in="config/claims/{paper}.yaml", **given)(wildcards)
+    return spec("judge.py", kinds_in="papers/{paper}/claims.yaml", **given)(wildcards)
 
 
 def timed(wildcards):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-FRAME = "dalib.workflow."  # runs the stages, makes no numbers
+FRAME = "pipeline."  # runs the stages, makes no numbers
 TRACING = Path(__file__).parent / "tracing"  # for PYTHONPATH, with DALIB_TRACE for the folder
 
 

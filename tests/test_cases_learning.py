@@ -10,7 +10,7 @@ import xarray as xr
 
 from dalib.cases import learning, learning_scored, observed, truth
 from dalib.points import groups_of, runs_of
-from dalib.workflow import settings
+from pipeline import settings
 
 ROOT = Path(__file__).parents[1]
 SMOKE = settings.load(ROOT, {"scale": "smoke"})["adda"]

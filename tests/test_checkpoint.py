@@ -21,9 +21,9 @@ from dalib.nets.gpt import GPT
 from dalib.nets.scaling import Scaling
 from dalib.nets.score import Score
 from dalib.streams import streams
-from dalib.workflow import settings
-from dalib.workflow.checkpoint import SHARE, Checkpoint
-from dalib.workflow.specs import Specs
+from pipeline import settings
+from pipeline.checkpoint import SHARE, Checkpoint
+from pipeline.specs import Specs
 
 ROOT = Path(__file__).parents[1]
 

@@ -12,7 +12,7 @@ from dalib.cases import learning_scored
 from dalib.claims import inputs as claim_inputs
 from dalib.metrics import measures
 from dalib.registry import MEASURES
-from dalib.workflow import settings
+from pipeline import settings
 
 CONFIG = Path(__file__).parents[1] / "config" / "claims"
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from dalib.workflow import cluster
+from pipeline import cluster
 
 PROFILES = Path(__file__).parents[1] / "profiles"
 

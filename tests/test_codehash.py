@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dalib.workflow.codehash import closure, digest
+from pipeline.codehash import closure, digest
 
 ROOT = Path(__file__).parents[1]
 
@@ -765,4 +765,4 @@ def test_every_stage_has_a_closure_without_the_registry(script):
 def test_the_machinery_that_runs_the_stages_does_not_count():
     units = closure(ROOT / "workflow_scripts/simulate.py", root=ROOT)
     assert "dalib.simulate:simulate" in units
-    assert not [name for name in units if name.startswith("dalib.workflow.")]
+    assert not [name for name in units if name.startswith("pipeline.")]

@@ -1,4 +1,4 @@
-from dalib.workflow.differences import differences
+from pipeline.differences import differences
 
 UNITS = {"dalib.a:f": "1", "dalib.a:g": "2"}
 SPEC = {"code": "x", "seed": 1, "config": {"case": {"observations": {"error_std": 1.0}}}}

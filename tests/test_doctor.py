@@ -10,10 +10,11 @@ import time
 from pathlib import Path
 
 import pytest
+from projects import configured
 
 from dalib import io
-from dalib.workflow import __main__, audit, doctor, locks, provenance, unlock
-from dalib.workflow.store import Store
+from pipeline import __main__, audit, doctor, locks, provenance, unlock
+from pipeline.store import Store
 
 ROOT = Path(__file__).parents[1]
 SLURM = doctor.slurm
@@ -33,10 +34,8 @@ def project(tmp_path, monkeypatch):
     monkeypatch.setenv("DALIB_CACHE", ".cache/stages")
     monkeypatch.setattr(doctor, "FREE_GB", 0.0)
     monkeypatch.setattr(doctor, "slurm", lambda: [])  # it answers
-    for name in ("config.yaml", "pyproject.toml"):
-        shutil.copy(ROOT / name, name)
-    shutil.copytree(ROOT / "config", "config")
-    Path("dalib").symlink_to(ROOT / "dalib")
+    configured(Path("."))
+    shutil.copy(ROOT / "pyproject.toml", "pyproject.toml")
     names = ("numpy", "torch", "xarray", "netCDF4", "POT", "snakemake")
     pins = [f"{name}=={(doctor.installed(name) or '').partition('+')[0]}" for name in names]
     Path("constraints.txt").write_text("\n".join(["# pins", *pins, ""]))

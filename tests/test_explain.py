@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from dalib.workflow.explain import explained, main
-from dalib.workflow.specs import Specs
+from pipeline.explain import explained, main
+from pipeline.specs import Specs
 
 CONFIG = {
     "scale": "smoke",

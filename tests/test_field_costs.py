@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from dalib.field_runs import jobs_of, models_of
-from dalib.workflow import plan, settings
-from dalib.workflow.costs import Measured, estimate, size
-from dalib.workflow.field_costs import JOB, Shape, afno, coupled_vae, shape_of, work
+from pipeline import plan, settings
+from pipeline.costs import Measured, estimate, size
+from pipeline.field_costs import JOB, Shape, afno, coupled_vae, shape_of, work
 
 ROOT = Path(__file__).parents[1]
 ENSF = {"kind": "ensf", "members": 20, "steps": 100, "composed": False}  # every step

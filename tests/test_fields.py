@@ -2,7 +2,7 @@ import ast
 
 import pytest
 
-from dalib.workflow.fields import annotation_kind, settings_of
+from pipeline.fields import annotation_kind, settings_of
 
 GOOD = [
     ("int", 3, 3.5),

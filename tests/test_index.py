@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from dalib.workflow import index, scorecard
+from pipeline import index, scorecard
 
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -61,10 +61,10 @@ def root(tmp_path, monkeypatch):
     folder = tmp_path / "results" / "quick" / "one"
     for name in ("figures", "tables"):
         (folder / name).mkdir(parents=True)
-    captions = tmp_path / "docs" / "captions"
+    captions = tmp_path / "papers" / "one" / "captions"
     captions.mkdir(parents=True)
-    (captions / "one_fig1.rst").write_text("A line & a dot.")
-    (captions / "one_fig2.rst").write_text("Not made.")
+    (captions / "fig1.rst").write_text("A line & a dot.")
+    (captions / "fig2.rst").write_text("Not made.")
     (tmp_path / "config.yaml").write_text("one: {title: 'Of <lines>', authors: A, cases: {}}\n")
     for kind, content in {"png": PNG, "pdf": b"%PDF", "nc": b"CDF"}.items():
         (folder / "figures" / f"fig1.{kind}").write_bytes(content)
@@ -209,7 +209,7 @@ def test_a_note_stands_before_the_figures_with_its_headings_and_lists(root):
         "# Of <it>\n\nOne `word`,\n**bold**.\n\n## More\n\n- first\n  line\n- second\n\n- third\n"
     )
     (root / "results/quick/one/tables/story.md").write_text(note)
-    (root / "docs/captions/one_story.rst").write_text("What it shows.")
+    (root / "papers/one/captions/story.rst").write_text("What it shows.")
     text = page(root)
     assert "<h3>Of &lt;it&gt;</h3><p>One <code>word</code>,\n<b>bold</b>.</p><h4>More</h4>" in text
     assert "<ul><li>first\n  line</li><li>second</li><li>third</li></ul>" in text
@@ -218,7 +218,7 @@ def test_a_note_stands_before_the_figures_with_its_headings_and_lists(root):
 
 
 def test_a_note_that_is_missing_is_named(root):
-    (root / "docs/captions/one_story.rst").write_text("What it shows.")
+    (root / "papers/one/captions/story.rst").write_text("What it shows.")
     assert "one/story</b> is missing" in page(root)
 
 

@@ -13,7 +13,7 @@ from dalib.cases import learning_counted, learning_timed
 from dalib.cases.learning import Experiment
 from dalib.cases.learning_counted import Kept, Operations, update_costs
 from dalib.points import COORDINATES, Group, runs_of
-from dalib.workflow import settings
+from pipeline import settings
 
 CONFIG = settings.load(Path(__file__).parents[1], {"scale": "smoke"})["adda"]
 SIZE, TRAJECTORIES, SEGMENT = 8, 2, 5

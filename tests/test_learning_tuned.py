@@ -11,7 +11,7 @@ from dalib.cases.learning import learned
 from dalib.cases.learning_tuned import best, tuned
 from dalib.cases.observed import observations
 from dalib.cases.truth import truth
-from dalib.workflow import settings
+from pipeline import settings
 
 REPEATS, TIMES, NAME = 2, 20, "1/lab/orbit/tuned"
 ERRORS = {"obs_variance": {"vary": {"obs_variance": [0.1, 1.0]}}}

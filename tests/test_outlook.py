@@ -2,17 +2,17 @@
 
 import json
 import re
-import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from projects import configured
 
 from benchmarks.toy import Toy
 from dalib import io, speed
-from dalib.workflow import measurements, outlook, overhead
-from dalib.workflow.costs import Job, Measured, Size
-from dalib.workflow.outlook import Expected, Progress, announced, duration, expected, kept
+from pipeline import measurements, outlook, overhead
+from pipeline.costs import Job, Measured, Size
+from pipeline.outlook import Expected, Progress, announced, duration, expected, kept
 
 ROOT = Path(__file__).parents[1]
 CONFIG = {"scale": "smoke", "batches": {}, "lab": {"cases": {"a": {}, "b": {}}}}
@@ -146,8 +146,7 @@ def test_the_reference_is_written_from_the_results_of_this_host(tmp_path, monkey
     """Others' are left out; a job whose work has changed since is worth that much more."""
     root = Path(".")
     monkeypatch.chdir(tmp_path)
-    shutil.copytree(ROOT / "config", root / "config")
-    shutil.copy(ROOT / "config.yaml", root)
+    configured(root)
     wildcards = {"scale": "smoke", "paper": "dkf", "case": "clean"}
     here = measurements.socket.gethostname()
     for name, host in (("a", here), ("b", "elsewhere")):

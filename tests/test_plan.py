@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from dalib import io
-from dalib.workflow import learning_costs, plan, settings
-from dalib.workflow.costs import START, Job, Measured, Size, estimate, longest_chain, size
+from pipeline import learning_costs, plan, settings
+from pipeline.costs import START, Job, Measured, Size, estimate, longest_chain, size
 
 ROOT = Path(__file__).parents[1]
 

@@ -12,9 +12,9 @@ import xarray as xr
 
 from benchmarks.toy import Toy
 from dalib import io
-from dalib.workflow import audit
-from dalib.workflow.checkpoint import Checkpoint
-from dalib.workflow.store import Store, StoreError
+from pipeline import audit
+from pipeline.checkpoint import Checkpoint
+from pipeline.store import Store, StoreError
 
 TOLD = "your quota is used up: make room (make cache-prune"
 MB = 2**20

@@ -1,14 +1,14 @@
-import shutil
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from projects import configured
 
 from dalib import build
 from dalib.simulate import whole_intervals
-from dalib.workflow import kinds
-from dalib.workflow.settings import (
+from pipeline import kinds, layout
+from pipeline.settings import (
     SCALES,
     ConfigError,
     Layer,
@@ -54,31 +54,34 @@ CONFIG = """
       grid: [1, 2, 3]
       train: {epochs: 8, rate: 0.1, shuffle: true}
     """
+SCALED = """
+    scales: {smoke: {}, quick: {}, desk: {%s}, paper: {%s}}
+    """
 
 
 @pytest.fixture
 def project(tmp_path):
-    """A project with a small schema; every scale file is empty."""
-    write(tmp_path / "config/schema.yaml", SCHEMA)
+    """A project with a small schema; no scale changes anything."""
+    write(tmp_path / "pipeline/schema.yaml", SCHEMA)
     write(tmp_path / "config.yaml", CONFIG)
-    for scale in ("smoke", "quick", "desk", "paper"):
-        write(tmp_path / f"config/scales/{scale}.yaml", "")
     return tmp_path
 
 
 @pytest.fixture
 def real(tmp_path):
     """A copy of this project's configuration beside which files can be laid."""
-    shutil.copytree(ROOT / "config", tmp_path / "config")
-    shutil.copy(ROOT / "config.yaml", tmp_path)
-    (tmp_path / "dalib").symlink_to(ROOT / "dalib")
-    return tmp_path
+    return configured(tmp_path)
 
 
 def write(path: Path, text: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(textwrap.dedent(text).lstrip("\n"))
     return path
+
+
+def scaled(desk: str = "", paper: str = "", config: str = CONFIG) -> str:
+    """A configuration with what scales change of it."""
+    return config + SCALED % (desk, paper)
 
 
 def messages(root: Path, arguments=None, files=()) -> list[str]:
@@ -91,7 +94,7 @@ def messages(root: Path, arguments=None, files=()) -> list[str]:
 
 
 def test_later_layers_win_and_leave_the_rest(project):
-    write(project / "config/scales/desk.yaml", "lorenz: {ensemble: 50, train: {epochs: 9}}")
+    write(project / "config.yaml", scaled("lorenz: {ensemble: 50, train: {epochs: 9}}"))
     given = write(project / "mine.yaml", "scale: desk\nlorenz: {train: {epochs: 10}, grid: [5, 6]}")
     assert load(project)["lorenz"]["ensemble"] == 40
     config = load(project, {"lorenz": {"train": {"rate": 0.5}}}, [given])
@@ -151,10 +154,9 @@ def test_messages_name_layer_key_and_remedy(project):
     assert messages(project) == [
         'config.yaml: lorenz.train.epohcs: unknown key (did you mean "epochs"?)'
     ]
-    write(project / "config.yaml", CONFIG)
-    write(project / "config/scales/paper.yaml", "lorenz: {ensemble: 1}")
+    write(project / "config.yaml", scaled(paper="lorenz: {ensemble: 1}"))
     assert messages(project, {"scale": "paper"}) == [
-        "config/scales/paper.yaml: lorenz.ensemble: 1 is too small, at least 2 members are needed"
+        "config.yaml: scales.paper.lorenz.ensemble: 1 is too small, at least 2 members are needed"
     ]
     assert messages(project, {"scale": "papper"}) == [
         "--config scale=papper: no such scale; there are: smoke, quick, desk, paper"
@@ -162,12 +164,12 @@ def test_messages_name_layer_key_and_remedy(project):
 
 
 def test_all_problems_are_told_at_once_lowest_layer_first(project):
-    write(project / "config.yaml", CONFIG.replace("shuffle: true", "epohcs: 3"))
-    write(project / "config/scales/desk.yaml", "lorenz: {ensemble: 1}")
+    wrong = CONFIG.replace("shuffle: true", "epohcs: 3")
+    write(project / "config.yaml", scaled(desk="lorenz: {ensemble: 1}", config=wrong))
     given = write(project / "mine.yaml", "scale: desk\nlorenz: {grid: [1]}")
     assert messages(project, {"seeds": 0}, [given]) == [
         'config.yaml: lorenz.train.epohcs: unknown key (did you mean "epochs"?)',
-        "config/scales/desk.yaml: lorenz.ensemble: 1 is too small, at least 2 members are needed",
+        "config.yaml: scales.desk.lorenz.ensemble: 1 is too small, at least 2 members are needed",
         "mine.yaml: lorenz.grid: 1 entries are given, at least 2 are needed",
         "--config seeds=0: 0 is too small, at least 1 seed is needed",
     ]
@@ -211,7 +213,7 @@ def test_missing_key_is_told_with_the_layer_that_lacks_it(project):
 
 
 def test_unknown_scale_in_a_file(project):
-    write(project / "config.yaml", CONFIG.replace("quick", "quik"))
+    write(project / "config.yaml", scaled(config=CONFIG.replace("scale: quick", "scale: quik")))
     assert messages(project) == [
         "config.yaml: scale: quik: no such scale; there are: smoke, quick, desk, paper"
     ]
@@ -220,15 +222,34 @@ def test_unknown_scale_in_a_file(project):
 def test_yaml_error_has_file_line_and_column(project):
     write(project / "config.yaml", "scale: quick\nlorenz:\n  train: {epochs: 8\n  ensemble: 3\n")
     assert messages(project) == ["config.yaml: line 4, column 11: expected ',' or '}', but got ':'"]
-    write(project / "config.yaml", CONFIG)
-    write(project / "config/scales/quick.yaml", "lorenz:\n\ttrain: 3\n")
+    write(project / "config.yaml", CONFIG + "    papers: [own]\n")
+    write(project / "papers/own/config.yaml", "")
+    write(project / "papers/own/scales/quick.yaml", "lorenz:\n\ttrain: 3\n")
     (line,) = messages(project)
-    assert line.startswith("config/scales/quick.yaml: line 2, column 1: found character '\\t'")
+    assert line.startswith("papers/own/scales/quick.yaml: line 2, column 1: found character '\\t'")
 
 
 def test_key_given_twice_is_an_error(project):
     write(project / "config.yaml", "scale: quick\nseeds: 3\nseeds: 4\n")
     assert messages(project) == ['config.yaml: line 3, column 1: the key "seeds" appears twice']
+
+
+def test_a_paper_is_asked_for_by_name(real):
+    text = (real / "config.yaml").read_text()
+    asked = text.replace("papers: [dkf, gpt, adda, lensf]", "papers: [gpt, adda]")
+    write(real / "config.yaml", asked)
+    assert {"gpt", "adda"} == {name for name, part in load(real).items() if kinds.is_paper(part)}
+    assert messages(real, {"papers": "[gtp]"}) == [
+        'config.yaml: papers: unknown paper "gtp" (did you mean "gpt"?); '
+        "there are: adda, dkf, gpt, lensf"
+    ]
+
+
+def test_a_mistake_in_a_paper_is_told_with_its_file_and_the_key_in_it(real):
+    file = real / "papers/dkf/scales/desk.yaml"
+    write(file, file.read_text().replace("repeats: 5", "repeets: 5", 1))
+    (line, *_) = messages(real, {"scale": "desk"})
+    assert line.startswith("papers/dkf/scales/desk.yaml: models.dkf.training.repeets: unknown key")
 
 
 def test_file_that_is_no_mapping_or_is_not_there(project):
@@ -335,7 +356,7 @@ def test_missing_setting_of_a_system_is_an_error(real):
     )
     given = dkf(cases={"clean": {"system": {"kind": "my_lab.models:Pendulum"}}})
     found = messages(real, given)
-    assert found == ['config.yaml: dkf.cases.clean.system: "length" is missing']
+    assert found == ['papers/dkf/config.yaml: cases.clean.system: "length" is missing']
 
 
 def test_class_of_the_users_own_is_checked_without_importing_it(real):
@@ -492,14 +513,14 @@ def properties(schema) -> Iterator[tuple[str, dict]]:
 
 
 def test_every_key_of_the_schema_has_a_description():
-    schema = read_yaml(ROOT / "config/schema.yaml", "schema")
+    schema = read_yaml(ROOT / layout.SCHEMA, "schema")
     found = list(properties(schema))
     assert len(found) > 50
     assert [name for name, below in found if not below.get("description")] == []
 
 
 def test_every_setting_in_the_configuration_has_a_description():
-    schema = read_yaml(ROOT / "config/schema.yaml", "schema")
+    schema = read_yaml(ROOT / layout.SCHEMA, "schema")
     described = schema["$defs"]["settings"]["properties"].keys()
     used = {key for choice in kinds.choices(load(ROOT)) for key in choice.section}
     assert used <= described
@@ -514,13 +535,12 @@ def test_every_setting_in_the_configuration_has_a_description():
     ],
 )
 def test_mistake_in_the_claims_is_found_before_anything_starts(real, old, new, line):
-    claims = real / "config/claims/dkf.yaml"
-    shutil.copytree(ROOT / "config/claims", claims.parent, dirs_exist_ok=True)
+    claims = real / layout.claims_of("dkf")
     load(real)
     claims.write_text(claims.read_text().replace(old, new, 1))
     with pytest.raises(ConfigError) as refused:
         load(real)
-    assert str(refused.value).startswith("config/claims/dkf.yaml: ")
+    assert str(refused.value).startswith("papers/dkf/claims.yaml: ")
     assert line in str(refused.value)
 
 

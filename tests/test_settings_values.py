@@ -9,22 +9,33 @@ from typing import Any
 
 import pytest
 import yaml
+from projects import configured
 
 from dalib import io
-from dalib.workflow.settings import COMMAND_LINE, ConfigError, Layer, load, merged, read_yaml
+from pipeline import layout
+from pipeline.settings import COMMAND_LINE, ConfigError, Layer, load, merged, read_yaml
 
 ROOT = Path(__file__).parents[1]
-SCALE = ROOT / "config/scales/smoke.yaml"
-REAL = merged([Layer(str(path), read_yaml(path, path)) for path in (ROOT / "config.yaml", SCALE)])
+
+
+def real() -> dict[str, Any]:
+    """All that stands in the files of scale smoke, in one mapping."""
+    config = read_yaml(ROOT / "config.yaml", "config.yaml")
+    layers = [Layer("", config), Layer("", config.pop("scales")["smoke"])]
+    for paper in config["papers"]:
+        files = ROOT / layout.config_of(paper), ROOT / layout.scale_of(paper, "smoke")
+        layers += [Layer("", {paper: read_yaml(path, path)}) for path in files]
+    return merged(layers) | {"papers": []}
+
+
+REAL = real()
 
 
 @pytest.fixture
 def project(tmp_path):
     """A project whose configuration, `config.yaml`, is to be written."""
-    shutil.copytree(ROOT / "config", tmp_path / "config")
-    for file in (tmp_path / "config/scales").glob("*.yaml"):
-        file.write_text("")
-    (tmp_path / "dalib").symlink_to(ROOT / "dalib")
+    configured(tmp_path)
+    shutil.rmtree(tmp_path / "papers")
     return tmp_path
 
 
@@ -54,7 +65,7 @@ def with_all(project: Path, wanted, value: Any) -> tuple[list[str], list[str]]:
         if path != ("scale",) and path[-1] != "kind" and wanted(old):
             put(config, path, copy.deepcopy(value))
             names.append(".".join(map(str, path)))
-    (project / "config.yaml").write_text(yaml.safe_dump(config | {"scale": "smoke"}))
+    (project / "config.yaml").write_text(yaml.safe_dump(config | {"scale": "quick"}))
     try:
         load(project)
     except ConfigError as error:
@@ -87,13 +98,13 @@ def test_whole_numbers_may_be_written_as_others(project):
     def is_whole(value):
         return is_number(value) and value == int(value)
 
-    config = copy.deepcopy(REAL) | {"scale": "smoke"}
+    config = copy.deepcopy(REAL) | {"scale": "quick"}
     for path, value in leaves(REAL):
         if is_whole(value):
             put(config, path, float(value))
     (project / "config.yaml").write_text(yaml.safe_dump(config))
     found = dict(leaves(load(project)))
-    (project / "config.yaml").write_text(yaml.safe_dump(REAL | {"scale": "smoke"}))
+    (project / "config.yaml").write_text(yaml.safe_dump(REAL | {"scale": "quick"}))
     expected = dict(leaves(load(project)))
     assert found == expected
     whole = [path for path, value in expected.items() if type(value) is int]

@@ -36,7 +36,7 @@ PATIENCE = 2000  # seconds, ten times what an idle machine takes at most; then w
 
 TOY = """
 import sys
-from dalib.workflow import cluster
+from pipeline import cluster
 
 WATCH = cluster.watch()
 

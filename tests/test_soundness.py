@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from soundness import TRACING, unforeseen
 
-from dalib.workflow.codehash import closure
+from pipeline.codehash import closure
 
 TOOLS = """
 from dataclasses import dataclass

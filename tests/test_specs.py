@@ -4,9 +4,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from dalib.workflow import precision, specs
-from dalib.workflow.errors import ConfigError
-from dalib.workflow.specs import Specs
+from pipeline import precision, specs
+from pipeline.errors import ConfigError
+from pipeline.specs import Specs
 
 ROOT = Path(__file__).parents[1]
 

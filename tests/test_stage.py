@@ -13,8 +13,8 @@ from types import SimpleNamespace
 import pytest
 
 from dalib import io
-from dalib.workflow import locks, provenance, runs, stage
-from dalib.workflow.store import Store
+from pipeline import locks, provenance, runs, stage
+from pipeline.store import Store
 
 
 class Files(list):
@@ -312,7 +312,7 @@ def test_names_of_files():
 def test_a_reused_job_imports_nothing_heavy(tmp_path):
     import subprocess
 
-    code = "import sys, dalib.workflow.stage; print(sorted({'numpy', 'xarray', 'netCDF4', 'torch', "
+    code = "import sys, pipeline.stage; print(sorted({'numpy', 'xarray', 'netCDF4', 'torch', "
     code += "'jsonschema', 'yaml'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

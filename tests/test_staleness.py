@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.toy import PATIENCE, interruptible
-from dalib.workflow import provenance, verify
+from pipeline import provenance, verify
 
 pytestmark = pytest.mark.workflow
 
@@ -28,8 +28,8 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from dalib.workflow import audit, runs
-from dalib.workflow.specs import Specs
+from pipeline import audit, runs
+from pipeline.specs import Specs
 
 configfile: "config.yaml"
 
@@ -102,7 +102,7 @@ def unused():
     return 1
 '''
 
-SCRIPT = """from dalib.workflow.stage import Stage
+SCRIPT = """from pipeline.stage import Stage
 
 with Stage(snakemake) as stage:
     from pathlib import Path
@@ -368,7 +368,7 @@ def test_killed_in_the_middle_of_a_write(toy, how):
         assert list(toy.path("double", "b").parent.glob("*.part-*"))
         toy.run(code=1)
         assert "the last run here was interrupted and left its locks: make unlock" in toy.said
-        unlock = [sys.executable, "-m", "dalib.workflow", "unlock"]
+        unlock = [sys.executable, "-m", "pipeline", "unlock"]
         done = subprocess.run(unlock, capture_output=True, text=True, check=True)
         assert "left by a process that is gone, cleared" in done.stdout
     ran = toy.run()
@@ -396,7 +396,7 @@ def test_a_job_that_outlived_its_snakemake_is_waited_for(toy):
         time.sleep(0.05)
     process.kill()
     process.wait()
-    subprocess.run([sys.executable, "-m", "dalib.workflow", "unlock"], check=True)
+    subprocess.run([sys.executable, "-m", "pipeline", "unlock"], check=True)
     waiting = toy.start("--", target)
     said = lines_until(waiting, "double toy/b: waiting for a job of an earlier run that writes")
     (toy.folder / "go").touch()

@@ -10,8 +10,8 @@ import time
 import pytest
 
 from dalib import io
-from dalib.workflow import audit, locks, provenance, prune, store
-from dalib.workflow.store import Store, StoreError
+from pipeline import audit, locks, provenance, prune, store
+from pipeline.store import Store, StoreError
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from dalib import io
-from dalib.tables import text
-from dalib.workflow import __main__, page, scorecard, settings, targets
-from dalib.workflow.errors import ConfigError
+from dalib import tables as text
+from pipeline import __main__, page, scorecard, settings, targets
+from pipeline.errors import ConfigError
 
 ROOT = Path(__file__).parents[1]
 FIGURES = "results/smoke/dkf/figures"
@@ -40,8 +40,8 @@ def test_a_name_that_there_is_not_comes_with_the_nearest_and_all_others(config, 
 
 
 def test_every_name_that_there_is_passes(config):
-    captions = (path.stem.partition("_") for path in (ROOT / "docs/captions").glob("*.rst"))
-    files = [f"results/smoke/{paper}/figures/{name}.pdf" for paper, _, name in captions]
+    captions = (path.relative_to(ROOT).parts for path in ROOT.glob("papers/*/captions/*.rst"))
+    files = [f"results/smoke/{p}/figures/{Path(name).stem}.pdf" for _, p, _, name in captions]
     other = ["results/smoke/dkf/clean/observations_test.nc", "README.md", "all", "judge"]
     targets.check(ROOT, config, [*files, *other, *targets.papers(config)])
 
@@ -94,7 +94,7 @@ def test_a_wrong_name_ends_a_run_before_it_starts(monkeypatch, capsys):
     ],
 )
 def test_a_terminal_in_ascii_shows_the_list(environment):
-    command = [sys.executable, "-m", "dalib.workflow", "list"]
+    command = [sys.executable, "-m", "pipeline", "list"]
     clean = {k: v for k, v in os.environ.items() if not k.startswith("PYTHONIO")}
     done = subprocess.run(command, cwd=ROOT, env=clean | environment, capture_output=True)
     assert done.returncode == 0, done.stderr

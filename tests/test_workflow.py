@@ -15,15 +15,17 @@ import xarray as xr
 import yaml
 from soundness import TRACING, unforeseen
 
+from pipeline import layout
+
 pytestmark = pytest.mark.workflow
 
 ROOT = Path(__file__).parents[1]
 PARTS = (
     "Snakefile",
     "config.yaml",
-    "config",
     "dalib",
-    "docs",
+    "papers",
+    "pipeline",
     "profiles",
     "rules",
     "workflow_scripts",
@@ -135,7 +137,7 @@ def test_every_claim_has_a_row_in_the_scorecard(project):
     claims = [
         claim
         for paper in ("dkf", "gpt", "adda", "lensf")
-        for claim in yaml.safe_load((ROOT / f"config/claims/{paper}.yaml").read_text())
+        for claim in yaml.safe_load((ROOT / layout.claims_of(paper)).read_text())
     ]
     assert [row["id"] for row in rows] == [claim["id"] for claim in claims]
     assert len(rows) == 69
@@ -192,7 +194,7 @@ def test_the_tables_of_tokens_hold_what_is_published_beside_ours(project):
 def test_a_second_run_does_nothing_also_after_touching_every_source(project):
     for path in project.folder.rglob("*.py"):
         path.touch()
-    for path in [*project.folder.glob("rules/**/*.smk"), project.folder / "config.yaml"]:
+    for path in [*project.folder.rglob("*.smk"), *project.folder.rglob("config.yaml")]:
         path.touch()
     run = project.snakemake()
     assert run.returncode == 0

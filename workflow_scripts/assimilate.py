@@ -1,6 +1,6 @@
 """Run filters over the observations of one case, all seeds of a batch at once."""
 
-from dalib.workflow.stage import Stage
+from pipeline.stage import Stage
 
 with Stage(snakemake) as stage:
     from dalib import build, io

@@ -1,6 +1,6 @@
 """Fit a codec to the training part of the truth, and encode all parts with it."""
 
-from dalib.workflow.stage import Stage
+from pipeline.stage import Stage
 
 with Stage(snakemake) as stage:
     from dalib import io

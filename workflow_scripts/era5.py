@@ -1,6 +1,6 @@
 """The truth of one case out of a reanalysis: its training, validation and test fields."""
 
-from dalib.workflow.stage import Stage
+from pipeline.stage import Stage
 
 with Stage(snakemake) as stage:
     from dalib import io

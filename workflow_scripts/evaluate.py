@@ -1,6 +1,6 @@
 """Score what all methods made of one product of one case."""
 
-from dalib.workflow.stage import Stage
+from pipeline.stage import Stage
 
 with Stage(snakemake) as stage:
     from dalib import build, io

@@ -1,6 +1,6 @@
 """Forecast from stretches of what was observed of one case, and run free."""
 
-from dalib.workflow.stage import Stage
+from pipeline.stage import Stage
 
 with Stage(snakemake) as stage:
     from dalib import build, io

@@ -1,6 +1,6 @@
 """Judge the claims of a paper by its scores."""
 
-from dalib.workflow.stage import Stage
+from pipeline.stage import Stage
 
 with Stage(snakemake) as stage:
     from dalib import build, claims, io

@@ -1,6 +1,6 @@
 """Observe the truth of one case, and say what a filter knows when it starts."""
 
-from dalib.workflow.stage import Stage
+from pipeline.stage import Stage
 
 with Stage(snakemake) as stage:
     from dalib import io

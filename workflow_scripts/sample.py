@@ -1,6 +1,6 @@
 """Draw states from a trained score with one sampler."""
 
-from dalib.workflow.stage import Stage
+from pipeline.stage import Stage
 
 with Stage(snakemake) as stage:
     from dalib import io

@@ -1,6 +1,6 @@
 """Simulate the truth of one case: its training, validation and test trajectories."""
 
-from dalib.workflow.stage import Stage
+from pipeline.stage import Stage
 
 with Stage(snakemake) as stage:
     from dalib import io

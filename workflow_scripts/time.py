@@ -1,6 +1,6 @@
 """Measure what methods cost, one after the other, with the machine to itself."""
 
-from dalib.workflow.stage import Stage
+from pipeline.stage import Stage
 
 with Stage(snakemake) as stage:
     from dalib import build, io

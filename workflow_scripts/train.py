@@ -1,6 +1,6 @@
 """Train one model of one case, all repeats (and sweep points) of a batch at once."""
 
-from dalib.workflow.stage import Stage
+from pipeline.stage import Stage
 
 with Stage(snakemake) as stage:
     from dalib import arrays, build, io

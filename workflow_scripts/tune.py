@@ -1,6 +1,6 @@
 """Choose learning rates of filters that learn, by the loss on held-out observations."""
 
-from dalib.workflow.stage import Stage
+from pipeline.stage import Stage
 
 with Stage(snakemake) as stage:
     from dalib import io

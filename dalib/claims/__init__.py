@@ -1,6 +1,6 @@
 """What a paper claims, checked against our scores by criteria fixed before the run.
 
-A claim is a mapping of config/claims/<paper>.yaml: id, statement, published, decided_from (the
+A claim is a mapping of papers/<paper>/claims.yaml: id, statement, published, decided_from (the
 smallest scale that decides it) and checks. A check names a measure, its inputs among the score
 datasets (`inputs`), an operator and a threshold; a claim holds when all of its checks hold.
 

@@ -1,6 +1,6 @@
 rule judge:
     input:
-        claims="config/claims/{paper}.yaml",
+        claims="papers/{paper}/claims.yaml",
         scores=judged,
     output:
         "results/{scale}/{paper}/scorecard.json",

@@ -1,1 +1,0 @@
-"""Figures from datasets: each draws on given axes, and computes no score."""

@@ -1,1 +1,0 @@
-"""Tables from score datasets; none of the scores is computed here."""

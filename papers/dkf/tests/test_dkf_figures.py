@@ -1,0 +1,190 @@
+"""Figures: the same data give the same bytes, and everything that should be drawn is there."""
+
+import matplotlib
+import numpy as np
+import pytest
+import xarray as xr
+from drawing import check_redrawn
+from matplotlib.figure import Figure
+
+from dalib import plotting
+from papers.dkf.figures import curves, phase, samples, scores, series
+
+rng = np.random.default_rng
+
+
+def described(dims, values, name="quantity"):
+    return (dims, np.asarray(values, float), {"units": "1", "long_name": name})
+
+
+def truth(seeds=3, times=220, interval=0.05):
+    x = np.cumsum(rng(0).normal(size=(seeds, times, 3)), 1)
+    time = described("time", interval * np.arange(times), "model time")
+    return xr.Dataset(
+        {"x": described(("seed", "time", "state"), x, "true state")},
+        {"seed": np.arange(seeds), "time": time, "state": ["x", "y", "z"]},
+    )
+
+
+def observations():
+    y = truth().x.isel(time=slice(1, None)).rename(state="obs")
+    return xr.Dataset({"y": y.where(y.time < 8.0)})
+
+
+def estimates():
+    mean = truth().x.isel(time=slice(1, None))
+    trained = (mean + 0.5).expand_dims(repeat=[0, 1])
+    means = {"ekf": mean + 0.1, "particle": mean + 0.2, "dkf": trained}
+    return {name: xr.Dataset({"mean": m}) for name, m in means.items()}
+
+
+def filters():
+    data = series.filters_data(truth(), observations(), estimates(), length=10.0)
+    error = abs(data.estimate - data.truth).sum("state")
+    return data.assign(error=error.assign_attrs(units="1", long_name="error norm"))
+
+
+def history():
+    values = described(("repeat", "check"), rng(0).normal(size=(3, 7)), "negative elbo")
+    return xr.Dataset(
+        {"training_negative_elbo": values, "held_out_negative_elbo": values},
+        {"repeat": [0, 1, 2], "check": 50 * np.arange(7)},
+    )
+
+
+def langevin():
+    states = rng(0).normal(size=(1, 1, 6, 40, 3)) + [0, 0, 25]
+    dims = ("point", "repeat", "level", "sample", "state")
+    level = described("level", [3, 1.1, 0.4, 0.15, 0.05, 0.02], "noise level")
+    return xr.Dataset(
+        {"snapshots": described(dims, states)}, {"level": level, "state": ["x", "y", "z"]}
+    )
+
+
+def overview():
+    def analyses(methods):
+        rmse = described(("method", "repeat", "seed"), 1 + rng(0).random((len(methods), 2, 5)))
+        return xr.Dataset(
+            {"rmse": rmse, "obs_rmse": described("seed", np.ones(5))},
+            {"method": methods, "seed": np.arange(5), "repeat": [0, 1]},
+        )
+
+    error = described(("method", "repeat", "lead"), rng(0).random((2, 2, 4)), "median error")
+    worse = described(("method", "repeat", "lead"), 2 + rng(1).random((2, 2, 4)), "RMS error")
+    forecasts = xr.Dataset(
+        {"median_error": error, "rms_error": worse},
+        {
+            "method": ["dkf", "equations"],
+            "repeat": [0, 1],
+            "lead": described("lead", [0.1, 0.2, 0.3, 0.4], "lead time"),
+        },
+    )
+    ratio = described(("method", "point", "repeat"), 1 + rng(0).random((2, 3, 1)))
+    drawn = xr.Dataset(
+        {
+            "w1_ratio": ratio,
+            "nearest_median": ratio,
+            "noisy_nearest_median": described("point", [0.05, 0.3, 1.2]),
+        },
+        {"method": ["langevin", "reverse_sde"], "noise_std": described("point", [0, 0.5, 2])},
+    )
+    return scores.overview_data(
+        {"base/analyses": analyses(["ekf", "own"]), "clean/analyses": analyses(["dkf", "ekf"])},
+        forecasts,
+        drawn,
+        {"base": "noise"},
+    )
+
+
+FIGURES = {
+    "fig1": (lambda: phase.trajectory_data(truth()), phase.trajectory_figure),
+    "fig2a": (lambda: curves.learning_data(history()), curves.learning_figure),
+    "fig2b": (filters, series.filters_figure),
+    "fig4": (lambda: samples.levels_data(langevin(), truth()), samples.levels_figure),
+    "overview": (overview, scores.overview_figure),
+}
+over_figures = pytest.mark.parametrize(("data", "draw"), FIGURES.values(), ids=FIGURES)
+
+
+@over_figures
+def test_the_file_beside_a_figure_holds_all_that_is_drawn(data, draw, tmp_path):
+    check_redrawn(data(), draw, tmp_path)
+
+
+@over_figures
+def test_drawing_changes_no_global_setting(data, draw):
+    before = dict(matplotlib.rcParams)
+    assert isinstance(draw(data()), Figure)
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_every_axis_is_labelled():
+    for data, draw in FIGURES.values():
+        fig = draw(data())
+        shared = fig.get_supxlabel() and fig.get_supylabel()
+        assert shared or all(ax.get_ylabel() for ax in fig.axes)
+
+
+def test_filters_are_shown_before_and_after_the_last_observation():
+    data = filters()
+    assert series.last_observed(data) == pytest.approx(7.95)
+    assert float(data.time[-1] - data.time[0]) == pytest.approx(10.0)
+    assert data.method.values.tolist() == ["ekf", "particle", "dkf"]
+    assert np.isfinite(data.estimate).all() and np.isfinite(data.truth).all()
+
+
+def test_six_levels_are_six_panels():
+    data = samples.levels_data(langevin(), truth())
+    assert len(samples.levels_figure(data).axes) == 6
+    assert data.truth.sizes["sample"] == data.snapshots.sizes["sample"]
+    few = truth().isel(seed=[0], time=[0])
+    with pytest.raises(ValueError, match="true states are needed beside the samples, but there"):
+        samples.levels_data(langevin(), few)
+
+
+def test_all_errors_of_forecasts_are_within_their_panel():
+    """The root mean square is the larger."""
+    data = overview()
+    panel = scores.overview_figure(data).axes[1]
+    assert panel.get_ylabel() == "error of the forecast"
+    assert panel.get_ylim()[0] == 0 and panel.get_ylim()[1] > float(data.rms_error.max())
+
+
+def test_a_lost_run_counts_as_the_worst_and_a_seed_of_other_cases_does_not():
+    data = overview()
+    data["rmse"] = data.rmse.where(data.seed != 4)
+    data["obs_rmse"] = data.obs_rmse.where((data.seed != 4) | (data.case == "base"))
+    ax = scores.overview_figure(data).axes[0]
+    assert [text.get_text() for text in ax.texts if "lost" in text.get_text()] == ["20% lost"] * 2
+    few, many = np.array([1.0, 2.0, np.nan]), np.array([1.0, np.nan, np.nan])
+    for values, median in ((few, 2.0), (many, np.inf)):
+        ax = Figure().subplots()
+        scores.strip(ax, 0.0, values, "k")
+        assert ax.lines[1].get_ydata()[0] == median
+
+
+def test_cases_keep_their_order_and_methods_that_of_the_style():
+    data = overview()
+    assert data.case.values.tolist() == ["base", "clean"]
+    assert data.description.values.tolist() == ["noise", "clean"]  # one has no label
+    assert data.method.values.tolist() == ["ekf", "dkf", "own"]
+
+
+def test_a_method_has_one_colour_and_different_methods_differ():
+    together = [["truth", "observations", "ekf", "particle", "dkf"], ["langevin", "reverse_sde"]]
+    for methods in together:
+        assert len({plotting.colour(m) for m in methods}) == len(methods)
+    assert plotting.label("my_filter") == "my filter"
+
+
+def test_colours_are_those_of_okabe_and_ito_or_grey_or_earth():
+    palette = {
+        plotting.ORANGE,
+        plotting.SKY,
+        plotting.GREEN,
+        plotting.YELLOW,
+        plotting.BLUE,
+        plotting.VERMILION,
+    }
+    palette |= {plotting.PURPLE, plotting.BLACK, plotting.GREY, plotting.BROWN, plotting.SAND}
+    assert {colour for _, colour in plotting.METHODS.values()} <= palette

@@ -1,0 +1,26 @@
+"""The tables of the paper: the function reads what its rule gives and makes the texts."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from dalib import io
+from dalib.tables import csv, filled
+from papers.gpt.tables import columns, quantities
+
+
+def tables(given: Any, config: Mapping) -> dict[str, list[str]]:
+    """Table 1 with what the paper prints beside ours, a table on the dynamics, and their story."""
+    names = config["table"]
+    table = columns.columns(config["columns"], names, io.read_scores(given.scores))
+    told = columns.values(table, names, quantities.ALL)
+    return {
+        "table1": [
+            columns.page(table, quantities.DISTANCES, quantities.ON_DISTANCES),
+            csv(columns.rows(table, quantities.DISTANCES)),
+        ],
+        "dynamics": [
+            columns.page(table, quantities.DYNAMICS, quantities.ON_DYNAMICS),
+            csv(columns.rows(table, quantities.DYNAMICS)),
+        ],
+        "story": [filled(io.read_text(given.template), told)],
+    }

@@ -1,0 +1,130 @@
+"""The figures of the paper: each function reads what its rule gives and draws."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from dalib import io
+from dalib.plotting import Drawn
+from papers.lensf.figures import (
+    animation,
+    calibration,
+    codes,
+    field_sweeps,
+    fields,
+    grids,
+    latent_scheme,
+    maps,
+    remedies,
+    ring,
+    weather,
+)
+
+
+def states(given: Any, config: Mapping) -> Iterator[Drawn]:
+    """Figures 1, 2, 4 and 10, examples, codes, weather and the film."""
+    shown = ("shown_time", "variable", "x", "y")
+    needs = {
+        "truth_shown": shown,
+        "mean_shown": ("shown_run", *shown),
+        "observed_shown": ("shown_run", *shown),
+        "likelihood_score": shown[1:],
+        "film_truth": ("time", "x", "y"),
+        "film": ("time", "x", "y"),
+    }
+    scores = io.read(given.basin, needs=needs)
+
+    data = latent_scheme.scheme_data(scores)
+    figure = latent_scheme.scheme_figure(data)
+    yield Drawn("fig1", data, figure, "Figure 1: filtering in latent space", [*data.data_vars])
+
+    data = maps.score_data(scores)
+    figure = maps.score_figure(data)
+    title = "Figure 2: state, sparse observation, and gradient of the log likelihood"
+    yield Drawn("fig2", data, figure, title, ["observed"])
+
+    data = maps.sparsity_data(scores)
+    figure, missing = maps.sparsity_figure(data), ["mean", "observed", "relative_rmse"]
+    yield Drawn("fig4", data, figure, "Figure 4: EnSF and sparse observations", missing)
+
+    data = maps.examples_data(scores)
+    figure = maps.examples_figure(data)
+    yield Drawn("figS_examples", data, figure, "True and perturbed states", [*data.data_vars])
+
+    data = codes.codes_data(scores)
+    figure = codes.codes_figure(data)
+    yield Drawn("figS_codes", data, figure, "Codes of states and of their observations")
+
+    data = animation.film_data(scores)
+    film, title = animation.film(data), "Film: truth, analysis, error"
+    yield Drawn("animation", data, film, title, ["analysis", "error"])
+
+    scores = io.read(given.weather)
+
+    data = weather.maps_data(scores)
+    figure = weather.maps_figure(data)
+    yield Drawn("fig10", data, figure, "Figure 10: weather at the last day", [*data.data_vars])
+
+    data = weather.error_data(scores)
+    figure, missing = weather.error_figure(data), ["median", "low", "high"]
+    yield Drawn("figS_weather", data, figure, "Error of Z500 in time", missing)
+
+
+def errors(given: Any, config: Mapping) -> Iterator[Drawn]:
+    """Figures 5, 6, 13, 14, and ours: errors of filters against time and what is varied."""
+    scores = io.read(given.basin)
+    lost = ["median", "low", "high"]  # of runs that were lost
+    means = ["mean_median", "mean_low", "mean_high"]
+
+    data = fields.sparsity_data(scores)
+    yield Drawn("fig5", data, fields.sparsity_figure(data), "Figure 5: error by sparsity", lost)
+
+    for name, noise, said in (
+        ("fig13", 0.0, "Figure 13: methods, no noise"),
+        ("fig6", 0.1, "Figure 6: methods, noise 10 %"),
+        ("fig14", 0.2, "Figure 14: methods, noise 20 %"),
+    ):
+        data = fields.methods_data(scores, noise=noise)
+        yield Drawn(name, data, fields.methods_figure(data), said, lost)
+
+    data = fields.members_data(scores)
+    figure = fields.members_figure(data)
+    yield Drawn("figS_members", data, figure, "EnSF by members", [*lost, *means])
+
+    data = field_sweeps.latent_sizes_data(scores)
+    figure = field_sweeps.latent_sizes_figure(data)
+    yield Drawn("figS_latent_sizes", data, figure, "Error by size of the codes", means)
+
+    data = field_sweeps.interval_data(scores)
+    figure = field_sweeps.interval_figure(data)
+    yield Drawn("figS_interval", data, figure, "Error by interval of analyses", means)
+
+    data = field_sweeps.tuning_data(scores)
+    figure = field_sweeps.tuning_figure(data)
+    missing = [*means, "place", "likelihood_std"]  # of what is there for comparison
+    yield Drawn("figS_tuning", data, figure, "Error by settings of the score filter", missing)
+
+    data = remedies.remedies_data(scores, io.read(given.validation))
+    figure = remedies.remedies_figure(data)
+    yield Drawn("figS_remedies", data, figure, "Changes of Latent-EnSF", remedies.MISSING)
+
+    data = calibration.calibration_data(scores)
+    figure = calibration.calibration_figure(data)
+    yield Drawn("figS_calibration", data, figure, "Ranks, spread and error", list(data))
+
+    data = calibration.training_data(scores)
+    figure = calibration.training_figure(data)
+    yield Drawn("figS_training", data, figure, "Training of the codecs", list(data))
+
+    data = grids.grids_data(io.read_scores(given.tuned))
+    yield Drawn(
+        "figS_grids", data, grids.grids_figure(data), "Settings that were tried", list(data)
+    )
+
+    data = ring.ring_data(io.read_scores(given.rings), config["rings"])
+    figure = ring.ring_figure(data)
+    missing = list(data)  # runs differ in length, and not all have published values
+    yield Drawn("figS_ring", data, figure, "Rings: error, spread and coverage", missing)
+
+    data = ring.timing_data(list(map(io.read, given.timings)))
+    figure = ring.timing_figure(data)
+    yield Drawn("timing_figS_ring", data, figure, "Rings: time", list(data))

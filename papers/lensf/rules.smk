@@ -1,0 +1,167 @@
+"""Figures and tables of "Latent-EnSF"."""
+
+LENSF = config["lensf"]["roles"]
+LENSF_FIGURES = [
+    *[f"fig{number}" for number in (1, 2, 4, 5, 6, 10, 13, 14)],
+    "figS_examples",
+    "figS_codes",
+    "figS_members",
+    "figS_latent_sizes",
+    "figS_interval",
+    "figS_tuning",
+    "figS_remedies",
+    "figS_calibration",
+    "figS_training",
+    "figS_grids",
+    "figS_ring",
+    "figS_weather",
+    "timing_figS_ring",
+]
+LENSF_TABLES = ["table_methods", "table_remedies", "timing_table1", "table_ring"]
+
+TARGETS["lensf"] = [
+    *expand(
+        "results/{scale}/lensf/figures/{name}.{kind}",
+        name=LENSF_FIGURES,
+        kind=["pdf", "png", "nc"],
+        **SCALE,
+    ),
+    *expand(
+        "results/{scale}/lensf/tables/{name}.{kind}", name=LENSF_TABLES, kind=["md", "csv"], **SCALE
+    ),
+    *expand("results/{scale}/lensf/figures/animation.{kind}", kind=["gif", "nc"], **SCALE),
+    *expand("results/{scale}/lensf/scorecard.json", **SCALE),
+]
+
+
+rule lensf:
+    input:
+        TARGETS["lensf"],
+    localrule: True
+
+
+rule lensf_maps:
+    input:
+        basin=scores_in("lensf", [LENSF["basin"]], "fields")[0],
+        weather=scores_in("lensf", [LENSF["weather"]], "fields")[0],
+    output:
+        **figure_files("lensf", 1, 2, 4, 10, "figS_examples", "figS_codes", "figS_weather"),
+        animation_gif="results/{scale}/lensf/figures/animation.gif",
+        animation_data="results/{scale}/lensf/figures/animation.nc",
+    log:
+        "results/{scale}/logs/figures/lensf_maps.log",
+    benchmark:
+        "results/{scale}/benchmarks/figures/lensf_maps.tsv"
+    threads: 1
+    resources:
+        mem_mb=mem("figures"),
+        runtime=runtime("figures"),
+    params:
+        spec=spec("figure.py", calls="papers.lensf.figures:states"),
+    script:
+        "../../workflow_scripts/figure.py"
+
+
+rule lensf_curves:
+    input:
+        basin=scores_in("lensf", [LENSF["basin"]], "fields")[0],
+        validation=scores_in("lensf", [LENSF["validation"]], "fields")[0],
+        tuned=scores_in("lensf", [LENSF["basin"], LENSF["shocks"]], "fields"),
+        rings=scores_in("lensf", [*LENSF["rings"], LENSF["shocks"]], "fields"),
+        timings=timings_in("lensf", [*LENSF["rings"], LENSF["shocks"]]),
+    output:
+        **figure_files(
+            "lensf",
+            5,
+            6,
+            13,
+            14,
+            "figS_members",
+            "figS_latent_sizes",
+            "figS_interval",
+            "figS_tuning",
+            "figS_remedies",
+            "figS_calibration",
+            "figS_training",
+            "figS_grids",
+            "figS_ring",
+            "timing_figS_ring",
+        ),
+    log:
+        "results/{scale}/logs/figures/lensf_curves.log",
+    benchmark:
+        "results/{scale}/benchmarks/figures/lensf_curves.tsv"
+    threads: 1
+    resources:
+        mem_mb=mem("figures"),
+        runtime=runtime("figures"),
+    params:
+        spec=spec("figure.py", calls="papers.lensf.figures:errors", rings="lensf.rings"),
+    script:
+        "../../workflow_scripts/figure.py"
+
+
+rule lensf_tables:
+    input:
+        basin=scores_in("lensf", [LENSF["basin"]], "fields")[0],
+        validation=scores_in("lensf", [LENSF["validation"]], "fields")[0],
+        timing=timings_in("lensf", [LENSF["basin"]])[0],
+        rings=scores_in("lensf", [*LENSF["rings"], LENSF["shocks"]], "fields"),
+    output:
+        methods=report(
+            expand(
+                "results/{scale}/lensf/tables/table_methods.{kind}",
+                kind=["md", "csv"],
+                allow_missing=True,
+            ),
+            caption="captions/table_methods.rst",
+            category="lensf",
+            labels={"table": "methods"},
+        ),
+        remedies=report(
+            expand(
+                "results/{scale}/lensf/tables/table_remedies.{kind}",
+                kind=["md", "csv"],
+                allow_missing=True,
+            ),
+            caption="captions/table_remedies.rst",
+            category="lensf",
+            labels={"table": "remedies"},
+        ),
+        timing=report(
+            expand(
+                "results/{scale}/lensf/tables/timing_table1.{kind}",
+                kind=["md", "csv"],
+                allow_missing=True,
+            ),
+            caption="captions/timing_table1.rst",
+            category="lensf",
+            labels={"table": "1"},
+        ),
+        ring=report(
+            expand(
+                "results/{scale}/lensf/tables/table_ring.{kind}",
+                kind=["md", "csv"],
+                allow_missing=True,
+            ),
+            caption="captions/table_ring.rst",
+            category="lensf",
+            labels={"table": "ring"},
+        ),
+    log:
+        "results/{scale}/logs/tables/lensf.log",
+    benchmark:
+        "results/{scale}/benchmarks/tables/lensf.tsv"
+    threads: 1
+    resources:
+        mem_mb=mem("tables"),
+        runtime=runtime("tables"),
+    params:
+        spec=spec(
+            "table.py",
+            calls="papers.lensf.tables:tables",
+            fields=(f"lensf.cases.{LENSF['basin']}.fields", "discard"),
+            rings="lensf.rings",
+        ),
+    script:
+        "../../workflow_scripts/table.py"
