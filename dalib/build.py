@@ -65,6 +65,13 @@ def step(case: Mapping) -> Callable[[Tensor], Tensor]:
     return make("integrator", case["integrator"]).flow(system(case))
 
 
+def model(case: Mapping) -> Any:
+    """The equations of a case with their integrator, for methods that need "equations"."""
+    from dalib.forecasters.equations import Model
+
+    return Model(step(case), interval(case))
+
+
 def tangent(case: Mapping) -> Callable[[Tensor], tuple[Tensor, Tensor]] | None:
     """The map with its derivative; None, and torch.func's turn, for a system without jacobian."""
     equations = system(case)

@@ -28,6 +28,7 @@ from pipeline import (
 )
 from pipeline.specs import Specs
 from pipeline.store import StoreError
+from pipeline.studies import Studies
 
 ROOT = Path(workflow.basedir)
 TARGETS = {}  # of each paper, filled by their rules
@@ -46,12 +47,16 @@ overhead.draw_less(workflow)
 PAPERS = [name for name, section in config.items() if kinds.is_paper(section)]
 SCALE = {"scale": config["scale"]}
 SPECS = Specs(config, ROOT)
+STUDIES = Studies(SPECS)
 
 
 wildcard_constraints:
     scale=re.escape(config["scale"]),
     paper="|".join(map(re.escape, PAPERS)),
     case=r"\w+",
+    data=r"\w+(\.\w+\.\d+)?",
+    study=r"\w+",
+    part=r"\d+",
     model=r"\w+",
     filter=r"\w+",
     sampler=r"\w+",
@@ -625,12 +630,12 @@ def scores(paper):
     """All score files of a paper's active cases."""
     return [
         f"results/{config['scale']}/{paper}/{case}/scores/{product}.nc"
-        for case in config[paper]["active"]
+        for case in config[paper].get("active", [])
         for product in ("analyses", "forecasts", "samples", "codecs", "learning", "fields")
         if methods_of(paper, case, product)
-    ] + [
+    ] + STUDIES.scores(paper) + [
         f"results/{config['scale']}/{paper}/{case}/scores/stations.nc"
-        for case in config[paper]["active"]
+        for case in config[paper].get("active", [])
         if "stations" in config[paper]["cases"][case]
     ]
 
@@ -659,7 +664,7 @@ def judged(wildcards):
     paper, section = wildcards.paper, config[wildcards.paper]
     timings = [
         f"results/{wildcards.scale}/{paper}/{case}/timing.nc"
-        for case in section["active"]
+        for case in section.get("active", [])
         if "timing" in section["cases"][case]
     ]
     return scores(paper) + timings
