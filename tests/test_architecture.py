@@ -25,6 +25,7 @@ ARROWS = {
     "speed": set(),
     "streams": set(),
     "fingerprint": {"streams"},
+    "fitted": set(),
     "points": set(),
     "field_runs": set(),
     "systems": set(),
