@@ -92,6 +92,7 @@ FORECASTERS = {
     "analogue": "dalib.forecasters.analogue:Analogue",
     "climatology": "dalib.forecasters.climatology:Climatology",
     "deep_kalman": "dalib.forecasters.deep_kalman:DeepKalmanForecaster",
+    "equations": "dalib.forecasters.equations:Equations",
     "gpt": "dalib.forecasters.gpt:GPTForecaster",
     "markov": "dalib.forecasters.markov:Markov",
     "persistence": "dalib.forecasters.persistence:Persistence",

@@ -130,12 +130,10 @@ class Studies:
         """The truth, and what was forecast."""
         names = [self.truth_name(wildcards.paper, name) for name in self._all_names(wildcards)]
         folders = [self._folder(wildcards, name) for name in dict.fromkeys(names)]
-        study = f"results/{wildcards.scale}/{wildcards.paper}/{wildcards.study}"
-        count = len(self.forecast_parts(wildcards.paper, wildcards.study))
         return {
             "truth": [f"{folder}/truth_test.nc" for folder in folders],
             "training": [f"{folder}/truth_train.nc" for folder in folders],
-            "forecasts": [f"{study}/forecast/part{n}.nc" for n in range(count)],
+            "forecasts": self.results(wildcards.paper, wildcards.study, "forecast"),
         }
 
     def evaluate_spec(self, wildcards: Any) -> dict[str, Any]:
@@ -153,6 +151,12 @@ class Studies:
         classes = [dotted("metric", one["kind"]) for one in metrics.values()]
         more = {"runs": entries, "metrics": metrics, "classes": sorted(set(classes))}
         return self._spec(wildcards, "evaluate_runs.py", study.case, sections, **more)
+
+    def results(self, paper: str, study: str, stage: str) -> list[str]:
+        """The files of a stage, "fit" or "forecast", of one study."""
+        count = len({"fit": self.fit_parts, "forecast": self.forecast_parts}[stage](paper, study))
+        folder = f"results/{self.specs.config['scale']}/{paper}/{study}/{stage}"
+        return [f"{folder}/part{n}.nc" for n in range(count)]
 
     def scores(self, paper: str) -> list[str]:
         """The score files of a paper's studies."""

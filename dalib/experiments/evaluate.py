@@ -54,27 +54,19 @@ def scores(
         )
     scored = {n: _put(values, len(entries)) for n, values in found.items()}
     floors = _floors(made, Forecasts(**case["forecast"]), truth[0], training[0])
-    return xr.Dataset({**scored, **floors}).assign_coords(coordinates(entries))
-
-
-def coordinates(entries: Sequence[Mapping]) -> dict[str, tuple]:
-    """What tells runs apart, along `run`."""
-    found = {
-        "method": ([e["method"] for e in entries], "method"),
-        "replicate": ([e["replicate"] for e in entries], "replicate"),
-        "is_base": ([int(e["is_base"]) for e in entries], "whether every axis is at its base"),
-    }
-    for axis in entries[0]["coordinates"]:
-        found[axis.replace(".", "_")] = [e["coordinates"][axis] for e in entries], axis
-    return {n: ("run", v, {"units": "1", "long_name": text}) for n, (v, text) in found.items()}
+    if known[0] is not None:
+        attrs = {"units": "1", "long_name": "largest Lyapunov exponent, per unit of model time"}
+        scored["lyapunov"] = xr.DataArray(known, dims="run", attrs=attrs)
+    return xr.Dataset({**scored, **floors}).assign_coords(runs.labels(entries))
 
 
 def _each(forecasts: Sequence[xr.Dataset]) -> Iterator[xr.Dataset]:
     """The runs of all files one by one; each keeps a dimension `run`."""
     place = 0
     for file in forecasts:
+        names = [name for name in file.coords if file[name].dims == ("run",)]
         for i in range(file.sizes["run"]):
-            yield file.isel(run=[i]).drop_vars("replicate").assign_coords(run=[place])
+            yield file.isel(run=[i]).drop_vars(names).assign_coords(run=[place])
             place += 1
 
 

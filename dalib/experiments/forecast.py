@@ -44,7 +44,7 @@ def forecasts(
         generator = stream(experiment, entry["replicate"], "forecast")
         made.append(_run(method, Forecasts(**own["forecast"]), context[entry["data"]], generator))
     return xr.concat(made, "run", coords="minimal", compat="override").assign_coords(
-        replicate=("run", [entry["replicate"] for entry in entries])
+        runs.labels(entries)
     )
 
 

@@ -117,3 +117,17 @@ def _with(tree: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Any]:
         head, _, rest = name.partition(".")
         tree[head] = _with(tree.get(head, {}), {rest: value}) if rest else value
     return tree
+
+
+def labels(entries: Sequence[Mapping]) -> dict[str, tuple]:
+    """Coordinates along `run` of results, from runs as a spec has them: what tells them apart."""
+    found = {
+        "method": ([e["method"] for e in entries], "method"),
+        "replicate": ([e["replicate"] for e in entries], "replicate"),
+    }
+    if "is_base" in entries[0]:
+        base = [int(entry["is_base"]) for entry in entries]
+        found["is_base"] = base, "whether every axis is at its base point"
+    for axis in entries[0]["coordinates"]:
+        found[axis.replace(".", "_")] = [e["coordinates"][axis] for e in entries], axis
+    return {n: ("run", v, {"units": "1", "long_name": text}) for n, (v, text) in found.items()}

@@ -15,10 +15,9 @@ values are numbers or texts, or a mapping of labels to anything: `{sparse: {kind
 """
 
 import difflib
-import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, NamedTuple
 
 TASKS = {  # task: the collection of a paper that holds its methods, and their role
@@ -77,7 +76,7 @@ class Study:
     methods: Mapping[str, Mapping[str, Any]]
     axes: tuple[Axis, ...] = ()
     replicates: int = 1
-    metrics: Mapping[str, Mapping[str, Any]] = types.MappingProxyType({})
+    metrics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def axis(self, name: str) -> Axis:
         return next(axis for axis in self.axes if axis.name == name)
