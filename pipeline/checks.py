@@ -147,14 +147,18 @@ def _study_problems(
         where = (*path, "studies", name)
         collection, role = spec.TASKS[study.task]
         for method, own in study.methods.items():
-            section, labels = paper[collection][method], {axis.name: axis.base for axis in study.axes}
-            varied = runs.method_at({}, own, runs.values(study, labels))
-            section = runs.method_at({"kind": section["kind"]}, varied, {})
-            tree = {role: section}
-            yield from kind_problems(tree, schema, root, (*where, "methods", method))
+            base = runs.values(study, {axis.name: axis.base for axis in study.axes})
+            given = {"kind": paper[collection][method]["kind"], **runs.method_at({}, own, base)}
+            found = kind_problems({role: given}, schema, root)
+            yield from (_moved(problem, (*where, "methods", method)) for problem in found)
         for metric, section in study.metrics.items():
-            tree = {"metric": dict(section)}
-            yield from kind_problems(tree, schema, root, (*where, "metrics", metric))
+            found = kind_problems({"metric": dict(section)}, schema, root)
+            yield from (_moved(problem, (*where, "metrics", metric)) for problem in found)
+
+
+def _moved(problem: Problem, path: kinds.Path) -> Problem:
+    """A problem with a section that stands at `path`, found where the section is alone."""
+    return Problem((*path, *problem.path[1:]), problem.message, problem.missing)
 
 
 # -- names ---------------------------------------------------------------------------------------

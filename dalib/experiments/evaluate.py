@@ -36,14 +36,14 @@ def scores(
         forecasts: what the stage forecast has made.
         truth, training: the test and the training part of the truth.
     """
-    made = {name: build.make("metric", one) for name, one in metrics.items()}
-    known = _exponents(case, made, entries, training)
-    found: dict[str, list[xr.DataArray]] = {name: [] for name in made}
+    measures = {name: build.make("metric", one) for name, one in metrics.items()}
+    known = _exponents(case, measures, entries, training)
+    found: dict[str, list[xr.DataArray]] = {name: [] for name in measures}
     for entry, one, exponent in zip(entries, _each(forecasts), known, strict=True):
         own, place = runs.case_at(case, entry["values"]), entry["data"]
         settings = Forecasts(**own["forecast"])
         evaluation = compared(one, settings, truth[place], training[place], exponent)
-        for name, metric in made.items():
+        for name, metric in measures.items():
             if all(getattr(evaluation, ask) is not None for ask in metric.asks):
                 found[name].append(metric(evaluation))
     unscored = [name for name, values in found.items() if not values]
@@ -53,11 +53,12 @@ def scores(
             "or give the case's forecasts a climate, or a method members"
         )
     scored = {n: _put(values, len(entries)) for n, values in found.items()}
-    floors = _floors(made, Forecasts(**case["forecast"]), truth[0], training[0])
+    floors = _floors(measures, Forecasts(**case["forecast"]), truth[0], training[0])
     if known[0] is not None:
         attrs = {"units": "1", "long_name": "largest Lyapunov exponent, per unit of model time"}
         scored["lyapunov"] = xr.DataArray(known, dims="run", attrs=attrs)
-    return xr.Dataset({**scored, **floors}).assign_coords(runs.labels(entries))
+    made = xr.Dataset({**scored, **floors}).assign_coords(runs.labels(entries))
+    return _described(made, forecasts[0])
 
 
 def _each(forecasts: Sequence[xr.Dataset]) -> Iterator[xr.Dataset]:
@@ -96,6 +97,14 @@ def compared(
         interval=float(training.time[1] - training.time[0]),
         lyapunov=exponent,
     )
+
+
+def _described(scores: xr.Dataset, like: xr.Dataset) -> xr.Dataset:
+    """The scores with units and meaning of their coordinates, as forecasts have them."""
+    for name in scores.coords:
+        if "units" not in scores[name].attrs and name in like.coords:
+            scores[name].attrs.update(like[name].attrs)
+    return scores
 
 
 def true_windows(truth: xr.Dataset, settings: Forecasts, like: xr.DataArray) -> xr.DataArray:
