@@ -89,9 +89,12 @@ SAMPLERS = {
 }
 
 FORECASTERS = {
+    "analogue": "dalib.forecasters.analogue:Analogue",
+    "climatology": "dalib.forecasters.climatology:Climatology",
     "deep_kalman": "dalib.forecasters.deep_kalman:DeepKalmanForecaster",
     "gpt": "dalib.forecasters.gpt:GPTForecaster",
     "markov": "dalib.forecasters.markov:Markov",
+    "persistence": "dalib.forecasters.persistence:Persistence",
 }
 
 MAPS = {

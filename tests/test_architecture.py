@@ -26,6 +26,7 @@ ARROWS = {
     "streams": set(),
     "fingerprint": {"streams"},
     "resumable": {"fingerprint", "streams"},
+    "fitted": set(),
     "points": set(),
     "field_runs": set(),
     "systems": set(),
