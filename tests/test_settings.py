@@ -222,7 +222,7 @@ def test_unknown_scale_in_a_file(project):
 def test_yaml_error_has_file_line_and_column(project):
     write(project / "config.yaml", "scale: quick\nlorenz:\n  train: {epochs: 8\n  ensemble: 3\n")
     assert messages(project) == ["config.yaml: line 4, column 11: expected ',' or '}', but got ':'"]
-    write(project / "config.yaml", CONFIG + "    papers: [own]\n")
+    write(project / "config.yaml", CONFIG.replace("quick", "quick\n    papers: [own]"))
     write(project / "papers/own/config.yaml", "")
     write(project / "papers/own/scales/quick.yaml", "lorenz:\n\ttrain: 3\n")
     (line,) = messages(project)
@@ -462,7 +462,7 @@ def basin(methods=None, **fields):
         ),
         (
             {"lensf": {"cases": {"ring3": {"observations": {"error_std": 0.1}}}}},
-            "lensf.cases.ring3.fields.base.noise: 0.05 is none of the errors of the observations; "
+            "cases.ring3.fields.base.noise: 0.05 is none of the errors of the observations; "
             "there are: 0.1",
         ),
     ],

@@ -100,10 +100,10 @@ def test_the_file_beside_a_figure_holds_all_that_is_drawn(data, draw, tmp_path):
 def test_quantiles_are_those_of_numpy_and_a_lost_repeat_is_the_worst():
     values = made_up.rng("q").normal(size=(4, 10))
     for q in (0.0, 0.2, 0.25, 0.5, 0.8, 1.0):
-        np.testing.assert_allclose(sweeps.quantile(values, q), np.quantile(values, q, axis=-1))
+        np.testing.assert_allclose(plotting.quantile(values, q), np.quantile(values, q, axis=-1))
     lost = np.array([1.0, np.nan, 2.0, 3.0, np.nan])
-    assert sweeps.quantile(lost, 0.5) == 3.0
-    assert np.isnan(sweeps.quantile(lost, 0.8)) and np.isnan(sweeps.quantile(lost, 0.6))
+    assert plotting.quantile(lost, 0.5) == 3.0
+    assert np.isnan(plotting.quantile(lost, 0.8)) and np.isnan(plotting.quantile(lost, 0.6))
 
 
 def test_a_median_is_that_of_the_scores_and_its_logarithm_where_this_is_shown():
