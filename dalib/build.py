@@ -49,6 +49,11 @@ def make(role: str, section: Mapping, supplies: Mapping[str, Callable[[], Any]] 
     return cls(**settings, **supplied)
 
 
+def method(role: str, section: Mapping, case: Mapping = {}) -> Any:  # noqa: B006
+    """A method of a study: `kind` and settings; of the case what some methods hold."""
+    return make(role, section, {"integrator": lambda: make("integrator", case["integrator"])})
+
+
 def task(dotted: str) -> Callable:
     """The function "module:name" that a stage calls, where the configuration chooses it."""
     module, name = dotted.split(":")
@@ -63,13 +68,6 @@ def system(case: Mapping) -> Any:
 def step(case: Mapping) -> Callable[[Tensor], Tensor]:
     """The map of a case over one sampling interval, (..., state) -> (..., state)."""
     return make("integrator", case["integrator"]).flow(system(case))
-
-
-def model(case: Mapping) -> Any:
-    """The equations of a case with their integrator, for methods that need "equations"."""
-    from dalib.forecasters.equations import Model
-
-    return Model(step(case), interval(case))
 
 
 def tangent(case: Mapping) -> Callable[[Tensor], tuple[Tensor, Tensor]] | None:

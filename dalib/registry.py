@@ -93,8 +93,10 @@ FORECASTERS = {
     "climatology": "dalib.forecasters.climatology:Climatology",
     "deep_kalman": "dalib.forecasters.deep_kalman:DeepKalmanForecaster",
     "equations": "dalib.forecasters.equations:Equations",
+    "esn": "dalib.forecasters.esn:ESN",
     "gpt": "dalib.forecasters.gpt:GPTForecaster",
     "markov": "dalib.forecasters.markov:Markov",
+    "nvar": "dalib.forecasters.nvar:NVAR",
     "persistence": "dalib.forecasters.persistence:Persistence",
 }
 

@@ -33,7 +33,7 @@ def fits(
     """
     found: dict[int, Any] = {}
     for settings, chosen in _alike(section, entries):
-        method = build.make(role, settings)
+        method = build.method(role, settings, case)
         data = [training(case, entries[i], train, valid) for i in chosen]
         found |= dict(zip(chosen, fit_each(method, data, generators(entries, chosen, experiment))))
     return _together([found[i] for i in range(len(entries))], entries)
@@ -60,7 +60,7 @@ def training(
         arrays.to_tensor(own.y),
         arrays.to_tensor(held_out.y),
         interval=float(own.time[1] - own.time[0]),
-        system=build.model(runs.case_at(case, entry["values"])) if "system" in case else None,
+        system=build.system(runs.case_at(case, entry["values"])) if "system" in case else None,
     )
 
 

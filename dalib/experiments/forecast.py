@@ -40,7 +40,7 @@ def forecasts(
     for entry in entries:
         own = runs.case_at(case, entry["values"])
         settings = runs.method_at(section, {}, entry["values"])
-        method = fit_of(entry, fits) if fits else without_data(build.make(role, settings), own)
+        method = fit_of(entry, fits) if fits else without_data(role, settings, own)
         generator = stream(experiment, entry["replicate"], "forecast")
         made.append(_run(method, Forecasts(**own["forecast"]), context[entry["data"]], generator))
     return xr.concat(made, "run", coords="minimal", compat="override").assign_coords(
@@ -48,11 +48,12 @@ def forecasts(
     )
 
 
-def without_data(method: Any, case: Mapping) -> Any:
+def without_data(role: str, settings: Mapping, case: Mapping) -> Any:
     """A method that learns from nothing, at most from the equations."""
+    method = build.method(role, settings, case)
     if not method.needs:
         return method.fit(None, None)
-    return method.fit(TrainingData(system=build.model(case)), None)
+    return method.fit(TrainingData(system=build.system(case), interval=build.interval(case)), None)
 
 
 def _run(method: Any, settings: Forecasts, observed: xr.Dataset, generator) -> xr.Dataset:

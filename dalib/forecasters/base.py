@@ -31,7 +31,7 @@ class TrainingData:
         valid: (case, time, state), independent of it, for stopping early and for choosing between
             settings; None where there is none.
         interval: model time between two samples.
-        system: the equations, with `drift` or `step`; None for a method that does not need them.
+        system: the equations, as in `dalib.systems`; None for a method that does not need them.
     """
 
     train: Tensor | None = None
