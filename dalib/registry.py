@@ -112,6 +112,24 @@ SCHEDULES = {
     "plateau": "dalib.learn.schedule:Plateau",
 }
 
+METRICS = {
+    "rmse": "dalib.metrics.pointwise:RMSE",
+    "mae": "dalib.metrics.pointwise:MAE",
+    "mse_db": "dalib.metrics.pointwise:MSEdB",
+    "nrmse": "dalib.metrics.pointwise:NRMSE",
+    "smape": "dalib.metrics.pointwise:SMAPE",
+    "mase": "dalib.metrics.pointwise:MASE",
+    "spread": "dalib.metrics.pointwise:Spread",
+    "error_norm": "dalib.metrics.pointwise:ErrorNorm",
+    "climatological_std": "dalib.metrics.pointwise:ClimatologicalStd",
+    "vpt": "dalib.metrics.predictability:VPT",
+    "vpt_censored": "dalib.metrics.predictability:VPTCensored",
+    "diverged": "dalib.metrics.predictability:Diverged",
+    "crps": "dalib.metrics.probabilistic:CRPS",
+    "coverage": "dalib.metrics.probabilistic:Coverage",
+    "calibrated_coverage": "dalib.metrics.probabilistic:CalibratedCoverage",
+}
+
 MEASURES = {
     "median": "dalib.metrics.measures:Median",
     "ratio": "dalib.metrics.measures:Ratio",
@@ -193,5 +211,6 @@ REGISTRIES = {
     "forecaster": FORECASTERS,
     "map": MAPS,
     "schedule": SCHEDULES,
+    "metric": METRICS,
     "measure": MEASURES,
 }
