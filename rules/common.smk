@@ -628,16 +628,20 @@ def histories(paper, case):
 
 def scores(paper):
     """All score files of a paper's active cases."""
-    return [
-        f"results/{config['scale']}/{paper}/{case}/scores/{product}.nc"
-        for case in config[paper].get("active", [])
-        for product in ("analyses", "forecasts", "samples", "codecs", "learning", "fields")
-        if methods_of(paper, case, product)
-    ] + STUDIES.scores(paper) + [
-        f"results/{config['scale']}/{paper}/{case}/scores/stations.nc"
-        for case in config[paper].get("active", [])
-        if "stations" in config[paper]["cases"][case]
-    ]
+    return (
+        [
+            f"results/{config['scale']}/{paper}/{case}/scores/{product}.nc"
+            for case in config[paper].get("active", [])
+            for product in ("analyses", "forecasts", "samples", "codecs", "learning", "fields")
+            if methods_of(paper, case, product)
+        ]
+        + STUDIES.scores(paper)
+        + [
+            f"results/{config['scale']}/{paper}/{case}/scores/stations.nc"
+            for case in config[paper].get("active", [])
+            if "stations" in config[paper]["cases"][case]
+        ]
+    )
 
 
 def scores_of(paper, product):

@@ -50,7 +50,7 @@ def scores(
     if unscored:
         raise ValueError(
             f"no run has what {', '.join(unscored)} ask for; take them out of the study's metrics, "
-            "or give the case's forecasts a climate, or a method members"
+            "or give the case's forecasts a climate"
         )
     scored = {n: _put(values, len(entries)) for n, values in found.items()}
     floors = _floors(measures, Forecasts(**case["forecast"]), truth[0], training[0])
@@ -89,7 +89,7 @@ def compared(
     free = "free_run" in forecast
     return Evaluation(
         estimate=members.mean("member", skipna=False).assign_attrs(members.attrs),
-        members=members if members.sizes["member"] > 1 else None,
+        members=members,
         truth=true_windows(truth, settings, members),
         free_run=forecast.free_run.rename(chain="case").drop_vars("time") if free else None,
         climate=true_climate(truth, settings) if free else None,

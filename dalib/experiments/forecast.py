@@ -66,7 +66,11 @@ def _run(method: Any, settings: Forecasts, observed: xr.Dataset, generator) -> x
     }
     coords = {
         "case": ("case", np.arange(len(past)), CASE),
-        "lead": ("lead", _times(ahead.shape[2], interval), {"units": "1", "long_name": "lead time"}),
+        "lead": (
+            "lead",
+            _times(ahead.shape[2], interval),
+            {"units": "1", "long_name": "lead time"},
+        ),
         "state": ("state", observed.obs.values, arrays.STATE),
     }
     if settings.climate:

@@ -49,7 +49,9 @@ def runs(study: Study) -> list[Run]:
 
 def _run(study: Study, method: str, combination: Sequence, replicate: int) -> Run:
     coordinates = {a.name: label for a, label in zip(study.axes, combination, strict=True)}
-    return Run(method, coordinates, replicate, all(coordinates[a.name] == a.base for a in study.axes))
+    return Run(
+        method, coordinates, replicate, all(coordinates[a.name] == a.base for a in study.axes)
+    )
 
 
 def restricted(run: Run, heads: Iterable[str]) -> Run:

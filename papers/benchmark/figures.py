@@ -123,7 +123,7 @@ def strips_figure(data: xr.Dataset, labels: Mapping[str, str]) -> Figure:
     above = None
     for i, name in enumerate(data.method.values.tolist()):
         above = fig.add_subplot(grid[i], sharex=above)
-        _strip(above, shown.sel(method=name), labels.get(name, name), COLOURS.get(name, "C7"))
+        _strip(above, shown.sel({"method": name}), labels.get(name, name), COLOURS.get(name, "C7"))
         above.tick_params(labelbottom=i == count - 1)
     above.set_xlabel("Lyapunov times after the start")
     _bars(fig.add_subplot(grid[-1]), data, labels)
@@ -170,7 +170,7 @@ def error_figure(data: xr.Dataset, labels: Mapping[str, str]) -> Figure:
     axes = fig.subplots(1, count, sharey=True, squeeze=False)[0]
     for ax, noise in zip(axes, data.noise.values.tolist(), strict=True):
         for name in data.method.values.tolist():
-            error = data.error.sel(method=name, noise=noise)
+            error = data.error.sel({"method": name, "noise": noise})
             colour = COLOURS.get(name, "C7")
             ax.plot(data.lead, error.clip(min=1e-3), color=colour, label=labels.get(name, name))
         ax.axhline(0.4, color="#444444", linewidth=0.7, linestyle=(0, (2, 2)))
