@@ -134,9 +134,9 @@ def _strip(ax: Axes, data: xr.Dataset, label: str, colour: str) -> None:
     ax.plot(data.lead, data.truth, color="#b5b5b5", linewidth=2.2)
     ax.plot(data.lead, data.x, color=colour, linewidth=1.0)
     low, high = float(data.truth.min()), float(data.truth.max())
-    ax.set_ylim(low - 0.15 * (high - low), high + 0.15 * (high - low))
     ax.set_yticks([])
-    ax.margins(x=0)
+    ax.set_xlim(0, float(data.lead.max()))
+    ax.set_ylim(low - 0.15 * (high - low), high + 0.15 * (high - low))
     crossed = float(data.vpt.isel(noise=0))
     if crossed < SHOWN:
         ax.axvline(crossed, color="#444444", linewidth=0.7, linestyle=(0, (2, 2)))
@@ -154,7 +154,7 @@ def _bars(ax: Axes, data: xr.Dataset, labels: Mapping[str, str]) -> None:
         bars = ax.bar(place, own.vpt, width * 0.92, yerr=np.stack([low, high]), ecolor="#444444")
         for bar, name in zip(bars, names, strict=True):
             bar.set_color(COLOURS.get(name, "C7"))
-            bar.set_alpha(1 - 0.35 * i)
+            bar.set(alpha=1 - 0.35 * i, linewidth=0)
     ax.set_xticks(range(len(names)), [labels.get(name, name) for name in names])
     ax.set_ylabel("valid prediction time\n(Lyapunov times)")
     text = ", ".join(f"{100 * noise:g} %" for noise in noises)

@@ -43,7 +43,7 @@ COLUMNS = {
     "d_stsp": "D_stsp",
     "d_h": "D_H",
     "crps": "CRPS",
-}  # of metrics, where they were asked for
+}  # of metrics that were asked for
 
 
 def _row(own: xr.Dataset, label: str, noise: float) -> Row:
