@@ -49,6 +49,11 @@ def make(role: str, section: Mapping, supplies: Mapping[str, Callable[[], Any]] 
     return cls(**settings, **supplied)
 
 
+def method(role: str, section: Mapping, case: Mapping = {}) -> Any:  # noqa: B006
+    """A method of a study: `kind` and settings; of the case what some methods hold."""
+    return make(role, section, {"integrator": lambda: make("integrator", case["integrator"])})
+
+
 def task(dotted: str) -> Callable:
     """The function "module:name" that a stage calls, where the configuration chooses it."""
     module, name = dotted.split(":")

@@ -100,6 +100,7 @@ class Specs:
             roots |= _roots(config[name], path)
         if "calls" in request:
             roots.add(request["calls"])
+        roots |= set(request.get("classes", ()))
         if "kinds_in" in request:
             roots |= _roots(io.read_yaml(self.root / request["kinds_in"]), ())
         units = self.units(request["script"], tuple(sorted(roots)))

@@ -9,6 +9,7 @@ from snakemake.exceptions import WorkflowError
 from pipeline import audit, cluster, index, outlook, overhead, prune, runs, settings, targets
 from pipeline.graph import Graph
 from pipeline.store import StoreError
+from pipeline.studies import Studies
 
 ROOT = Path(workflow.basedir)
 TARGETS = {}  # of each paper, filled by their rules
@@ -26,6 +27,7 @@ WATCH = cluster.watch()
 overhead.draw_less(workflow)
 SCALE = {"scale": config["scale"]}
 graph = Graph(config, ROOT)
+STUDIES = Studies(graph.specs)
 spec, mem, runtime, gpu = graph.specs.spec, graph.mem, graph.runtime, graph.gpu
 
 
@@ -33,6 +35,9 @@ wildcard_constraints:
     scale=re.escape(config["scale"]),
     paper="|".join(map(re.escape, graph.papers)),
     case=r"\w+",
+    data=r"\w+(\.\w+\.\d+)?",
+    study=r"\w+",
+    part=r"\d+",
     model=r"\w+",
     filter=r"\w+",
     sampler=r"\w+",

@@ -10,11 +10,13 @@ from dalib.codecs.bins import Bins
 from dalib.fitted import from_dataset, to_dataset
 from dalib.forecasters.base import NEEDS, Fitted, OneStepMap, TrainingData, fit_each
 from dalib.forecasters.tokens import Tokenised
+from dalib.integrate import RK4
 from dalib.nets.dkf import DeepKalman
 from dalib.nets.gpt import GPT
 from dalib.nets.scaling import Scaling
 from dalib.registry import FORECASTERS
 from dalib.streams import Streams, normal, stream, streams
+from dalib.systems.lorenz import Lorenz63
 
 CASES, TIME, SIZE, HORIZON, REPEATS = 3, 12, 3, 9, 2
 INTERVAL = 0.05
@@ -54,6 +56,9 @@ SETTINGS = {  # of those that are fitted to `TrainingData`: small
     "persistence": {},
     "climatology": {"members": 4},
     "analogue": {"delays": 3, "neighbours": 2},
+    "nvar": {"delays": 2, "spacing": 2, "penalty": 1e-3},
+    "esn": {"units": 20, "washout": 5, "leak": 0.8, "degree": 4, "penalty": 1e-3},
+    "equations": {"integrator": RK4(INTERVAL / 5, 5)},
 }
 MEMBERS = {"climatology": 4}
 KINDS = sorted(MADE) + sorted(SETTINGS)
@@ -61,7 +66,7 @@ KINDS = sorted(MADE) + sorted(SETTINGS)
 
 def data():
     valid = normal((2, 40, SIZE), streams("contract", range(2), "valid"))
-    return TrainingData(states(), valid, INTERVAL)
+    return TrainingData(states(), valid, INTERVAL, Lorenz63())
 
 
 def forecaster(kind):

@@ -2,16 +2,18 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from dalib.forecasters.base import TrainingData, complete, past
 from dalib.forecasters.scaling import Standard
 from dalib.streams import Generator
+
+if TYPE_CHECKING:
+    from scipy.spatial import cKDTree
 
 
 @dataclass(frozen=True)
@@ -24,8 +26,10 @@ class AnalogueForecast:
     neighbours: int
 
     @cached_property
-    def _library(self) -> tuple[cKDTree, np.ndarray, np.ndarray]:
+    def _library(self) -> tuple["cKDTree", np.ndarray, np.ndarray]:
         """All delay vectors that something follows, with the case and time of their last sample."""
+        from scipy.spatial import cKDTree  # half a second, which no other method pays
+
         cases, times = self.series.shape[:2]
         case, time = np.divmod(np.arange(cases * (times - self.delays)), times - self.delays)
         windows = self.scaling(self.series).unfold(1, self.delays, 1)[:, :-1]

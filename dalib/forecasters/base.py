@@ -26,23 +26,25 @@ class TrainingData:
     """What a method is fitted to; only what it `needs` is there.
 
     Args:
-        train: (case, time, state), what is learned from; NaN = missing.
+        train: (case, time, state), what is learned from; NaN = missing; None for a method that
+            needs the equations alone.
         valid: (case, time, state), independent of it, for stopping early and for choosing between
             settings; None where there is none.
         interval: model time between two samples.
-        system: the equations, with `drift` or `step`; None for a method that does not need them.
+        system: the equations, as in `dalib.systems`; None for a method that does not need them.
     """
 
-    train: Tensor
+    train: Tensor | None = None
     valid: Tensor | None = None
     interval: float = 1.0
     system: Any = None
 
     def __post_init__(self) -> None:
-        check_series(self.train, "the training data")
+        if self.train is not None:
+            check_series(self.train, "the training data")
         if self.valid is not None:
             check_series(self.valid, "the validation data")
-            if self.valid.shape[-1] != self.train.shape[-1]:
+            if self.train is not None and self.valid.shape[-1] != self.train.shape[-1]:
                 raise ValueError(
                     f"the validation data have {self.valid.shape[-1]} components and the training "
                     f"data {self.train.shape[-1]}; give both of the same system"

@@ -244,11 +244,16 @@ class Files:
 
     # -- scores -----------------------------------------------------------------------------------
 
+    def active(self, paper: str) -> list[str]:
+        """The cases that are run at this scale, beside those of studies."""
+        return self.config[paper].get("active", [])
+
     def scores(self, paper: str) -> list[str]:
-        """All score files of a paper's active cases."""
+        """All score files of a paper's studies and active cases."""
         section = self.config[paper]
-        active = {name: section["cases"][name] for name in section["active"]}
-        found = [
+        active = {name: section["cases"][name] for name in self.active(paper)}
+        found = [f"{self.folder(paper, study)}/scores.nc" for study in section.get("studies", {})]
+        found += [
             f"{self.folder(paper, name)}/scores/{product}.nc"
             for name, case in active.items()
             for product in BY_METHOD

@@ -240,9 +240,7 @@ TIME = Stage(
 
 def judged(files: Files, job: Job) -> list[str]:
     """All scores and timings of a paper."""
-    return files.scores(job["paper"]) + files.timings_in(
-        job["paper"], files.config[job["paper"]]["active"]
-    )
+    return files.scores(job["paper"]) + files.timings_in(job["paper"], files.active(job["paper"]))
 
 
 def roles(files: Files, job: Job) -> Sections | None:
