@@ -29,8 +29,8 @@ SETTINGS = {
     "denkf": {"members": 10, "inflation": 1.05},
     "etkf": {"members": 10, "inflation": 1.05, "rotate": True},
     "letkf": {"members": 5, "inflation": 1.05, "rotate": True},
-    "local_letkf": {"members": 5, "inflation": 1.05, "radius": 1.0, "period": SIZE},
-    "local_enkf": {"members": 6, "inflation": 1.05, "radius": 1.0, "period": SIZE},
+    "local_letkf": {"members": 5, "inflation": 1.05},
+    "local_enkf": {"members": 6, "inflation": 1.05},
     "free_run": {"members": 6},
     "ens3dvar": {"members": 6, "weight": 0.5},
     "localised_enkf": {"members": 6, "scale": 1.1, "model_error_std": 0.1, "centred": False},
@@ -51,8 +51,7 @@ def supplied(step, tangent) -> dict:
             torch.full((SIZE,), 2.3).double(), 13 * torch.eye(SIZE).double()
         ),
         "gain": lambda: 0.4 * torch.eye(SIZE, dtype=torch.float64)[:, ::2],
-        "taper": lambda: Ring(1.0)(SITES, SITES, SIZE),
-        "places": lambda: SITES[:, None],
+        "localisation": lambda: Ring(1.0).on(SIZE),
         "matrix": lambda: shift,
         "noise_cov": lambda: 0.1 * torch.eye(SIZE, dtype=torch.float64),
     }
