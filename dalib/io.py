@@ -351,9 +351,9 @@ def write(
     enters the file: they stand in its `.prov.json`.
 
     Args:
-        missing: variables in which NaN means a missing value; elsewhere NaN is refused, and
-            infinity but in those of `infinite`, scores of what diverged. What a filter says of a series after it diverged, which
-            `diverged_at` (...) tells, may be NaN too.
+        missing: variables in which NaN means a missing value; elsewhere it is refused. What a
+            filter says of a series after it diverged, which `diverged_at` (...) tells, may be NaN.
+        infinite: variables in which infinity is a value, such as the error of what diverged.
 
     Raises:
         DataError: values that are not finite; nothing is written.

@@ -54,7 +54,7 @@ FILTERS = {
     "localised_enkf": "dalib.filters.covariance:LocalisedEnKF",
     "particle": "dalib.filters.particle:BootstrapParticle",
     "free_run": "dalib.filters.free:FreeRun",
-    "local_letkf": "dalib.filters.local:LocalLETKF",
+    "local_letkf": "dalib.filters.letkf:LETKF",
     "local_enkf": "dalib.filters.local:LocalEnKF",
     "ensf": "dalib.filters.ensf:EnSF",
     "deep_kalman": "dalib.filters.deep_kalman:DeepKalmanFilter",
@@ -69,6 +69,7 @@ CODECS = {
 }
 
 LOCALISATIONS = {
+    "line": "dalib.localise:Line",
     "ring": "dalib.localise:Ring",
     "grid": "dalib.localise:Grid",
     "sphere": "dalib.localise:Sphere",

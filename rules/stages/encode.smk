@@ -12,7 +12,7 @@ rule encode:
         "results/{scale}/logs/encode/{paper}.{case}.{codec}.log",
     benchmark:
         "results/{scale}/benchmarks/encode/{paper}.{case}.{codec}.tsv"
-    priority: BEFORE_TUNING
+    priority: graph.BEFORE_TUNING
     threads: 1
     resources:
         mem_mb=mem("encode"),

@@ -7,7 +7,7 @@ rule simulate_data:
         "results/{scale}/logs/simulate_data/{paper}.{data}.log",
     benchmark:
         "results/{scale}/benchmarks/simulate_data/{paper}.{data}.tsv"
-    priority: BEFORE_TUNING
+    priority: graph.BEFORE_TUNING
     threads: 1
     resources:
         mem_mb=mem("simulate"),
@@ -29,7 +29,7 @@ rule observe_data:
         "results/{scale}/logs/observe_data/{paper}.{data}.log",
     benchmark:
         "results/{scale}/benchmarks/observe_data/{paper}.{data}.tsv"
-    priority: BEFORE_TUNING
+    priority: graph.BEFORE_TUNING
     threads: 1
     resources:
         mem_mb=mem("observe"),
@@ -49,7 +49,7 @@ rule fit:
         "results/{scale}/logs/fit/{paper}.{study}.{part}.log",
     benchmark:
         "results/{scale}/benchmarks/fit/{paper}.{study}.{part}.tsv"
-    priority: TUNING
+    priority: graph.TUNING
     threads: 1
     resources:
         mem_mb=mem("fit"),
