@@ -127,9 +127,9 @@ class LSTM:
     units: int = 64
     layers: int = 1
     window: int = 60
-    batch: int = 64
-    steps: int = 4000
-    rate: float = 5e-3
+    batch: int = 32
+    steps: int = 6000
+    rate: float = 1e-2
     clip: float = 1.0
     washout: int = 10
     check_every: int = 100
