@@ -96,6 +96,7 @@ FORECASTERS = {
     "equations": "dalib.forecasters.equations:Equations",
     "esn": "dalib.forecasters.esn:ESN",
     "gpt": "dalib.forecasters.gpt:GPTForecaster",
+    "lstm": "dalib.forecasters.lstm:LSTM",
     "markov": "dalib.forecasters.markov:Markov",
     "nvar": "dalib.forecasters.nvar:NVAR",
     "persistence": "dalib.forecasters.persistence:Persistence",
