@@ -119,22 +119,26 @@ def free_run(fitted: OneStepMap, context: Tensor, horizon: int) -> Tensor:
 
 
 def fit_each(
-    forecaster: Forecaster, data: TrainingData | Sequence[TrainingData], generator: Generator
+    forecaster: Forecaster,
+    data: TrainingData | Sequence[TrainingData],
+    generator: Generator,
+    **saving: Any,
 ) -> list[Fitted]:
     """The forecaster fitted once for each stream of `generator`: replicates.
 
-    A method that trains several at once, to the same values, has `fit_each` of its own; any other
-    is fitted to one after the other.
+    A method that trains several at once, to the same values, has `fit_each` of its own, which is
+    given `saving`; any other is fitted to one after the other.
 
     Args:
         data: for all of them, or one for each.
+        saving: `save` and `resume` of a long training, see `dalib.train.fit`.
     """
     generators = each(generator)
     sets = [data] * len(generators) if isinstance(data, TrainingData | None) else list(data)
     if len(sets) != len(generators):
         raise ValueError(f"{len(generators)} streams need as many data sets, got {len(sets)}")
     if hasattr(forecaster, "fit_each"):
-        return forecaster.fit_each(sets, generator)
+        return forecaster.fit_each(sets, generator, **saving)
     return [forecaster.fit(one, own) for one, own in zip(sets, generators, strict=True)]
 
 
