@@ -102,6 +102,11 @@ FORECASTERS = {
     "persistence": "dalib.forecasters.persistence:Persistence",
 }
 
+GENERATORS = {
+    "gaussian": "dalib.generators.gaussian:GaussianGenerator",
+    "score_diffusion": "dalib.generators.score:ScoreDiffusion",
+}
+
 MAPS = {
     "orbit": "dalib.maps.orbit:OrbitMap",
     "ring": "dalib.maps.ring:RingMap",
@@ -211,6 +216,7 @@ REGISTRIES = {
     "network": NETWORKS,
     "sampler": SAMPLERS,
     "forecaster": FORECASTERS,
+    "generator": GENERATORS,
     "map": MAPS,
     "schedule": SCHEDULES,
     "metric": METRICS,
