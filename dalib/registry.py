@@ -96,9 +96,15 @@ FORECASTERS = {
     "equations": "dalib.forecasters.equations:Equations",
     "esn": "dalib.forecasters.esn:ESN",
     "gpt": "dalib.forecasters.gpt:GPTForecaster",
+    "lstm": "dalib.forecasters.lstm:LSTM",
     "markov": "dalib.forecasters.markov:Markov",
     "nvar": "dalib.forecasters.nvar:NVAR",
     "persistence": "dalib.forecasters.persistence:Persistence",
+}
+
+GENERATORS = {
+    "gaussian": "dalib.generators.gaussian:GaussianGenerator",
+    "score_diffusion": "dalib.generators.score:ScoreDiffusion",
 }
 
 MAPS = {
@@ -210,6 +216,7 @@ REGISTRIES = {
     "network": NETWORKS,
     "sampler": SAMPLERS,
     "forecaster": FORECASTERS,
+    "generator": GENERATORS,
     "map": MAPS,
     "schedule": SCHEDULES,
     "metric": METRICS,
