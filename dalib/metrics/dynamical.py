@@ -80,7 +80,7 @@ def lyapunov_error(exponent: xr.DataArray, true: float | xr.DataArray) -> xr.Dat
 
         |λ̂₁ - λ₁| / |λ₁|
 
-    λ̂₁ by QR on the Jacobians of the map along its own orbit (`dalib.lyapunov.largest_exponent`),
+    λ̂₁ by QR on the Jacobians of the map along its own orbit (`dalib.lyapunov.leading_exponent`),
     never from the logarithm of a series: such estimates are unreliable in size.
 
     Diverged: NaN, as for a method without a one-step map.
