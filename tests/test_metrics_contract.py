@@ -2,12 +2,14 @@
 
 import dataclasses
 import inspect
+from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
 
 from dalib import build
+from dalib.metrics import reference
 from dalib.metrics.base import Evaluation, Metric, Score
 from dalib.registry import METRICS
 
@@ -103,6 +105,14 @@ def test_a_run_that_diverged_changes_no_other_run(kind):
 
 
 @pytest.mark.parametrize("kind", METRICS)
+def test_a_run_that_diverged_has_the_worst_value(kind):
+    """What only counts or depends on the truth alone says so: `worst` is None."""
+    worst = made(kind).worst
+    if worst is not None:
+        np.testing.assert_array_equal(score(kind, ruined(evaluation())).isel(run=1), worst)
+
+
+@pytest.mark.parametrize("kind", METRICS)
 def test_runs_may_be_evaluated_together_or_one_by_one(kind):
     whole, metric = evaluation(), made(kind)
     together = metric(whole)
@@ -157,3 +167,11 @@ def test_coordinates_must_agree_exactly():
     )
     with pytest.raises(ValueError, match="lead"):
         score("rmse", late)
+
+
+def test_the_page_of_metrics_is_current():
+    page = Path(__file__).parents[1] / "docs/metrics.md"
+    assert page.read_text() == reference.markdown(), (
+        "run: python -m dalib.metrics.reference > docs/metrics.md"
+    )
+    assert all(f'### <a id="{name}">' in page.read_text() for name in METRICS)

@@ -138,6 +138,7 @@ class Metric:
     function: ClassVar[Callable[..., xr.DataArray]]  # the formula
     units: ClassVar[str] = "1"
     long_name: ClassVar[str]
+    worst: ClassVar[float | None] = np.inf  # of a run that diverged; None where it does not matter
     scored: ClassVar[str] = "estimate"  # the field whose dimensions the result keeps ...
     over: Sequence[str] = ()  # ... but for these
     adds: Sequence[str] = ()  # and the metric's own

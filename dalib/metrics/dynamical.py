@@ -98,6 +98,7 @@ class LyapunovError(Metric):
     """`lyapunov_error` of every run whose method is a one-step map, else NaN."""
 
     asks = frozenset({"exponent", "lyapunov"})
+    worst = np.nan
     function = staticmethod(lyapunov_error)
     long_name = "relative error of the largest Lyapunov exponent"
     scored = "exponent"
@@ -114,6 +115,7 @@ class LobeChanges(Metric):
     threshold: float = 1.0
 
     asks = frozenset({"free_run"})
+    worst = np.nan
     function = staticmethod(lobe_changes)
     long_name = "changes of lobe per 1000 steps"
     scored = "free_run"
@@ -131,6 +133,7 @@ class LagCorrelation(Metric):
     lag: int = 1
 
     asks = frozenset({"free_run"})
+    worst = np.nan
     function = staticmethod(lag_correlation)
     long_name = "autocorrelation at a lag, mean over the components"
     scored = "free_run"
