@@ -135,6 +135,18 @@ METRICS = {
     "crps": "dalib.metrics.probabilistic:CRPS",
     "coverage": "dalib.metrics.probabilistic:Coverage",
     "calibrated_coverage": "dalib.metrics.probabilistic:CalibratedCoverage",
+    "d_stsp": "dalib.metrics.climate:DStsp",
+    "d_h": "dalib.metrics.climate:DH",
+    "correlation_dimension": "dalib.metrics.climate:CorrelationDimension",
+    "wasserstein": "dalib.metrics.distributions:Wasserstein",
+    "sliced_wasserstein": "dalib.metrics.distributions:SlicedWasserstein",
+    "nearest_distance": "dalib.metrics.distributions:NearestDistance",
+    "lyapunov_error": "dalib.metrics.dynamical:LyapunovError",
+    "lobe_changes": "dalib.metrics.dynamical:LobeChanges",
+    "lag_correlation": "dalib.metrics.dynamical:LagCorrelation",
+    "parameters": "dalib.metrics.cost:Parameters",
+    "fit_time": "dalib.metrics.cost:FitTime",
+    "forecast_time": "dalib.metrics.cost:ForecastTime",
 }
 
 MEASURES = {

@@ -31,7 +31,7 @@ ARROWS = {
     "field_runs": set(),
     "systems": set(),
     "localise": set(),
-    "metrics": set(),
+    "metrics": {"registry"},  # of which the page of metrics is made
     "scores": {"metrics"},
     "shadows": set(),
     "claims": {"metrics"},

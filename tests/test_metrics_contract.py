@@ -2,12 +2,14 @@
 
 import dataclasses
 import inspect
+from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
 
 from dalib import build
+from dalib.metrics import reference
 from dalib.metrics.base import Evaluation, Metric, Score
 from dalib.registry import METRICS
 
@@ -21,7 +23,7 @@ def noise(*dims, seed=0, scale=1.0):
         "run": RUNS,
         "case": CASES,
         "lead": LEADS,
-        "time": 300,
+        "time": 150,
         "member": MEMBERS,
         "state": STATES,
     }
@@ -43,6 +45,12 @@ def evaluation():
         interval=0.1,
         lyapunov=0.9,
         period=0.7,
+        free_run=noise("run", "case", "time", "state", seed=4),
+        climate=noise("case", "time", "state", seed=5).assign_attrs(UNITS),
+        exponent=xr.DataArray([0.8, 0.9, 1.0], dims="run"),
+        parameters=xr.DataArray([0.0, 9.0, 99.0], dims="run"),
+        fit_seconds=xr.DataArray([0.0, 0.1, 10.0], dims="run"),
+        forecast_seconds=xr.DataArray([1e-6, 1e-5, 1e-4], dims="run"),
     )
 
 
@@ -97,6 +105,14 @@ def test_a_run_that_diverged_changes_no_other_run(kind):
 
 
 @pytest.mark.parametrize("kind", METRICS)
+def test_a_run_that_diverged_has_the_worst_value(kind):
+    """What only counts or depends on the truth alone says so: `worst` is None."""
+    worst = made(kind).worst
+    if worst is not None:
+        np.testing.assert_array_equal(score(kind, ruined(evaluation())).isel(run=1), worst)
+
+
+@pytest.mark.parametrize("kind", METRICS)
 def test_runs_may_be_evaluated_together_or_one_by_one(kind):
     whole, metric = evaluation(), made(kind)
     together = metric(whole)
@@ -111,7 +127,7 @@ def test_runs_may_be_evaluated_together_or_one_by_one(kind):
 @pytest.mark.parametrize("kind", METRICS)
 def test_what_is_asked_for_is_needed_and_nothing_else_is(kind):
     whole, metric = evaluation(), made(kind)
-    needed = {ask: getattr(whole, ask) for ask in metric.asks}
+    needed = {ask: getattr(whole, ask) for ask in metric.asks | metric.takes}
     xr.testing.assert_identical(
         metric(Evaluation(**needed)).drop_attrs(), metric(whole).drop_attrs()
     )
@@ -151,3 +167,11 @@ def test_coordinates_must_agree_exactly():
     )
     with pytest.raises(ValueError, match="lead"):
         score("rmse", late)
+
+
+def test_the_page_of_metrics_is_current():
+    page = Path(__file__).parents[1] / "docs/metrics.md"
+    assert page.read_text() == reference.markdown(), (
+        "run: python -m dalib.metrics.reference > docs/metrics.md"
+    )
+    assert all(f'### <a id="{name}">' in page.read_text() for name in METRICS)

@@ -134,9 +134,11 @@ class Metric:
     """A metric that checks what it is given and what it returns."""
 
     asks: ClassVar[frozenset[str]] = frozenset()  # fields of Evaluation
+    takes: ClassVar[frozenset[str]] = frozenset()  # fields that it uses where they are given
     function: ClassVar[Callable[..., xr.DataArray]]  # the formula
     units: ClassVar[str] = "1"
     long_name: ClassVar[str]
+    worst: ClassVar[float | None] = np.inf  # of a run that diverged; None where it does not matter
     scored: ClassVar[str] = "estimate"  # the field whose dimensions the result keeps ...
     over: Sequence[str] = ()  # ... but for these
     adds: Sequence[str] = ()  # and the metric's own

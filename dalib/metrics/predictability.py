@@ -89,6 +89,8 @@ class VPT(Metric):
     threshold: float | Sequence[float] = 0.4
 
     asks = frozenset({"estimate", "truth", "training", "interval", "lyapunov"})
+    takes = frozenset({"period"})
+    worst = 0.0
     function = staticmethod(vpt)
     long_name = "valid prediction time in Lyapunov times (periods where none is positive)"
     over = ("time", "lead", "state")
@@ -116,6 +118,7 @@ class VPTCensored(Metric):
     threshold: float | Sequence[float] = 0.4
 
     asks = frozenset({"estimate", "truth", "training"})
+    worst = 0.0
     function = staticmethod(vpt_censored)
     long_name = "1 where the horizon came before the threshold"
     over = ("time", "lead", "state")
@@ -141,6 +144,7 @@ class Diverged(Metric):
     bound: float = 10.0
 
     asks = frozenset({"estimate", "training"})
+    worst = 1.0
     function = staticmethod(diverged)
     long_name = "share of cases that diverged"
     over = ("case", "time", "lead", "state")

@@ -105,6 +105,7 @@ class Coverage(Metric):
     over: Sequence[str] = SERIES
 
     asks = frozenset({"members", "truth"})
+    worst = 0.0
     function = staticmethod(coverage)
     long_name = "share of truths within the central interval"
     scored = "members"
@@ -124,6 +125,7 @@ class CalibratedCoverage(Metric):
     levels: Sequence[float] = (0.5, 0.9)
 
     asks = frozenset({"members"})
+    worst = None
     function = staticmethod(calibrated_coverage)
     long_name = "share of truths that so many calibrated members hold"
     scored = "members"
