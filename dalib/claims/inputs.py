@@ -57,7 +57,9 @@ def by_axes(scores: Mapping[str, xr.Dataset]) -> dict[str, xr.Dataset]:
 
     In their files runs lie along `run`, in all combinations.
     """
-    return {name: _unstacked(one) if "is_base" in one.coords else one for name, one in scores.items()}
+    return {
+        name: _unstacked(one) if "is_base" in one.coords else one for name, one in scores.items()
+    }
 
 
 def _unstacked(dataset: xr.Dataset) -> xr.Dataset:
