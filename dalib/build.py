@@ -108,11 +108,12 @@ def filter(case: Mapping, section: Mapping, **given: Any) -> Any:
         "tangent": lambda: None if "step" in given else tangent(case),
         "observe": lambda: operator(case, system(case).size),
         "background": lambda: climatology(case, device),
-        "matrix": lambda: system(case).matrix.to(device),
-        "noise_cov": lambda: system(case).noise_cov.to(device),
+        "matrix": lambda: _of_system(case, section, "matrix").to(device),
+        "noise_cov": lambda: _of_system(case, section, "noise_cov").to(device),
         **{name: (lambda value=value: value) for name, value in given.items()},
     }
     if "localisation" in section:
+        _check_local(section["kind"])
         size = given.get("size") or system(case).size
         own = section["localisation"]
         supplies["localisation"] = lambda: localisation(own, size).to(device)
@@ -184,6 +185,32 @@ def training(section: Mapping) -> Any:
     from dalib.train import Training
 
     return Training(**without(section, "repeats", "batch", "window"))
+
+
+def _of_system(case: Mapping, section: Mapping, name: str) -> Any:
+    """What a linear system has and a filter needs."""
+    if not hasattr(system(case), name):
+        raise ValueError(
+            f"the filter {section['kind']!r} needs `{name}` of linear equations, and "
+            f"{case['system']['kind']} has none; for equations that are not linear take ekf or an "
+            "ensemble"
+        )
+    return getattr(system(case), name)
+
+
+def _check_local(kind: str) -> None:
+    """Refuse a localisation for a filter that would leave it aside."""
+    if "localisation" in _takes(kind):
+        return
+    table = REGISTRIES["filter"]
+    local = [
+        k for k in table if "localisation" in inspect.signature(resolve("filter", k)).parameters
+    ]
+    raise ValueError(f"{kind} takes no localisation; those that do: {', '.join(sorted(local))}")
+
+
+def _takes(kind: str) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(resolve("filter", kind)).parameters
 
 
 def localisation(section: Mapping, size: int) -> Any:
