@@ -49,8 +49,13 @@ def make(role: str, section: Mapping, supplies: Mapping[str, Callable[[], Any]] 
     return cls(**settings, **supplied)
 
 
-def method(role: str, section: Mapping, case: Mapping = {}) -> Any:  # noqa: B006
-    """A method of a study: `kind` and settings; of the case what some methods hold."""
+def method(role: str, section: Mapping, case: Mapping = {}, **given: Any) -> Any:  # noqa: B006
+    """A method of a study: `kind` and settings; of the case what some methods hold.
+
+    given: to filters, what neither says, see `filter`.
+    """
+    if role == "filter":
+        return filter(case, section, **given)
     return make(role, section, {"integrator": lambda: make("integrator", case["integrator"])})
 
 
@@ -91,9 +96,9 @@ def operator(case: Mapping, size: int) -> Any:
 def filter(case: Mapping, section: Mapping, **given: Any) -> Any:
     """A filter for a case: any of the registry for any case.
 
-    What the filter takes and its section does not say is found in this order: what is `given`,
-    what its case says. A section may have a `localisation` with `kind` and settings, or a `radius`
-    alone, of the localisation that is given.
+    What the filter takes and its section does not say is `given`, or said by its case. A section
+    may have a `localisation` with `kind` and settings, or a `radius` alone, of the places that are
+    given; a localisation that is given as a whole, as one that is learned, comes before both.
 
     Args:
         case: system, integrator and observations.
@@ -112,12 +117,14 @@ def filter(case: Mapping, section: Mapping, **given: Any) -> Any:
         "noise_cov": lambda: _of_system(case, section, "noise_cov").to(device),
         **{name: (lambda value=value: value) for name, value in given.items()},
     }
-    if "localisation" in section:
+    known = given.get("localisation")
+    whole = known is not None and (known.matrix is not None or known.radius is not None)
+    if "localisation" in section and not whole:
         _check_local(section["kind"])
         size = given.get("size") or system(case).size
         own = section["localisation"]
         supplies["localisation"] = lambda: localisation(own, size).to(device)
-    elif "radius" not in section:
+    elif "radius" not in section and not whole:
         supplies.pop("localisation", None)
     return make("filter", without(section, "localisation"), supplies)
 

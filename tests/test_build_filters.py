@@ -68,7 +68,8 @@ def on_map() -> dict:
 @pytest.mark.parametrize("kind", sorted(set(FILTERS) - {"latent", "direct_decode"}))
 def test_a_case_of_a_few_components_has_every_filter(kind):
     case = CASE | (LINEAR if kind == "kalman" else {})
-    filter = build.filter(case, section(kind), obs_std=torch.ones(12), network=network(kind))
+    given = {"obs_std": torch.ones(12), "network": network(kind)}
+    filter = build.method("filter", section(kind), case, **given)
     y = 2 + normal((2, 4, 12), streams("build", range(2), "y"))
     prior = Gaussian(torch.full((2, 12), 2.3).double(), torch.eye(12).double())
     if hasattr(filter, "smooth"):
