@@ -234,8 +234,7 @@ class Experiment:
             parts = {"step": self.map.flow({**self.fixed, **own}), **given}
             for name, field in fields.items():
                 parts |= field.field(values[name])
-            supplies = {name: (lambda part=part: part) for name, part in parts.items()}
-            return build.make("filter", build.without(method, "localisation"), supplies)
+            return build.filter(self.case, method, **parts)
 
         return make
 
