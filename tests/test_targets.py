@@ -32,7 +32,8 @@ def config():
         ("results/smoke/figures/fig1.pdf", "A figure is named like "),
         (
             "dfk",
-            'unknown paper "dfk" (did you mean "dkf"?); there are: adda, benchmark, dkf',
+            'unknown paper "dfk" (did you mean "dkf"?); '
+            "there are: adda, benchmark, dkf, gpt, lensf",
         ),
     ],
 )
