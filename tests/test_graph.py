@@ -64,7 +64,7 @@ def jobs(scale):
         if path in found or made is None or made[0] not in STAGES:
             continue
         if made[0] == "era5" and "era5" not in of.case(made[1]):
-            continue  # simulated
+            made = "simulate", made[1]  # another rule with the same outputs
         found[path] = (*made, of.files_of(*made))
         todo += flat(found[path][2])
     return found
