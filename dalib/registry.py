@@ -100,6 +100,7 @@ FORECASTERS = {
     "markov": "dalib.forecasters.markov:Markov",
     "nvar": "dalib.forecasters.nvar:NVAR",
     "persistence": "dalib.forecasters.persistence:Persistence",
+    "tokenised": "dalib.forecasters.tokens:TokenForecaster",
 }
 
 GENERATORS = {
