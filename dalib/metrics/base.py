@@ -113,8 +113,8 @@ NEEDED_DIMS = {
     "parameters": ("run",),
     "fit_seconds": ("run",),
     "forecast_seconds": ("run",),
-    "tokens": ("run", "time"),
-    "true_tokens": ("time",),
+    "tokens": ("run", "case", "time"),
+    "true_tokens": ("case", "time"),
     "centres": ("token", "state"),
 }
 
