@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from dalib import build
-from dalib.metrics import reference
+from dalib import build, io
+from dalib.metrics import predictability, reference
 from dalib.metrics.base import Evaluation, Metric, Score
 from dalib.registry import METRICS
 
@@ -165,6 +165,17 @@ def test_what_is_asked_for_is_needed_and_nothing_else_is(kind):
     for ask in metric.asks:
         with pytest.raises(ValueError, match=f"asks for .*{ask}.*, but {ask} is None"):
             metric(dataclasses.replace(whole, **{ask: None}))
+
+
+@pytest.mark.parametrize("kind", METRICS)
+def test_every_metric_can_be_written_and_read(kind, tmp_path):
+    values = score(kind).rename(kind)
+    if kind == "vpt":
+        values = predictability.VPT((0.2, 0.4))(evaluation()).rename(kind)
+    io.write(values.to_dataset(), tmp_path / "scores.nc", title="scores")
+    read = io.read(tmp_path / "scores.nc")[kind]
+    xr.testing.assert_equal(read, values)
+    assert read.attrs["units"] == values.attrs["units"]
 
 
 @pytest.mark.parametrize("kind", METRICS)
