@@ -217,3 +217,30 @@ def test_the_page_of_metrics_is_current():
         "run: python -m dalib.metrics.reference > docs/metrics.md"
     )
     assert all(f'### <a id="{name}">' in page.read_text() for name in METRICS)
+
+
+@dataclasses.dataclass(frozen=True)
+class Bias(Metric):
+    """A metric of a user: the mean error."""
+
+    asks = frozenset({"estimate", "truth"})
+    long_name = "bias"
+    over = ("case", "lead", "state")
+
+    def of(self, evaluation):
+        return (evaluation.estimate - evaluation.truth).mean(self.over)
+
+
+def test_a_metric_may_be_the_users_own():
+    metric = build.make("metric", {"kind": f"{__name__}:Bias"})
+    assert metric(evaluation()).dims == ("run",)
+    with pytest.raises(ValueError, match="Bias asks for estimate, truth, but truth is None"):
+        metric(dataclasses.replace(evaluation(), truth=None))
+
+
+def test_a_metric_that_asks_for_what_no_evaluation_has_is_refused():
+    class Wrong(Bias):
+        asks = frozenset({"estimate", "weather"})
+
+    with pytest.raises(ValueError, match="Wrong asks for weather: no field of Evaluation"):
+        Wrong()(evaluation())
