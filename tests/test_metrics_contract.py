@@ -216,7 +216,7 @@ def test_the_page_of_metrics_is_current():
     assert page.read_text() == reference.markdown(), (
         "run: python -m dalib.metrics.reference > docs/metrics.md"
     )
-    assert all(f'### <a id="{name}">' in page.read_text() for name in METRICS)
+    assert all(f"### `{name}`" in page.read_text() for name in METRICS)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -49,7 +49,7 @@ def _class(dotted: str) -> type:
 def _section(name: str, cls: type) -> Iterator[str]:
     """One metric: its text, what it asks for and its settings."""
     parts = _parts(cls)
-    yield f'### <a id="{name}"></a>`{name}`\n'
+    yield f"### `{name}`\n"
     yield f"{parts['text']}\n"
     yield f"- registered: {inspect.cleandoc(cls.__doc__).replace(chr(10), ' ')}"
     yield f"- units: {cls.units}; range: {parts['Range']}"
