@@ -85,11 +85,9 @@ def _first(function) -> str:
 
 
 def _keeps(cls: type) -> str:
-    over = ", ".join(cls.over) if isinstance(cls.over, (list, tuple)) else "none"
+    over = f" but {', '.join(cls.over)}" if cls.over else ""
     adds = ", ".join(cls.adds) if isinstance(cls.adds, tuple) else "threshold, if there are several"
-    return f"keeps: those of `{cls.scored}` but {over or 'none'}" + (
-        f"; adds {adds}" if adds else ""
-    )
+    return f"keeps: the dimensions of `{cls.scored}`{over}" + (f"; adds {adds}" if adds else "")
 
 
 def _names(names: frozenset[str]) -> str:
