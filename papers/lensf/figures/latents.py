@@ -24,7 +24,7 @@ def codec_of(scores: xr.Dataset, run: str | None) -> str | None:
     return name if name in scores.codec.values else None
 
 
-def codes_data(scores: xr.Dataset, shown: int = 3) -> xr.Dataset:
+def latents_data(scores: xr.Dataset, shown: int = 3) -> xr.Dataset:
     """code_state and code_obs (codec, time, code) of the first seed, with and without matching.
 
     The codec of the run shown, and one that differs from it in the matching term alone, where
@@ -65,7 +65,7 @@ def matched_and_not(scores: xr.Dataset) -> list[str]:
 
 
 @plotting.published
-def codes_figure(data: xr.Dataset) -> Figure:
+def latents_figure(data: xr.Dataset) -> Figure:
     """A row for each codec: components against time, and all of them against each other."""
     rows, columns = data.sizes["codec"], data.sizes["shown"]
     fig = plotting.figure(plotting.PAGE, 0.55 + 1.6 * rows)
