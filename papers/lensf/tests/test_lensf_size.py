@@ -1,4 +1,4 @@
-"""Gridded states of the paper's size: 150 x 150 points, 400 latents, Lorenz-96 of a million sites."""
+"""Gridded states of the paper's size: 150 x 150 points, 400 latents; Lorenz-96 with 1e6 sites."""
 
 import json
 import subprocess
