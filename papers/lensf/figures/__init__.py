@@ -72,7 +72,7 @@ def states(given: Any, config: Mapping) -> Iterator[Drawn]:
 def errors(given: Any, config: Mapping) -> Iterator[Drawn]:
     """Figures 5, 6, 13, 14, and ours: errors of filters against time and what is varied."""
     scores = io.read(given.basin)
-    lost = ["median", "low", "high"]  # of runs that were lost
+    lost = ["median", "low", "high"]  # of runs that diverged
     means = ["mean_median", "mean_low", "mean_high"]
 
     data = fields.sparsity_data(scores)
@@ -129,7 +129,7 @@ def errors(given: Any, config: Mapping) -> Iterator[Drawn]:
     data = ring.ring_data(io.read_scores(given.rings), config["rings"])
     figure = ring.ring_figure(data)
     missing = list(data)  # runs differ in length, and not all have published values
-    yield Drawn("figS_ring", data, figure, "Rings: error, spread and coverage", missing)
+    yield Drawn("figS_ring", data, figure, "Lorenz-96: error, spread and coverage", missing)
 
     data = ring.timing_data(list(map(io.read, given.timings)))
     figure = ring.timing_figure(data)

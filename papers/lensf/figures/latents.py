@@ -77,7 +77,7 @@ def latents_figure(data: xr.Dataset) -> Figure:
         in_time(axes[:-1], one, lowest=i == rows - 1)
         against(axes[-1], one, reach, lowest=i == rows - 1)
         with_term = bool(one.matched)
-        text = f"{'with' if with_term else 'without'} the\nmatching term\n\ncode"
+        text = f"{'with' if with_term else 'without'} the\nmatching term\n\nlatent"
         axes[0].set_ylabel(text)
     entries, _ = axes[0].get_legend_handles_labels()
     if rows == 1:
@@ -87,7 +87,7 @@ def latents_figure(data: xr.Dataset) -> Figure:
 
 
 def in_time(axes: Sequence[Axes], data: xr.Dataset, *, lowest: bool) -> None:
-    """Components of the code of the state and of the observation against time."""
+    """Latents of the state and of the observation against time."""
     time = data.time.values
     for ax, number in zip(axes, data.shown_code.values, strict=True):
         state, seen = (data[name].sel(code=number).values for name in ("code_state", "code_obs"))
@@ -105,12 +105,12 @@ def in_time(axes: Sequence[Axes], data: xr.Dataset, *, lowest: bool) -> None:
 
 
 def against(ax: Axes, data: xr.Dataset, reach: float, *, lowest: bool) -> None:
-    """All components drawn of all times: code of the observation against that of the state."""
+    """All latents drawn, of all times: those of the observation against those of the state."""
     ax.axline((0, 0), slope=1, color=plotting.GREY, linewidth=0.7)
     pairs = (data[name].values.ravel() for name in ("code_state", "code_obs"))
     ax.plot(*pairs, **maps.DOTS, markersize=1.7, alpha=0.5, color=plotting.colour(METHOD))
     ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
-    ax.set_title(f"encoder discrepancy {float(data.mismatch):.2g}", pad=3)
+    ax.set_title(f"discrepancy {float(data.mismatch):.2g}", pad=3)
     ax.locator_params(nbins=4)
     ax.set_ylabel(OBSERVATION)
     if lowest:
