@@ -218,7 +218,7 @@ def together(median: float, low: float, high: float) -> str:
 
 
 def tables(given: Any, config: Mapping) -> dict[str, list[str]]:
-    """Errors of all runs, times of an analysis as in Table 1, and rings of many sizes."""
+    """Errors of all runs, times of an analysis as in Table 1, and Lorenz-96 of many sizes."""
     basin = io.read(given.basin)
     errors = methods(basin, config["fields"]["discard"])
     changes = mitigations(basin, io.read(given.validation))

@@ -133,4 +133,4 @@ def errors(given: Any, config: Mapping) -> Iterator[Drawn]:
 
     data = ring.timing_data(list(map(io.read, given.timings)))
     figure = ring.timing_figure(data)
-    yield Drawn("timing_figS_ring", data, figure, "Rings: time", list(data))
+    yield Drawn("timing_figS_ring", data, figure, "Lorenz-96: time", list(data))
