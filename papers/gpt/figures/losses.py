@@ -54,13 +54,12 @@ def learning(ax: Axes, data: xr.Dataset) -> None:
     }
     for label, (value, colour, dashes) in marks.items():
         ax.axhline(float(value), color=colour, linestyle=dashes, label=label, **MARK)
-    for name, colour, dashes in (
-        ("training", plotting.GREY, "-"),
-        ("held_out", plotting.colour("gpt"), (0, (3, 1.2))),
+    for name, said, colour, dashes in (
+        ("training", "training", plotting.GREY, "-"),
+        ("held_out", "validation", plotting.colour("gpt"), (0, (3, 1.2))),
     ):
         lines = own[name].dropna("repeat", how="all")
-        label = f"GPT-2, {'validation' if name == 'held_out' else name}"
-        plotting.band(ax, millions, lines, "repeat", colour, label, linestyle=dashes)
+        plotting.band(ax, millions, lines, "repeat", colour, f"GPT-2, {said}", linestyle=dashes)
     ax.set_yscale("log")
     ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
