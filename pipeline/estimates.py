@@ -66,9 +66,9 @@ class Job:
 
 
 def estimate(job: Size, measured: Iterable[Measured]) -> Estimate | None:
-    """What `job` will cost; None if no job like it was ever measured, or one that says nothing.
+    """What `job` will cost; None if no job like it was ever measured, or none that tells enough.
 
-    Of the jobs nearest of kin, with the same counts, those nearest in work; of these the last
+    Of the jobs nearest of kin, with the same settings, those nearest in work; of these the last
     scale's.
 
     Args:
@@ -76,10 +76,15 @@ def estimate(job: Size, measured: Iterable[Measured]) -> Estimate | None:
     """
     comparable = [m for m in measured if _same_settings(job, m.size)]
     for name in job.alike:
-        kin = [m for m in comparable if name in m.size.alike]
-        if kin:
-            break
-    else:
+        found = _scaled(job, [m for m in comparable if name in m.size.alike])
+        if found:
+            return found
+    return None
+
+
+def _scaled(job: Size, kin: list[Measured]) -> Estimate | None:
+    """The time and files of those nearest in work, times the ratio of the work."""
+    if not kin:
         return None
 
     def distance(other: Measured) -> float:

@@ -7,7 +7,7 @@ about to cost. Seconds of another machine count times the ratio of the speeds.
     python -m pipeline reference      writes it anew from the results that are there
 
     {"speed": {piece of work: seconds},
-     "jobs": {scale: {job: {"seconds": 12.2, "counts": {"steps": 300}, "alike": "..."}}}}
+     "jobs": {scale: {job: {"seconds": 12.2, "bytes": 9, "counts": {"steps": 3}, "alike": "..."}}}}
 """
 
 from __future__ import annotations
@@ -60,7 +60,8 @@ def write(root: Path, speed: Mapping[str, float], rows: Mapping[str, list[Measur
 def _row(measured: Measured) -> dict[str, Any]:
     """`alike` are the kinds that the job is made of, where it has any."""
     counts, alike = measured.size
-    row = {"seconds": round(measured.seconds, 1), "counts": dict(counts or {})}
+    row = {"seconds": round(measured.seconds, 1), "bytes": measured.bytes}
+    row |= {"counts": dict(counts or {})}
     given = names(measured.scale, measured.job)
     return row | ({"alike": alike[-1]} if alike[-1] not in given else {})
 
@@ -87,7 +88,7 @@ def reference(root: Path) -> tuple[dict[str, float], list[Measured]]:
             scale,
             Size(row["counts"], names(scale, name, row.get("alike"))),
             row["seconds"],
-            0,
+            row["bytes"],
             name,
         )
         for scale, rows in shipped["jobs"].items()

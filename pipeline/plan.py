@@ -101,7 +101,7 @@ def table(
     unknown = sorted({job.rule for job, cost in costs.items() if cost is None})
     if unknown:
         lacking = sum(cost is None for cost in costs.values())
-        yield f"in no sum, never measured: {lacking} jobs of {', '.join(unknown)}"
+        yield f"unknown and in no sum, never measured: {lacking} jobs of {', '.join(unknown)}"
 
 
 def _row(
@@ -114,16 +114,18 @@ def _row(
     start = f"{stage:14} {len(jobs):5d} {sum(job.outputs in due for job in jobs):7d}"
     memory = f"{most(jobs, 'mem_mb') / 1000:7.1f}"
     if not found:
-        return f"{start} {'?':>8} {'?':>8} {'?':>8} {'?':>7} {memory}  never"
+        return f"{start} {'?':>8} {'?':>8} {'?':>8} {'?':>7} {memory}  unknown"
     minutes = [cost.seconds / 60 for cost in found.values()]
     factors = [cost.factor for cost in found.values()]
     least, largest = min(factors), max(factors)
     spread = f"{least:.3g}" if least == largest else f"{least:.3g} to {largest:.3g}"
     scales = ", ".join(sorted({cost.scale for cost in found.values()}))
+    unknown = len(jobs) - len(found)
     return (
         f"{start} {median(minutes):8.1f} {max(minutes):8.1f} {core_hours(found):8.2f} "
         f"{gpu_hours(found):7.2f} {memory}  {scales}"
         + ("" if least == largest == 1 else f", work x {spread}")
+        + (f", {unknown} unknown" if unknown else "")
     )
 
 

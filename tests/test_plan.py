@@ -175,6 +175,8 @@ def test_a_short_job_says_nothing_about_a_far_larger_one():
     short = Measured("smoke", of(1.0), TELLING - 1, 1)
     assert estimate(of(NEAR), [short]).factor == NEAR
     assert estimate(of(2 * NEAR), [short]) is None
+    cousin = Measured("quick", of(5.0, "kinds"), TELLING, 1)
+    assert estimate(of(20.0, "train", "kinds"), [short, cousin]).factor == 4
     long = short._replace(seconds=TELLING)
     assert estimate(of(2 * NEAR), [long]).factor == 2 * NEAR
 
@@ -275,7 +277,7 @@ def test_the_table_adds_up_and_says_what_is_extrapolated():
     assert (
         "disk: 2.00 GB" in text and "extrapolated by what the configuration counts: train" in text
     )
-    assert "in no sum, never measured: 1 jobs of sample" in text
+    assert "unknown and in no sum, never measured: 1 jobs of sample" in text
 
 
 # -- what is shipped -----------------------------------------------------------------------------
