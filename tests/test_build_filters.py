@@ -1,5 +1,7 @@
 """Every filter of the registry can be made for every case: of components, of a map, of codes."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -147,3 +149,13 @@ def test_a_localisation_for_a_filter_that_takes_none_is_refused():
 def test_a_linear_filter_of_equations_that_are_not_is_refused():
     with pytest.raises(ValueError, match="'kalman' needs `matrix`.*lorenz96 has none.*ekf"):
         build.filter(CASE, {"kind": "kalman"}, obs_std=torch.ones(12))
+
+
+def test_filters_are_made_at_one_place():
+    root = Path(__file__).parents[1] / "dalib"
+    made = {
+        str(path.relative_to(root))
+        for path in root.rglob("*.py")
+        if 'make("filter"' in path.read_text()
+    }
+    assert made == {"build.py"}

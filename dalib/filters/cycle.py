@@ -271,6 +271,11 @@ class Cycle:
         self.time, self.times = 0, observations.shape[-2]
         self.belief = filter.start(prior, generator)
         self.guard = divergence.guard(self.belief, prior)
+        if self.guard.judge is scored and not hasattr(filter, "likelihood"):
+            raise TypeError(
+                f"{type(filter).__name__} does not say how likely an observation is, by which "
+                "Reset() finds what diverges; give divergence=Freeze() or Raise()"
+            )
         check_observe(at(filter, 0).observe, self.belief.mean, observations)
         check_some(observations)
         self.begun, self.in_place = False, False
