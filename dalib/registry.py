@@ -51,11 +51,11 @@ FILTERS = {
     "etkf": "dalib.filters.etkf:ETKF",
     "letkf": "dalib.filters.letkf:LETKF",
     "ens3dvar": "dalib.filters.hybrid:Ens3DVar",
-    "localised_enkf": "dalib.filters.covariance:LocalisedEnKF",
+    "localised_enkf": "dalib.filters.local_enkf:LocalEnKF",
     "particle": "dalib.filters.particle:BootstrapParticle",
     "free_run": "dalib.filters.free:FreeRun",
     "local_letkf": "dalib.filters.letkf:LETKF",
-    "local_enkf": "dalib.filters.local:LocalEnKF",
+    "local_enkf": "dalib.filters.local_enkf:LocalEnKF",
     "ensf": "dalib.filters.ensf:EnSF",
     "deep_kalman": "dalib.filters.deep_kalman:DeepKalmanFilter",
     "deep_kalman_smoother": "dalib.filters.deep_kalman:DeepKalmanSmoother",
@@ -100,6 +100,12 @@ FORECASTERS = {
     "markov": "dalib.forecasters.markov:Markov",
     "nvar": "dalib.forecasters.nvar:NVAR",
     "persistence": "dalib.forecasters.persistence:Persistence",
+    "tokenised": "dalib.forecasters.tokens:TokenForecaster",
+}
+
+GENERATORS = {
+    "gaussian": "dalib.generators.gaussian:GaussianGenerator",
+    "score_diffusion": "dalib.generators.score:ScoreDiffusion",
 }
 
 MAPS = {
@@ -130,6 +136,7 @@ METRICS = {
     "crps": "dalib.metrics.probabilistic:CRPS",
     "coverage": "dalib.metrics.probabilistic:Coverage",
     "calibrated_coverage": "dalib.metrics.probabilistic:CalibratedCoverage",
+    "rank_counts": "dalib.metrics.probabilistic:RankCounts",
     "d_stsp": "dalib.metrics.climate:DStsp",
     "d_h": "dalib.metrics.climate:DH",
     "correlation_dimension": "dalib.metrics.climate:CorrelationDimension",
@@ -139,6 +146,13 @@ METRICS = {
     "lyapunov_error": "dalib.metrics.dynamical:LyapunovError",
     "lobe_changes": "dalib.metrics.dynamical:LobeChanges",
     "lag_correlation": "dalib.metrics.dynamical:LagCorrelation",
+    "token_distance": "dalib.metrics.symbolic:TokenDistance",
+    "unseen_share": "dalib.metrics.symbolic:UnseenShare",
+    "conditional_entropies": "dalib.metrics.symbolic:ConditionalEntropies",
+    "cycle_share": "dalib.metrics.symbolic:CycleShare",
+    "weighted_rmse": "dalib.metrics.sphere:WeightedRMSE",
+    "relative_rmse": "dalib.metrics.sphere:RelativeRMSE",
+    "anomaly_correlation": "dalib.metrics.sphere:AnomalyCorrelation",
     "parameters": "dalib.metrics.cost:Parameters",
     "fit_time": "dalib.metrics.cost:FitTime",
     "forecast_time": "dalib.metrics.cost:ForecastTime",
@@ -223,6 +237,7 @@ REGISTRIES = {
     "network": NETWORKS,
     "sampler": SAMPLERS,
     "forecaster": FORECASTERS,
+    "generator": GENERATORS,
     "map": MAPS,
     "schedule": SCHEDULES,
     "metric": METRICS,

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 import xarray as xr
 
 from dalib import arrays, build
-from dalib.filters.base import Gaussian, assimilate
+from dalib.filters import Gaussian, assimilate
 from dalib.streams import stream
 
 T = TypeVar("T")
