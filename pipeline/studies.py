@@ -11,9 +11,9 @@ what the data are made of: the n-th combination of these values. A stage is give
 axes that it reads and no others: what it does not read does not make it stale.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 from dalib.experiments import runs, spec
@@ -68,8 +68,7 @@ class Studies:
         case, *study = data.split(".")
         if not study:
             return case
-        found = self.studies[paper][study[0]]
-        variants = self._variants(found)
+        variants = self._variants(paper, study[0])
         wanted = _of(variants[int(study[1])], SIMULATED)
         if self._as_given(paper, case, wanted):
             return case
@@ -92,6 +91,9 @@ class Studies:
 
     def fit_parts(self, paper: str, study: str) -> list[list[Run]]:
         """The runs of every job of the stage fit, of the methods that have something to learn."""
+        return self._once(Studies._fit_parts, paper, study)
+
+    def _fit_parts(self, paper: str, study: str) -> list[list[Run]]:
         found = self.studies[paper][study]
         learned = [run for run in runs.runs(found) if self.learns(paper, found, run.method)]
         return runs.parts(found, runs.distinct(learned, FITTED), self._per_job)
@@ -115,6 +117,9 @@ class Studies:
 
     def forecast_parts(self, paper: str, study: str) -> list[list[Run]]:
         """The runs of every job of the stage forecast."""
+        return self._once(Studies._forecast_parts, paper, study)
+
+    def _forecast_parts(self, paper: str, study: str) -> list[list[Run]]:
         found = self.studies[paper][study]
         return runs.parts(found, runs.runs(found), self._per_job)
 
@@ -201,12 +206,21 @@ class Studies:
         case, *study = wildcards.data.split(".")
         if not study:
             return case, {}
-        variants = self._variants(self.studies[wildcards.paper][study[0]])
+        variants = self._variants(wildcards.paper, study[0])
         return case, _of(variants[int(study[1])], heads)
 
-    def _variants(self, study: Study) -> list[dict[str, Any]]:
+    @cached_property
+    def _once(self) -> Callable[..., Any]:
+        """A method of this class with names of paper and study, computed once for all jobs."""
+        return cache(lambda method, *names: method(self, *names))
+
+    def _variants(self, paper: str, study: str) -> list[dict[str, Any]]:
         """Every combination {axis: value} of what data are made of."""
-        found = runs.distinct((r for r in runs.runs(study)), OBSERVED)
+        return self._once(Studies._combinations, paper, study)
+
+    def _combinations(self, paper: str, name: str) -> list[dict[str, Any]]:
+        study = self.studies[paper][name]
+        found = runs.distinct(runs.runs(study), OBSERVED)
         coordinates = {str(sorted(r.coordinates.items(), key=str)): r.coordinates for r in found}
         return [runs.values(study, one) for one in coordinates.values()]
 
@@ -215,7 +229,7 @@ class Studies:
         chosen = runs.values(study, runs.restricted(run, OBSERVED).coordinates)
         if self._as_given(paper, study.case, chosen):
             return study.case
-        return f"{study.case}.{study.name}.{self._variants(study).index(chosen)}"
+        return f"{study.case}.{study.name}.{self._variants(paper, study.name).index(chosen)}"
 
     def _as_given(self, paper: str, case: str, chosen: Mapping[str, Any]) -> bool:
         """Whether values are those of the case itself."""

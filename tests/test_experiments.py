@@ -96,6 +96,36 @@ def test_how_many_runs_share_a_job_and_in_which_order_changes_no_value(observed,
             assert np.array_equal(alone[name][0], whole[name][place], equal_nan=True), entry
 
 
+class KilledError(Exception):
+    """Stands for the end of a job's time."""
+
+
+class Kept:
+    """A checkpoint in memory; the job ends after some states."""
+
+    def __init__(self, states):
+        self.left, self.state = states, None
+
+    def load(self):
+        return self.state
+
+    def save(self, state):
+        self.state, self.left = state(), self.left - 1
+        if not self.left:
+            raise KilledError
+
+
+def test_a_fit_that_was_killed_continues_to_the_same_weights(observed):
+    every = entries("lstm")
+    train, valid = ([parts[name] for parts in observed[1]] for name in ("train", "valid"))
+    given = ("forecaster", METHODS["lstm"], CASE, every, train, valid, "lab")
+    kept = Kept(1)
+    with pytest.raises(KilledError):
+        fit.fits(*given, kept)
+    assert kept.load()
+    xr.testing.assert_identical(fit.fits(*given, kept), fit.fits(*given))
+
+
 def test_a_fit_of_other_conditions_is_not_taken_for_it(observed):
     every = entries("nvar")
     with pytest.raises(ValueError, match="no file of the stage fit holds the run"):

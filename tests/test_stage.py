@@ -413,3 +413,16 @@ def test_a_store_that_is_replaced_by_an_older_one_has_another_stamp_and_content(
     (other / "t2m/c/0").rename(store / "t2m/c/0")
     new = provenance.stamp(store), io.content_hash(store)
     assert old[0] != new[0] and old[1] != new[1]
+
+
+def test_the_number_of_a_part_does_not_count_what_stands_in_it_does(job, capsys):
+    """A method that is added shifts the numbers of the parts of a study, not their runs."""
+    job.wildcards = {"scale": "smoke", "paper": "benchmark", "study": "noise", "part": "3"}
+    job.run()
+    job.wildcards = job.wildcards | {"part": "4"}
+    os.remove(job.output)
+    job.run(status=0)
+    assert job.ran == 1 and "reused" in said(capsys)
+    job.wildcards = job.wildcards | {"study": "size"}
+    job.run()
+    assert job.ran == 2

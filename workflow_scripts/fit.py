@@ -14,5 +14,6 @@ with Stage(snakemake) as stage:
         io.read_all(snakemake.input.train),
         io.read_all(snakemake.input.valid),
         stage.experiment,
+        stage.checkpoint,
     )
     io.write(found, snakemake.output[0], title="fitted methods", missing=list(found.variables))

@@ -6,6 +6,7 @@ from typing import Any
 import xarray as xr
 
 from dalib import arrays, build, fitted
+from dalib.cases.checkpoint import FORGOTTEN, Checkpoint, Parts
 from dalib.experiments import runs
 from dalib.forecasters.base import TrainingData, fit_each
 from dalib.streams import Streams, stream
@@ -21,6 +22,7 @@ def fits(
     train: Sequence[xr.Dataset],
     valid: Sequence[xr.Dataset],
     experiment: str,
+    checkpoint: Checkpoint = FORGOTTEN,
 ) -> xr.Dataset:
     """What a method has become in every run of a part, one beside the other.
 
@@ -30,12 +32,15 @@ def fits(
         case: the sections of the case that it needs.
         entries: runs as a spec has them, with `data`, the number of its file.
         train, valid: observations.
+        checkpoint: from which a long training continues, as if it had not been interrupted.
     """
     found: dict[int, Any] = {}
+    saved = Parts(checkpoint)
     for settings, chosen in _alike(section, entries):
         method = build.method(role, settings, case)
         data = [training(case, entries[i], train, valid) for i in chosen]
-        fitted_now = fit_each(method, data, generators(entries, chosen, experiment))
+        streams = generators(entries, chosen, experiment)
+        fitted_now = fit_each(method, data, streams, **saved.of(str(settings)))
         found |= dict(zip(chosen, fitted_now, strict=True))
     return _together([found[i] for i in range(len(entries))], entries)
 

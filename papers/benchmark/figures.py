@@ -157,7 +157,7 @@ def _bars(ax: Axes, data: xr.Dataset, labels: Mapping[str, str]) -> None:
             bar.set(alpha=1 - 0.35 * i, linewidth=0)
         for x, height in zip(place, own.vpt.values, strict=True):
             if height > top:
-                ax.text(x + width, 0.97 * top, f"{height:.3g}, the horizon", va="top")
+                ax.text(x + 0.6 * width, 0.97 * top, f"{height:.3g}: horizon", va="top", fontsize=7)
     ax.set_ylim(0, top)
     ax.set_xticks(range(len(names)), [labels.get(name, name) for name in names])
     ax.set_ylabel("valid prediction time\n(Lyapunov times)")
