@@ -10,21 +10,20 @@ module is trained after the other by the same loop. The values of a replicate ar
 round-off where vmap is used, however many are trained beside it.
 """
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from dalib.fingerprint import fingerprint
-from dalib.resumable import Save
+from dalib.resumable import Save, one_by_one
 from dalib.streams import Generator, Streams, each, lent
 from dalib.train import Batch, History, Training, fit
 
 Loss = Callable[[nn.Module, Tensor], Tensor]
-logger = logging.getLogger(__name__)
 
 
 def made(make: Callable[[], nn.Module], generator: Generator) -> list[nn.Module]:
@@ -73,8 +72,8 @@ def train(
     else:
         groups = [slice(i, i + 1) for i in range(len(modules))]
     of = fingerprint(Replicates(modules, loss).parts, tuple(draws), training)
-    finished, resume = _resumed(resume, of)
-    for group in groups[len(finished) :]:
+
+    def trained(group: slice, save: Save | None, resume: dict | None) -> dict:
         model = Replicates(modules[group], loss)
         history = fit(
             model,
@@ -82,36 +81,19 @@ def train(
             training,
             watched={name: torch.stack(list(own[group])) for name, own in watched.items()},
             progress=progress,
-            save=save and _after({"of": of, "finished": finished}, save),
+            save=save,
             resume=resume,
             generator=Streams(tuple(streams[group])),
         )
-        finished = [*finished, {"weights": model.state_dict(), "history": history._asdict()}]
-        resume = None
+        return {"weights": model.state_dict(), "history": history._asdict()}
+
+    works = [partial(trained, group) for group in groups]
+    finished = one_by_one(works, of=of, what="another training", save=save, resume=resume)
     for group, ended in zip(groups, finished, strict=True):
         model = Replicates(modules[group], loss)
         model.load_state_dict(ended["weights"])
         model.give_back()
     return [one for ended in finished for one in _each_history(ended["history"])]
-
-
-def _after(before: dict, save: Save) -> Save:
-    """`save` for a training that comes after others, whose end is `before`."""
-
-    def save_too(state: Callable[[], dict]) -> None:
-        save(lambda: {**before, "current": state()})
-
-    return save_too
-
-
-def _resumed(saved: dict | None, of: str) -> tuple[list[dict], dict | None]:
-    """(the trainings that were finished, the state of the next one)."""
-    if saved is None:
-        return [], None
-    if saved.get("of") != of:
-        logger.warning("what was saved is of another training; starts from the beginning")
-        return [], None
-    return list(saved["finished"]), saved["current"]
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ one that was never interrupted.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from torch import Tensor
 from tqdm import tqdm
@@ -15,6 +15,7 @@ from tqdm import tqdm
 from dalib.fingerprint import fingerprint
 from dalib.streams import Generator, continue_from, positions
 
+T = TypeVar("T")
 Save = Callable[[Callable[[], dict]], None]
 logger = logging.getLogger(__name__)
 
@@ -130,6 +131,43 @@ class Resumable:
                     bar.set_postfix_str(self.note(), refresh=False)
                     bar.update(self.done - before)
         return self.finish()
+
+
+def one_by_one(
+    works: Sequence[Callable[[Save | None, dict | None], T]],
+    *,
+    of: str = "",
+    what: str = "other computations",
+    save: Save | None = None,
+    resume: dict | None = None,
+) -> list[T]:
+    """The results of loops that follow each other; what was finished is not done again.
+
+    Args:
+        works: (save, resume) -> result, each a loop that continues.
+        of: fingerprint of what decides all results, where the loops do not know it themselves.
+        what: of messages, as "another training".
+        save, resume: as of one loop, here with the results before.
+    """
+    if resume is not None and resume.get("of") != of:
+        logger.warning("what was saved is of %s; starts from the beginning", what)
+        resume = None
+    finished, current = (resume["finished"], resume["current"]) if resume else ([], None)
+    finished = [*finished]
+    for work in works[len(finished) :]:
+        before = {"of": of, "finished": [*finished]}
+        finished.append(work(_after(before, save) if save else None, current))
+        current = None
+    return finished
+
+
+def _after(before: dict, save: Save) -> Save:
+    """`save` for a loop that comes after others, whose results are in `before`."""
+
+    def save_too(state: Callable[[], dict]) -> None:
+        save(lambda: {**before, "current": state()})
+
+    return save_too
 
 
 def _shapes(value: Any) -> Any:

@@ -81,7 +81,7 @@ ARROWS["build"] = PARTS_A_NAME_CAN_STAND_FOR | {
 }
 # What the stages do with sections of the configuration: they may use whatever build may.
 ARROWS["cases"] = ARROWS["build"] | {
-    *("build", "lyapunov", "points", "scores", "shadows", "simulate", "timing"),
+    *("build", "lyapunov", "points", "resumable", "scores", "shadows", "simulate", "timing"),
     *("era5", "field_runs"),  # truths may be those of a reanalysis
     "timing",  # of what cases make
 }

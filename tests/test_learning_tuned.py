@@ -209,7 +209,7 @@ def test_a_tuning_that_goes_on_chooses_and_scores_the_same(other, data, at, monk
     whole, checkpoint = job(tuned, sections, data), Interrupted(at)
     with pytest.raises(InterruptedError):
         job(tuned, sections, data, checkpoint=checkpoint)
-    assert len(checkpoint.kept["done"]) == (at - 1) // 3
+    assert len(checkpoint.kept["finished"]) == (at - 1) // 3
     assert whole.identical(job(tuned, sections, data, checkpoint=checkpoint))
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from dalib.resumable import Resumable
+from dalib.resumable import Resumable, one_by_one
 from dalib.streams import normal, stream
 
 
@@ -121,3 +121,28 @@ def test_nothing_else_saves_and_continues_in_a_way_of_its_own():
         if any(word in path.read_text() for word in words)
     }
     assert homes == {"resumable.py"}
+
+
+@pytest.mark.parametrize("turn", range(10))
+def test_loops_that_follow_each_other_continue_at_the_one_that_was_under_way(turn):
+    def works():
+        return [
+            lambda save, resume, name=name: Walk(generator=stream(name)).run(
+                save=save, resume=resume
+            )
+            for name in ("first", "second")
+        ]
+
+    kept = []
+    whole = one_by_one(works(), of="a", save=lambda state: kept.append(copy.deepcopy(state())))
+    again = one_by_one(works(), of="a", resume=kept[turn])
+    assert len(kept) == 10 and len(kept[turn]["finished"]) == turn // 5
+    assert all(torch.equal(a, b) for a, b in zip(again, whole, strict=True))
+
+
+def test_loops_of_other_settings_begin_with_the_first(caplog):
+    works = [lambda save, resume: Walk().run(save=save, resume=resume)]
+    kept = []
+    one_by_one(works, of="a", save=lambda state: kept.append(state()))
+    one_by_one(works, of="b", what="another training", resume=kept[2])
+    assert "of another training; starts from the beginning" in caplog.text

@@ -6,6 +6,7 @@ shapes are learned at once.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from dalib.learn.follow import follow
 from dalib.localise import Localisation
 from dalib.observe import Identity, MovingSubset, evenly, randomly
 from dalib.points import COORDINATES, Group, base_point, groups_of, runs_of, training_of
+from dalib.resumable import one_by_one
 from dalib.streams import Streams, normal, stream
 
 LONG_NAMES = {
@@ -397,16 +399,8 @@ def in_turn(
     learners: Sequence[Callable], training: xr.Dataset, checkpoint: Checkpoint
 ) -> list[dict]:
     """The results of all learners, one after the other; what was finished is not done again."""
-    saved = checkpoint.load() or {"done": [], "current": None}
-    done, current = saved["done"], saved["current"]
-    for learner in learners[len(done) :]:
-
-        def save(state: Callable[[], dict]) -> None:
-            checkpoint.save(lambda: {"done": done, "current": state()})
-
-        done.append(learner(training, save, current))
-        current = None
-    return done
+    works = [partial(learner, training) for learner in learners]
+    return one_by_one(works, save=checkpoint.save, resume=checkpoint.load())
 
 
 def _own_dims(name: str, values: Tensor, first: str | None = None) -> xr.Variable:

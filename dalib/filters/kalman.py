@@ -13,7 +13,7 @@ from dalib.streams import Generator
 
 WITHOUT_DERIVATIVE = (
     "has no derivative, which this filter needs; give the operator `tangent(x) -> (..., obs, "
-    "state)`, or take a filter without derivatives, such as ETKF or LocalLETKF"
+    "state)`, or take a filter without derivatives, such as ETKF or LETKF"
 )
 
 
