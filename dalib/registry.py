@@ -126,8 +126,8 @@ MEASURES = {
     "linear_deviation": "dalib.metrics.measures:LinearDeviation",
 }
 
-# What a stage does: with what is learned from, with what is forecast, for each product, with what
-# is timed.
+# What a stage does: with what is learned from, and with what is forecast. The functions that score
+# and time are named by each paper, in `entry_points` of its configuration.
 
 TRAININGS = {
     "filters": "dalib.cases.learning:learned",
@@ -149,29 +149,10 @@ FORECASTS = {
     "tokens": "dalib.cases.tokens:forecasts",
 }
 
-SCORES = {
-    "analyses": "dalib.cases.scored:analyses",
-    "forecasts": "dalib.cases.scored:forecasts",
-    "samples": "dalib.cases.scored:samples",
-    "learning": "dalib.cases.learning_scored:learning",
-    "fields": "dalib.cases.fields_scored:fields",
-    "stations": "dalib.cases.stations:scores",
-    "codecs": "dalib.cases.tokens_scored:codecs",
-    "forecasts of tokens": "dalib.cases.tokens_scored:forecasts",
-}
-
-TIMINGS = {
-    "methods": "dalib.timing:measured",
-    "learning": "dalib.cases.learning_timed:measured",
-    "fields": "dalib.cases.fields_timed:measured",
-}
-
 TASKS = {
     "train": TRAININGS,
     "assimilate": ASSIMILATIONS,
     "forecast": FORECASTS,
-    "evaluate": SCORES,
-    "time": TIMINGS,
 }
 
 REGISTRIES = {

@@ -342,9 +342,8 @@ def score_spec(wildcards):
 
 
 def scored_by(wildcards):
-    """The function that scores a product."""
-    product = "forecasts of tokens" if codecs_of(wildcards) else wildcards.product
-    return TASKS["evaluate"][product]
+    """The function that scores a product, of the paper itself."""
+    return config[wildcards.paper]["entry_points"]["evaluate"][wildcards.product]
 
 
 def learning_of(paper, name):
@@ -740,11 +739,8 @@ def cases_timed(wildcards):
 
 
 def timed_by(wildcards):
-    """The function that measures times, by what is timed."""
-    if fields_of(wildcards.paper, wildcards.case):
-        return TASKS["time"]["fields"]
-    settings = config[wildcards.paper]["cases"][wildcards.case]["timing"]
-    return TASKS["time"]["learning" if "experiments" in settings else "methods"]
+    """The function that measures times, of the paper itself."""
+    return config[wildcards.paper]["entry_points"]["time"]
 
 
 def learned_from(split):

@@ -6,8 +6,9 @@ import torch
 import xarray as xr
 
 from dalib import arrays, build
-from dalib.cases import assimilation, observed, samples, scored, training, truth
+from dalib.cases import assimilation, observed, samples, training, truth
 from dalib.forecasters.equations import follow
+from papers.dkf.metrics import evaluate as scored
 
 CASE = {
     "system": {"kind": "lorenz63"},

@@ -10,7 +10,7 @@ import xarray as xr
 
 from dalib import arrays, build, io
 from dalib.build import start
-from dalib.cases import fields, fields_scored, fields_timed, fields_tuned, observed
+from dalib.cases import fields, fields_tuned, observed
 from dalib.cases.checkpoint import FORGOTTEN
 from dalib.cases.truth import truth
 from dalib.field_runs import runs_of
@@ -18,9 +18,11 @@ from dalib.filters.ensf_linear import moments
 from dalib.filters.ensf_sampler import Diffusion
 from dalib.integrate import trajectory
 from dalib.observe import EveryKth
-from dalib.scores.common import at_times
-from dalib.scores.fields import score_run
+from dalib.scores import at_times
 from dalib.streams import streams
+from papers.lensf import timing as fields_timed
+from papers.lensf.metrics import evaluate as fields_scored
+from papers.lensf.metrics.fields import score_run
 
 CENTRE = [1e5, -1e5]
 BUMP = {"kind": "bump", "width": 2e5}

@@ -8,8 +8,9 @@ import pytest
 import torch
 import xarray as xr
 
-from dalib.cases import learning, learning_scored, observed, truth
+from dalib.cases import learning, observed, truth
 from dalib.points import groups_of, runs_of
+from papers.adda.metrics import evaluate as learning_scored
 from pipeline import settings
 
 ROOT = Path(__file__).parents[1]

@@ -8,10 +8,10 @@ import pytest
 import xarray as xr
 
 from dalib import claims, field_runs, io
-from dalib.cases import learning_scored
 from dalib.claims import inputs as claim_inputs
 from dalib.metrics import measures
 from dalib.registry import MEASURES
+from papers.adda.metrics import evaluate as learning_scored
 from pipeline import settings
 
 CONFIG = Path(__file__).parents[1] / "config" / "claims"

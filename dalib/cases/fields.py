@@ -21,7 +21,7 @@ from dalib.filters.latent import latent_noise
 from dalib.filters.patches import on_map
 from dalib.nets.scaling import per_channel, per_variable, spread
 from dalib.observe import Arctan, ArctanEveryKth, EveryKth, Identity
-from dalib.scores.common import at_times
+from dalib.scores import at_times
 from dalib.streams import normal_like, stream, streams
 
 WATCHED = 64  # states held fixed, on which a training reports

@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from dalib.metrics.sphere import latitude_weights
-from dalib.scores.fields import NTH, score_run, score_runs
+from papers.lensf.metrics.fields import NTH, score_run, score_runs
 
 SHAPE = (3, 4, 5)  # variable, x, y
 SEEDS, TIMES = 2, 6

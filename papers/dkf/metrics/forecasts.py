@@ -4,8 +4,8 @@ import numpy as np
 import xarray as xr
 
 from dalib.metrics import distributions, dynamical, pointwise
-from dalib.scores.common import Products, at_times, describe, each_repeat, stack_methods
-from dalib.scores.sets import TRUE_SETS, halves, several_samples, thin
+from dalib.scores import Products, at_times, describe, each_repeat, stack_methods
+from papers.dkf.metrics.sets import TRUE_SETS, halves, several_samples, thin
 
 LOBE = 1.0  # a state of Lorenz-63 is in a lobe where |x| exceeds this
 

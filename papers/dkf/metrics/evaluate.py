@@ -12,10 +12,10 @@ import xarray as xr
 
 from dalib import arrays, build
 from dalib.forecasters.equations import follow
-from dalib.scores.analyses import score_analyses
-from dalib.scores.forecasts import score_forecasts
-from dalib.scores.models import score_models
-from dalib.scores.samples import score_samples
+from papers.dkf.metrics.analyses import score_analyses
+from papers.dkf.metrics.forecasts import score_forecasts
+from papers.dkf.metrics.models import score_models
+from papers.dkf.metrics.samples import score_samples
 
 
 def analyses(sections: Mapping, inputs: Mapping) -> xr.Dataset:

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from dalib.cases.linear_problem import TEXTS, linear_problem
 from dalib.filters.ensf_linear import moments
 from dalib.filters.ensf_sampler import Diffusion
+from papers.lensf.metrics.linear_problem import TEXTS, linear_problem
 
 SETTINGS = {"samples": 20_000, "eps_beta": [0.025, 0.0], "errors": [0.1, 0.3], "steps": [100, 1000]}
 

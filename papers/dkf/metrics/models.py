@@ -2,7 +2,7 @@
 
 import xarray as xr
 
-from dalib.scores.common import Products, describe, stack_methods
+from dalib.scores import Products, describe, stack_methods
 
 
 def score_models(histories: Products) -> xr.Dataset:

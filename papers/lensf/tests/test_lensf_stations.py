@@ -6,8 +6,8 @@ import torch
 import xarray as xr
 
 from dalib import io
-from dalib.cases import stations
-from dalib.era5.stations import every, observed
+from papers.lensf.stations import experiment as stations
+from papers.lensf.stations.baselines import every, observed
 
 SMALL = {
     "path": None,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from dalib.scores.learned import (
+from papers.adda.metrics.learned import (
     change_at_the_end,
     score_consistency,
     score_convergence,

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from dalib import build, train
 from dalib.cases import fields_tuned
-from dalib.era5 import stations, synthetic
+from dalib.era5 import synthetic
 from dalib.era5.prepare import trimmed
 from dalib.era5.read import read
 from dalib.field_runs import FieldRun, runs_of
@@ -31,6 +31,7 @@ from dalib.nets.scaling import per_variable
 from dalib.nets.vae import CoupledVAE
 from dalib.observe import EveryKth, Identity
 from dalib.streams import Generator, Streams, integers, normal, stream
+from papers.lensf.stations import baselines as stations
 
 STAND_IN = {"lat": (58.0, 50.25), "lon": (-10.0, 1.75)}  # of the size of the real field
 METHODS = {

@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 
 from dalib.metrics import pointwise
-from dalib.scores.common import Products, at_times, describe, stack_methods
+from dalib.scores import Products, at_times, describe, stack_methods
 
 
 def score_analyses(

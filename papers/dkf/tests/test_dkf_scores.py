@@ -5,11 +5,11 @@ import pytest
 import xarray as xr
 
 from dalib import io
-from dalib.scores.analyses import score_analyses
-from dalib.scores.forecasts import score_forecasts
-from dalib.scores.models import score_models
-from dalib.scores.samples import score_samples
-from dalib.scores.sets import halves, several_samples, thin
+from papers.dkf.metrics.analyses import score_analyses
+from papers.dkf.metrics.forecasts import score_forecasts
+from papers.dkf.metrics.models import score_models
+from papers.dkf.metrics.samples import score_samples
+from papers.dkf.metrics.sets import halves, several_samples, thin
 
 UNITS = {"units": "1", "long_name": "x"}
 

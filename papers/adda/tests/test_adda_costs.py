@@ -9,13 +9,14 @@ import torch
 import xarray as xr
 from torch.autograd.graph import saved_tensors_hooks
 
-from dalib.cases import learning_counted, learning_timed
 from dalib.cases.learning import Experiment
-from dalib.cases.learning_counted import Kept, Operations, update_costs
 from dalib.points import COORDINATES, Group, runs_of
+from papers.adda import timing as timings
+from papers.adda.metrics import costs
+from papers.adda.metrics.costs import Kept, Operations, update_costs
 from pipeline import settings
 
-CONFIG = settings.load(Path(__file__).parents[1], {"scale": "smoke"})["adda"]
+CONFIG = settings.load(Path(__file__).parents[3], {"scale": "smoke"})["adda"]
 SIZE, TRAJECTORIES, SEGMENT = 8, 2, 5
 POINT = {"start_variance": 1.0, "obs_variance": 1.0, "observed": 1.0, "members": 4}
 RANKS = {"rank": {"vary": {"rank": [2, 4, 6], "observed": [0.25, 0.5]}, "filters": ["low_rank"]}}
@@ -57,28 +58,28 @@ def test_operations_of_a_learned_gain_are_those_counted_by_hand(ring):
 def test_what_is_counted_of_three_times_is_what_a_longer_segment_costs(ring):
     for filter in ring[1]["learned"]:
         own = ring[1]["base_of"].get(filter, {})
-        sections = {"case": ring[0], "model": learning_counted.one_repeat(ring[1], filter)}
+        sections = {"case": ring[0], "model": costs.one_repeat(ring[1], filter)}
         one = Experiment(sections, Group(filter, (POINT | own,)), "any/name", "cpu")
-        assert cost(ring, filter, 6, **own) == [learning_counted.counted(one, 6)], filter
+        assert cost(ring, filter, 6, **own) == [costs.counted(one, 6)], filter
 
 
 def test_operations_grow_with_the_rank_in_proportion_and_with_the_share_observed(ring):
-    costs = np.array(
+    counted = np.array(
         [
             [cost(ring, "low_rank", rank=p, observed=share)[0].operations for p in (2, 4, 6)]
             for share in (0.25, 0.5)
         ]
     )
     product = 3 * 2 * SIZE * SIZE  # of B Bᵀ and of its derivative, for each column of B
-    np.testing.assert_array_equal(np.diff(costs), 2 * product)
-    assert (costs[1] > costs[0]).all()
+    np.testing.assert_array_equal(np.diff(counted), 2 * product)
+    assert (counted[1] > counted[0]).all()
 
 
 def test_every_run_has_its_cost(ring):
     runs = runs_of(ring[1])
     coords = {name: ("run", [r.point.get(name, np.nan) for r in runs]) for name in COORDINATES}
     weights = xr.Dataset(coords={"filter": ("run", [run.filter for run in runs]), **coords})
-    found = learning_counted.costs_of_runs(*ring, weights)
+    found = costs.costs_of_runs(*ring, weights)
     expected = [update_costs(*ring, Group(run.filter, (run.point,)))[0] for run in runs]
     np.testing.assert_allclose(1e6 * found.mflop, [one.operations for one in expected])
     np.testing.assert_array_equal(found.memory, [one.memory for one in expected])
@@ -87,7 +88,7 @@ def test_every_run_has_its_cost(ring):
 def test_memory_grows_with_members_and_in_proportion_with_the_segment(ring):
     few, many = (cost(ring, "enkf", members=n)[0].memory for n in (4, 8))
     assert 1.3 * few < many < 2 * few
-    memory = learning_counted.memory_of_segments(*ring, [4, 6, 8]).memory_by_segment
+    memory = costs.memory_of_segments(*ring, [4, 6, 8]).memory_by_segment
     assert memory.dims == ("method", "segment") and memory.attrs["units"] == "byte"
     assert (memory.diff("segment") > 0).all()
     np.testing.assert_array_equal(memory.diff("segment", 2), 0)
@@ -161,7 +162,7 @@ def timing(ring):
 
 
 def test_every_filter_has_its_times_and_one_with_a_fixed_radius_too(timing):
-    found = learning_timed.measured(*timing)
+    found = timings.measured(*timing)
     names = ["var3d_k", "low_rank", "taper_enkf", "taper_enkf_fixed_radius"]
     assert found.method.values.tolist() == names
     for what in ("forecast", "analysis", "update", "epoch"):
@@ -177,10 +178,10 @@ def test_every_filter_has_its_times_and_one_with_a_fixed_radius_too(timing):
 def test_a_single_segment_cannot_be_timed(timing):
     timing[1]["observations_own"] = timing[1]["observations_own"].isel(time=slice(SEGMENT))
     with pytest.raises(ValueError, match="learns from 1 segment of 5 times"):
-        learning_timed.measured(*timing)
+        timings.measured(*timing)
 
 
 def test_what_a_filter_does_not_learn_cannot_be_held_fixed(timing):
     timing[0]["settings"]["fixed"] = {"own": {"radius": {}}}
     with pytest.raises(ValueError, match="'var3d_k' does not learn 'radius'; it learns gain"):
-        learning_timed.measured(*timing)
+        timings.measured(*timing)

@@ -6,8 +6,8 @@ import numpy as np
 import xarray as xr
 
 from dalib.metrics import distributions, dynamical
-from dalib.scores.common import Products, describe, stack_methods
-from dalib.scores.sets import TRUE_SETS, several_samples, thin
+from dalib.scores import Products, describe, stack_methods
+from papers.dkf.metrics.sets import TRUE_SETS, several_samples, thin
 
 
 def score_samples(

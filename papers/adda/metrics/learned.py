@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import xarray as xr
 
-from dalib.scores.learning import errors_of, scores_of_errors
+from papers.adda.metrics.learning import errors_of, scores_of_errors
 
 
 def at_the_end(epochs: int) -> tuple[slice, slice]:

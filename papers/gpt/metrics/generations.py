@@ -8,8 +8,8 @@ import xarray as xr
 
 from dalib.metrics import symbolic
 from dalib.metrics.transport import counts, wasserstein_cells
-from dalib.scores.common import describe
-from dalib.scores.tokens import (
+from dalib.scores import describe
+from papers.gpt.metrics.tokens import (
     LAGS,
     Jacobian,
     Tokens,

@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from dalib.metrics.probabilistic import calibrated_coverage, coverage, crps
-from dalib.scores.common import describe
+from dalib.scores import describe
 
 LEVEL = 0.95  # of the central interval
 EARLY = 5  # analyses whose mean says how fast a filter finds the truth

@@ -5,8 +5,6 @@ one for the hour of the day, and the best linear correction of that by what the 
 Places are (lat, lon) points of the grid, counted row by row.
 """
 
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,25 +18,6 @@ def every(grid: tuple[int, int], k: int, offset: int | None = None) -> np.ndarra
     if not len(rows) or not len(columns):
         raise ValueError(f"a grid of {grid[0]} x {grid[1]} has no point {first} + {k} i both ways")
     return (rows[:, None] * grid[1] + columns).ravel()
-
-
-def spread_out(lat: np.ndarray, lon: np.ndarray, count: int) -> np.ndarray:
-    """(station,), in increasing order: `count` points, each as far from those before as can be.
-
-    Farthest-point sampling (Gonzalez 1985) by great-circle distance, from the point nearest to the
-    middle of the grid; of points equally far, the first.
-    """
-    phi, lam = (np.radians(a).ravel() for a in np.meshgrid(lat, lon, indexing="ij"))
-    if not 1 <= count <= len(phi):
-        raise ValueError(f"{count} stations on a grid of {len(phi)} points")
-    places = np.stack([np.cos(phi) * np.cos(lam), np.cos(phi) * np.sin(lam), np.sin(phi)], 1)
-    middle = np.radians([(lat[0] + lat[-1]) / 2, (lon[0] + lon[-1]) / 2])
-    chosen = [int(np.hypot(phi - middle[0], lam - middle[1]).argmin())]
-    nearest = np.full(len(phi), np.inf)
-    while len(chosen) < count:
-        nearest = np.minimum(nearest, ((places - places[chosen[-1]]) ** 2).sum(1).round(12))
-        chosen.append(int(nearest.argmax()))
-    return np.sort(np.array(chosen))
 
 
 def observed(
@@ -104,47 +83,6 @@ def interpolated(
     S = BHt[stations] + error_std**2 * np.eye(len(stations))
     weights = np.linalg.solve(S, BHt.T)  # (station, place)
     return m + (y.values - m[:, stations]) @ weights
-
-
-def baselines(
-    fields: xr.DataArray,
-    stations: np.ndarray,
-    *,
-    train: tuple,
-    test: tuple,
-    error_std: float,
-    seed: int,
-) -> Mapping[str, float]:
-    """Root mean square error in the units of the fields, at the test times where no station is.
-
-    Args:
-        fields: (time, lat, lon), of one channel.
-        stations: (station,), from `every` or `spread_out`.
-        train, test: (first, last) dates, both included; the test follows the training data.
-        error_std: of the stations, in the units of the fields.
-        seed: of their errors.
-
-    Returns:
-        {"persistence", "persistence of the last day", "climatology", "interpolation"}: RMSE.
-    """
-    known, truth = (fields.sel(time=slice(*map(str, span))) for span in (train, test))
-    if not truth["time"][0] > known["time"][-1]:
-        raise ValueError(f"the test, from {test[0]}, has to follow the training, to {train[1]}")
-    background = Diurnal.fit(known)
-    y = observed(truth, stations, error_std, seed)
-    day = len(background.hours)
-    estimates = {
-        "persistence": persistence(known, truth["time"]),
-        "persistence of the last day": persistence(known, truth["time"], day),
-        "climatology": background.at(truth["time"]),
-        "interpolation": interpolated(background, y, stations, error_std),
-    }
-    unseen = np.setdiff1d(np.arange(background.mean.shape[1]), stations)
-    x = _flat(truth)[:, unseen]
-    return {
-        name: math.sqrt(((estimate[:, unseen] - x) ** 2).mean())
-        for name, estimate in estimates.items()
-    }
 
 
 def _flat(fields: xr.DataArray) -> np.ndarray:

@@ -8,18 +8,20 @@ from torch import Tensor
 
 from dalib import arrays, build
 from dalib.build import start
-from dalib.cases.learning_counted import costs_of_runs, memory_of_segments
 from dalib.filters.base import Gaussian
 from dalib.filters.variational import FixedGain, Var3D
 from dalib.observe import evenly, randomly
 from dalib.points import COORDINATES, training_of
-from dalib.scores.learned import (
+from dalib.simulate import simulate, whole_intervals
+from dalib.streams import Streams, stream
+from papers.adda.metrics.costs import costs_of_runs, memory_of_segments
+from papers.adda.metrics.learned import (
     change_at_the_end,
     score_consistency,
     score_convergence,
     score_nulls,
 )
-from dalib.scores.learning import (
+from papers.adda.metrics.learning import (
     arranged,
     at_grids,
     described,
@@ -27,8 +29,6 @@ from dalib.scores.learning import (
     score_grids,
     score_shown,
 )
-from dalib.simulate import simulate, whole_intervals
-from dalib.streams import Streams, stream
 
 SCALARS = ("scale", "weight", "radius", "inflation")  # numbers that filters learn
 
