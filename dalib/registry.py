@@ -126,33 +126,14 @@ MEASURES = {
     "linear_deviation": "dalib.metrics.measures:LinearDeviation",
 }
 
-# What a stage does: with what is learned from, and with what is forecast. The functions that score
-# and time are named by each paper, in `entry_points` of its configuration.
-
-TRAININGS = {
-    "filters": "dalib.cases.learning:learned",
-    "observations": "dalib.cases.training:on_series",
-    "truth": "dalib.cases.training:on_series",
-    "tokens": "dalib.cases.tokens:trained",
-    "fields": "dalib.cases.fields:trained",
-    "forecast": "dalib.cases.weather:forecaster",
-}
-
-ASSIMILATIONS = {
-    "given": "dalib.cases.assimilation:analyses",
-    "learned": "dalib.cases.learning:filtered",
-    "fields": "dalib.cases.fields:analyses",
-}
-
-FORECASTS = {
-    "observations": "dalib.cases.forecasts:forecasts",
-    "tokens": "dalib.cases.tokens:forecasts",
-}
-
+# What a stage does in each of its tasks; a paper names functions of its own in `entry_points`.
 TASKS = {
-    "train": TRAININGS,
-    "assimilate": ASSIMILATIONS,
-    "forecast": FORECASTS,
+    "train": {
+        "observations": "dalib.cases.training:on_series",
+        "truth": "dalib.cases.training:on_series",
+    },
+    "assimilate": {"given": "dalib.cases.assimilation:analyses"},
+    "forecast": {"observations": "dalib.cases.forecasts:forecasts"},
 }
 
 REGISTRIES = {

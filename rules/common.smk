@@ -10,7 +10,6 @@ from snakemake.exceptions import WorkflowError
 
 from dalib import field_runs
 from dalib.era5 import sources
-from dalib.registry import TASKS
 from pipeline import (
     audit,
     cluster,
@@ -26,6 +25,7 @@ from pipeline import (
     targets,
     validation,
 )
+from pipeline.entry_points import entry_point
 from pipeline.specs import Specs
 from pipeline.store import StoreError
 
@@ -342,8 +342,9 @@ def score_spec(wildcards):
 
 
 def scored_by(wildcards):
-    """The function that scores a product, of the paper itself."""
-    return config[wildcards.paper]["entry_points"]["evaluate"][wildcards.product]
+    """The function that scores a product."""
+    product = "forecasts of tokens" if codecs_of(wildcards) else wildcards.product
+    return entry_point(config, wildcards.paper, "evaluate", product)
 
 
 def learning_of(paper, name):
@@ -485,6 +486,7 @@ def tune_spec(wildcards):
         model=(section, *TUNED_AS, "tune", "jobs", *(["sweeps"] if each else [])),
         training=(f"{section}.training", *training),
         device=True,
+        calls=entry_point(config, wildcards.paper, "tune", "filters"),
         **differing,
     )
     return section_of(wildcards) | {"batch": {"index": int(wildcards.batch)}}
@@ -544,9 +546,9 @@ def assimilate_spec(wildcards):
 def assimilated_by(wildcards):
     """The function that runs a filter, on fields or not, by whether it learned."""
     if fields_of(wildcards.paper, wildcards.case):
-        return TASKS["assimilate"]["fields"]
+        return entry_point(config, wildcards.paper, "assimilate", "fields")
     learned = learning_of(wildcards.paper, wildcards.filter)
-    return TASKS["assimilate"]["learned" if learned else "given"]
+    return entry_point(config, wildcards.paper, "assimilate", "learned" if learned else "given")
 
 
 def assimilated_from(wildcards):
@@ -581,17 +583,23 @@ def tuned_on(wildcards, names):
     }
 
 
+def encoded_by(wildcards):
+    """The function that fits a codec and encodes with it."""
+    return entry_point(config, wildcards.paper, "encode", "tokens")
+
+
 def trained_by(wildcards):
     """The function that trains a model, by what it learns from."""
     if learning_of(wildcards.paper, wildcards.model):
-        return TASKS["train"]["filters"]
-    return TASKS["train"][config[wildcards.paper]["models"][wildcards.model]["data"]]
+        return entry_point(config, wildcards.paper, "train", "filters")
+    data = config[wildcards.paper]["models"][wildcards.model]["data"]
+    return entry_point(config, wildcards.paper, "train", data)
 
 
 def forecast_by(wildcards):
     """The function that forecasts with a method, by what it is given."""
     codec = codec_of(wildcards.paper, "forecasters", wildcards.forecaster)
-    return TASKS["forecast"]["tokens" if codec else "observations"]
+    return entry_point(config, wildcards.paper, "forecast", "tokens" if codec else "observations")
 
 
 def forecast_from(wildcards):
@@ -739,8 +747,12 @@ def cases_timed(wildcards):
 
 
 def timed_by(wildcards):
-    """The function that measures times, of the paper itself."""
-    return config[wildcards.paper]["entry_points"]["time"]
+    """The function that measures times, by what is timed."""
+    settings = config[wildcards.paper]["cases"][wildcards.case]["timing"]
+    task = "learning" if "experiments" in settings else "methods"
+    if fields_of(wildcards.paper, wildcards.case):
+        task = "fields"
+    return entry_point(config, wildcards.paper, "time", task)
 
 
 def learned_from(split):

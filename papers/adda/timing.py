@@ -12,11 +12,11 @@ import torch
 import xarray as xr
 
 from dalib import build
-from dalib.cases.learning import Experiment
 from dalib.filters import at
 from dalib.learn.guards import clamped
 from dalib.points import Group, base_point, one_repeat, training_of
 from dalib.timing import in_turn
+from papers.adda.learning import Experiment
 
 
 class Timed(NamedTuple):

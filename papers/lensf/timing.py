@@ -8,12 +8,12 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from dalib.cases.fields import prepared
 from dalib.field_runs import FieldRun, laid_over, runs_of
 from dalib.filters.base import Ensemble
 from dalib.filters.latent import LatentFilter
 from dalib.streams import stream
 from dalib.timing import cpu_seconds, in_turn
+from papers.lensf.fields import prepared
 
 PARTS = ("analysis", "codec", "forecast")
 

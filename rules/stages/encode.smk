@@ -18,6 +18,6 @@ rule encode:
         mem_mb=mem("encode"),
         runtime=runtime("encode"),
     params:
-        spec=spec("encode.py", codec="{paper}.codecs.{codec}"),
+        spec=spec("encode.py", codec="{paper}.codecs.{codec}", calls=encoded_by),
     script:
         "../../workflow_scripts/encode.py"

@@ -13,12 +13,12 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from dalib.cases.learning import Experiment
 from dalib.filters import at
 from dalib.learn.checks import expanded
 from dalib.learn.guards import clamped
 from dalib.learn.segment import LOSSES
 from dalib.points import COORDINATES, Group, base_point, one_repeat
+from papers.adda.learning import Experiment
 
 
 class Cost(NamedTuple):

@@ -9,9 +9,9 @@ import torch
 import xarray as xr
 from torch.autograd.graph import saved_tensors_hooks
 
-from dalib.cases.learning import Experiment
 from dalib.points import COORDINATES, Group, runs_of
 from papers.adda import timing as timings
+from papers.adda.learning import Experiment
 from papers.adda.metrics import costs
 from papers.adda.metrics.costs import Kept, Operations, update_costs
 from pipeline import settings

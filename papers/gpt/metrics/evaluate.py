@@ -8,12 +8,12 @@ import xarray as xr
 from torch import Tensor
 
 from dalib import arrays, build
-from dalib.cases.tokens import starts_of, windows_after, windows_before
 from dalib.lyapunov import lyapunov_spectrum
 from dalib.streams import stream
 from papers.gpt.metrics.codecs import score_codecs, score_shadows
 from papers.gpt.metrics.generations import score_generations
 from papers.gpt.metrics.shadows import shadows, spread_of
+from papers.gpt.tokens import starts_of, windows_after, windows_before
 
 ALIGNED = AVERAGED = 1000  # samples in the Lyapunov exponent, from each of its starts
 

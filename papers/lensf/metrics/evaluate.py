@@ -9,7 +9,6 @@ import xarray as xr
 from torch import Tensor
 
 from dalib import arrays, build
-from dalib.cases.fields import Seen, parts_of, seen, seen_whole, sensors
 from dalib.field_runs import FieldRun, altered, runs_of
 from dalib.filters.ensf import likelihood_score
 from dalib.metrics.sphere import latitude_weights
@@ -17,6 +16,7 @@ from dalib.nets.scaling import spread
 from dalib.observe import EveryKth
 from dalib.scores import at_times
 from dalib.streams import normal_like, stream
+from papers.lensf.fields import Seen, parts_of, seen, seen_whole, sensors
 from papers.lensf.metrics import seen as fields_seen
 from papers.lensf.metrics.fields import score_run, score_runs
 from papers.lensf.metrics.linear_problem import linear_problem

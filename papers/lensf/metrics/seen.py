@@ -6,10 +6,10 @@ import torch
 import xarray as xr
 
 from dalib import arrays
-from dalib.cases.fields import Seen, seen
-from dalib.cases.fields_tuned import relative_error
 from dalib.field_runs import FieldRun
 from dalib.observe import EveryKth
+from papers.lensf.fields import Seen, seen
+from papers.lensf.tuning import relative_error
 
 
 def beside(

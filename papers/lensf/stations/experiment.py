@@ -17,7 +17,6 @@ import xarray as xr
 from torch import Tensor
 
 from dalib import build, train
-from dalib.cases import fields_tuned
 from dalib.era5 import synthetic
 from dalib.era5.prepare import trimmed
 from dalib.era5.read import read
@@ -31,6 +30,7 @@ from dalib.nets.scaling import per_variable
 from dalib.nets.vae import CoupledVAE
 from dalib.observe import EveryKth, Identity
 from dalib.streams import Generator, Streams, integers, normal, stream
+from papers.lensf import tuning
 from papers.lensf.stations import baselines as stations
 
 STAND_IN = {"lat": (58.0, 50.25), "lon": (-10.0, 1.75)}  # of the size of the real field
@@ -192,7 +192,7 @@ def tuned(section: Mapping, learned: Learned, valid: xr.DataArray, y: xr.DataArr
             found = estimate(candidate.settings, name, learned, y)
             return np.array([_rms(found.mean[:, unseen] - x[:, unseen])])
 
-        best = fields_tuned.tuned(run, error_of)
+        best = tuning.tuned(run, error_of)
         whole, edges[name] = dict(best.run.settings), int(best.on_edge)
         values[name] = {key: whole[SECTIONS[name]][key] for key in given}
     return Chosen(whole, values, edges)

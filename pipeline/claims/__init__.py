@@ -31,8 +31,8 @@ from typing import Any, NamedTuple
 
 import xarray as xr
 
-from dalib.claims.inputs import OPERATORS, SYMBOLS, ClaimError, NotRunError, select, written
 from dalib.metrics.measures import Measured
+from pipeline.claims.inputs import OPERATORS, SYMBOLS, ClaimError, NotRunError, select, written
 
 SCALES = ("smoke", "quick", "desk", "paper")
 REPRODUCED, IN_PART, NOT_REPRODUCED, UNDECIDED = VERDICTS = (

@@ -1,6 +1,6 @@
 """How fast one core of this machine is at what the jobs do.
 
-python -m dalib.speed      prints {piece of work: CPU seconds}; takes about a second
+python -m pipeline.speed      prints {piece of work: CPU seconds}; takes about a second
 """
 
 import json

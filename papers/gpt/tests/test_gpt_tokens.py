@@ -6,7 +6,8 @@ import pytest
 import torch
 import xarray as xr
 
-from dalib.cases import tokens, truth
+from dalib.cases import truth
+from papers.gpt import tokens
 
 HENON = {"kind": "henon", "a": 1.4, "b": 0.3}
 CASE = {

@@ -8,12 +8,13 @@ import pytest
 import torch
 import xarray as xr
 
-from dalib.cases import learning, observed, truth
+from dalib.cases import observed, truth
 from dalib.points import groups_of, runs_of
+from papers.adda import learning
 from papers.adda.metrics import evaluate as learning_scored
 from pipeline import settings
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[3]
 SMOKE = settings.load(ROOT, {"scale": "smoke"})["adda"]
 
 

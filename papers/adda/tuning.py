@@ -15,8 +15,8 @@ from torch import Tensor
 
 from dalib import arrays
 from dalib.cases.checkpoint import FORGOTTEN, Checkpoint
-from dalib.cases.learning import Experiment, concatenated, in_turn
 from dalib.points import Group, groups_of
+from papers.adda.learning import Experiment, concatenated, in_turn
 
 
 def tuned(

@@ -10,7 +10,7 @@ import xarray as xr
 
 from dalib import arrays, build, io
 from dalib.build import start
-from dalib.cases import fields, fields_tuned, observed
+from dalib.cases import observed
 from dalib.cases.checkpoint import FORGOTTEN
 from dalib.cases.truth import truth
 from dalib.field_runs import runs_of
@@ -20,6 +20,7 @@ from dalib.integrate import trajectory
 from dalib.observe import EveryKth
 from dalib.scores import at_times
 from dalib.streams import streams
+from papers.lensf import fields, tuning
 from papers.lensf import timing as fields_timed
 from papers.lensf.metrics import evaluate as fields_scored
 from papers.lensf.metrics.fields import score_run
@@ -697,7 +698,7 @@ def test_a_best_value_on_the_edge_is_said(errors, edge, caplog):
     (run,) = runs_of(
         {"base": BASE, "methods": {"m": [{"tuned": {"inflation": [1.0, 1.5, 2.0]}}]}}, "m", ETKF
     )
-    found = fields_tuned.tuned(
+    found = tuning.tuned(
         run, lambda one: np.full(3, errors[[1.0, 1.5, 2.0].index(one.settings["inflation"])])
     )
     assert found.on_edge == edge and ("on the edge" in caplog.text) == bool(edge)
@@ -707,13 +708,13 @@ def test_what_loses_a_trajectory_is_not_chosen_and_all_lost_are_refused():
     (run,) = runs_of(
         {"base": BASE, "methods": {"m": [{"tuned": {"inflation": [1.0, 1.5, 2.0]}}]}}, "m", ETKF
     )
-    lost = fields_tuned.tuned(
+    lost = tuning.tuned(
         run,
         lambda one: np.array([0.9, 9, 9] if one.settings["inflation"] > 1 else [0, np.nan, 0]),
     )
     assert lost.run.settings["inflation"] == 1.5
     with pytest.raises(ValueError, match="every combination of inflation loses"):
-        fields_tuned.tuned(run, lambda one: np.full(2, np.nan))
+        tuning.tuned(run, lambda one: np.full(2, np.nan))
 
 
 def test_tuning_without_validation_is_refused(ring):

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from dalib.cases import learning, learning_tuned
-from dalib.cases.learning import learned
-from dalib.cases.learning_tuned import best, tuned
 from dalib.cases.observed import observations
 from dalib.cases.truth import truth
+from papers.adda import learning
+from papers.adda import tuning as learning_tuned
+from papers.adda.learning import learned
+from papers.adda.tuning import best, tuned
 from pipeline import settings
 
 REPEATS, TIMES, NAME = 2, 20, "1/lab/orbit/tuned"
@@ -21,7 +22,7 @@ SPLITS = {"seeds": 2 * REPEATS, "samples": TIMES}
 @pytest.fixture(scope="module")
 def sections():
     """An orbit whose rate is ten times too high, and filters that learn it from 20 positions."""
-    config = settings.load(Path(__file__).parents[1], {"scale": "smoke"})["adda"]
+    config = settings.load(Path(__file__).parents[3], {"scale": "smoke"})["adda"]
     case, model = config["cases"]["cw"], config["learning"]["cw"]
     case["truth"] |= {split: SPLITS for split in ("train", "valid", "test")}
     kept = ("enkf", "var3d_c")

@@ -10,11 +10,10 @@ import xarray as xr
 from torch import Tensor
 
 from dalib import arrays, build, train
-from dalib.cases import fields_tuned
 from dalib.cases.checkpoint import FORGOTTEN, Checkpoint, Parts
 from dalib.cases.training import fitted, repeats_of
 from dalib.cases.truth import dtype
-from dalib.cases.weather import forecast_step, steps_of
+from dalib.cases.weather import steps_of
 from dalib.field_runs import FieldRun, runs_of_job
 from dalib.filters.base import Analyses, Ensemble, assimilate
 from dalib.filters.latent import latent_noise
@@ -23,6 +22,8 @@ from dalib.nets.scaling import per_channel, per_variable, spread
 from dalib.observe import Arctan, ArctanEveryKth, EveryKth, Identity
 from dalib.scores import at_times
 from dalib.streams import normal_like, stream, streams
+from papers.lensf import tuning
+from papers.lensf.weather import forecast_step
 
 WATCHED = 64  # states held fixed, on which a training reports
 FLOOR = 0.05  # error that filters assume of exact observations, as a share of their std
@@ -173,7 +174,7 @@ def analyses(
     mean, forecast_mean (run, seed, time, state); spread, forecast_spread (run, seed, time,
     variable), root mean variances in units of the std of the training states; members (run, seed,
     time, member, sampled), of the components whose index is `sampled`; diverged_at (run, seed).
-    Of runs that are tuned also tried_... (run, candidate), see `fields_tuned`.
+    Of runs that are tuned also tried_... (run, candidate), see `tuning`.
 
     Args:
         sections: `case`, `fields` (`base`, `sampled`, and `tuning` where a run is tuned), and
@@ -197,7 +198,7 @@ def analyses(
     members = max(part.sizes.get("member", 1) for part in made)
     made = [part.reindex(member=range(members)) if "member" in part.dims else part for part in made]
     alike = {"data_vars": "all", "coords": "different", "compat": "equals", "join": "outer"}
-    return xr.concat(fields_tuned.padded(made, every), "run", **alike)
+    return xr.concat(tuning.padded(made, every), "run", **alike)
 
 
 def _analysed(
@@ -224,15 +225,15 @@ def _analysed(
 
 def _tuned(
     sections: Mapping, inputs: Mapping, run: FieldRun, experiment: str, device: str
-) -> fields_tuned.Tuned:
+) -> tuning.Tuned:
     """The run with the settings that validation trajectories choose.
 
     All combinations have the same random numbers.
     """
     if not run.tuned:
-        return fields_tuned.tuned(run, lambda candidate: np.empty(0))
+        return tuning.tuned(run, lambda candidate: np.empty(0))
     settings = sections["fields"]["tuning"]
-    given = fields_tuned.validation(inputs, settings)
+    given = tuning.validation(inputs, settings)
     observations, others = given["observations"], {**inputs, "prior": given["prior"]}
     x = arrays.to_tensor(at_times(given["truth"].x, observations.time), None)
     seeds = observations.seed.values.tolist()
@@ -242,10 +243,10 @@ def _tuned(
         generator = streams(experiment, seeds, f"{run.label} on validation")
         beliefs = assimilate(filter, start, found.y, generator)
         centre, std = found.state_mean.cpu(), found.state_std.cpu()
-        errors = fields_tuned.relative_error(beliefs.mean.cpu(), x, centre, std)
+        errors = tuning.relative_error(beliefs.mean.cpu(), x, centre, std)
         return errors[:, settings["discard"] :].mean(-1).numpy()
 
-    return fields_tuned.tuned(run, error_of)
+    return tuning.tuned(run, error_of)
 
 
 def prepared(
