@@ -20,6 +20,7 @@ include: "rules/stages/assimilate.smk"
 include: "rules/stages/forecast.smk"
 include: "rules/stages/evaluate.smk"
 include: "rules/stages/time.smk"
+include: "rules/stages/studies.smk"
 include: "rules/stages/judge.smk"
 
 

@@ -221,9 +221,14 @@ def letkf(members: int, inflation: float, rotate: bool = True) -> Callable[[Sett
     """Of radius 4."""
 
     def make(s: Setting) -> Filter:
-        sites = torch.arange(s.system.size)
-        taper = Ring(4.0)(sites, sites, s.system.size)
-        return ensemble(LETKF, members, inflation, taper=taper, rotate=rotate)(s)
+        return ensemble(
+            LETKF,
+            members,
+            inflation,
+            localisation=Ring(4.0).on(s.system.size),
+            most=None,
+            rotate=rotate,
+        )(s)
 
     return make
 

@@ -25,8 +25,8 @@ from torch import Tensor
 from benchmarks.local_letkf import ERROR, EVERY, MEMBERS, MOST, RADIUS, SHAPE, smooth
 from dalib.filters import Ensemble
 from dalib.filters.ensf import EnSF
-from dalib.filters.local import LocalLETKF
-from dalib.filters.patches import on_map
+from dalib.filters.letkf import LETKF
+from dalib.localise import Localisation, on_map
 from dalib.memory import keep_freed_memory
 from dalib.nets.scaling import per_variable
 from dalib.nets.vae import CoupledVAE
@@ -57,19 +57,17 @@ class Problem:
         common = {"step": same, "members": MEMBERS}
         of_codes = {**common, "observe": Identity(LATENT)}
         channels = LATENT // (self.codec.latent_map[0] * self.codec.latent_map[1])
-        places = on_map((channels, *self.codec.latent_map))
+        on_codes = Localisation(on_map((channels, *self.codec.latent_map)), ON_MAP)
         self.latent = {
             "Latent-EnSF": EnSF(**of_codes, obs_std=0.001, scale=100.0, composed=False),
-            "Latent-LETKF": LocalLETKF(
-                **of_codes, obs_std=0.3, places=places, radius=ON_MAP, most=None
-            ),
+            "Latent-LETKF": LETKF(**of_codes, obs_std=0.3, localisation=on_codes, most=None),
         }
         seen = {**common, "observe": operator}
         self.full = {
             "EnSF": EnSF(**seen, obs_std=ERROR, scale=10.0, composed=False),
             "EnSF, steps at once": EnSF(**seen, obs_std=ERROR, scale=10.0),
-            "LETKF": LocalLETKF(
-                **seen, obs_std=ERROR, places=on_map(SHAPE), radius=RADIUS, most=MOST
+            "LETKF": LETKF(
+                **seen, obs_std=ERROR, localisation=Localisation(on_map(SHAPE), RADIUS), most=MOST
             ),
         }
         self.z, self.z_obs = self.coded()

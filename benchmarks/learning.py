@@ -33,7 +33,7 @@ from dalib.learn import Learnable, Learning, learn
 from dalib.learn.fields import Noise, Scale
 from dalib.learn.parameters import softplus_inverse
 from dalib.learn.segment import Series
-from dalib.localise import gaspari_cohn, ring_distance
+from dalib.localise import Localisation, gaspari_cohn, ring_distance
 from dalib.maps import OrbitMap, RingMap
 from dalib.maps.ring import NETWORK
 from dalib.memory import keep_freed_memory
@@ -74,7 +74,7 @@ class Ring:
             observe=Identity(SIZE),
             obs_std=1.0,
             members=MEMBERS,
-            taper=self.taper,
+            localisation=Localisation(matrix=self.taper),
             centred=False,
             **Noise(2.0).field(values["variance"]),
         )
@@ -110,7 +110,7 @@ class Ring:
             observations=self.y.unbind(1),
             H=one,
             R=one,
-            taper=self.taper,
+            localisation=Localisation(matrix=self.taper),
             draw=lambda shape: normal(shape, generator, self.dtype),
         )
         return -found.mean()

@@ -25,8 +25,8 @@ from torch import Tensor
 
 from benchmarks.peer import Peer, Turn
 from dalib.filters import Ensemble
-from dalib.filters.local import LocalLETKF
-from dalib.filters.patches import on_map
+from dalib.filters.letkf import LETKF
+from dalib.localise import Localisation, on_map
 from dalib.memory import keep_freed_memory
 from dalib.observe import EveryKth
 from dalib.streams import normal, stream
@@ -54,13 +54,12 @@ class Problem:
         self.E = torch.stack(members)
         y = operator(self.truth)
         self.y = y + ERROR * normal(tuple(y.shape), stream("bench", "local", "errors"))
-        self.filter = LocalLETKF(
+        self.filter = LETKF(
             step=lambda x: x,
             observe=operator,
             obs_std=ERROR,
             members=MEMBERS,
-            places=on_map(SHAPE),
-            radius=RADIUS,
+            localisation=Localisation(on_map(SHAPE), RADIUS),
             most=MOST,
         )
 

@@ -49,6 +49,11 @@ def make(role: str, section: Mapping, supplies: Mapping[str, Callable[[], Any]] 
     return cls(**settings, **supplied)
 
 
+def method(role: str, section: Mapping, case: Mapping = {}) -> Any:  # noqa: B006
+    """A method of a study: `kind` and settings; of the case what some methods hold."""
+    return make(role, section, {"integrator": lambda: make("integrator", case["integrator"])})
+
+
 def task(dotted: str) -> Callable:
     """The function "module:name" that a stage calls, where the configuration chooses it."""
     module, name = dotted.split(":")
@@ -83,30 +88,37 @@ def operator(case: Mapping, size: int) -> Any:
     return make("operator", case["observations"]["operator"], {"size": lambda: size})
 
 
-def filter(case: Mapping, method: Mapping, *, obs_std: Tensor, network=None) -> Any:
-    """A filter for a case.
+def filter(case: Mapping, section: Mapping, **given: Any) -> Any:
+    """A filter for a case: any of the registry for any case.
+
+    What the filter takes and its section does not say is found in this order: what is `given`,
+    what its case says. A section may have a `localisation` with `kind` and settings, or a `radius`
+    alone, of the localisation that is given.
 
     Args:
         case: system, integrator and observations.
-        method: `kind` and settings of the filter.
-        obs_std: (obs,), standard deviations of the observation errors; the filter's own matrices
-            go to its device.
-        network: the trained network of a learned filter.
+        section: `kind` and settings of the filter; `filter`, those of the inner one of codes.
+        given: by the names of the filter's fields, such as `obs_std` (obs,), the trained `network`
+            or `codec`, or `step` and `observe` where they are not those of the case. The filter's
+            own matrices go to the device of `obs_std`.
     """
-    device = obs_std.device
+    device = getattr(given.get("obs_std"), "device", "cpu")
     supplies = {
-        "network": lambda: network,
-        "obs_std": lambda: obs_std,
         "step": lambda: step(case),
-        "tangent": lambda: tangent(case),
+        "tangent": lambda: None if "step" in given else tangent(case),
         "observe": lambda: operator(case, system(case).size),
         "background": lambda: climatology(case, device),
         "matrix": lambda: system(case).matrix.to(device),
         "noise_cov": lambda: system(case).noise_cov.to(device),
+        **{name: (lambda value=value: value) for name, value in given.items()},
     }
-    if "localisation" in method:
-        supplies["taper"] = lambda: taper(case, method).to(device)
-    return make("filter", without(method, "localisation"), supplies)
+    if "localisation" in section:
+        size = given.get("size") or system(case).size
+        own = section["localisation"]
+        supplies["localisation"] = lambda: localisation(own, size).to(device)
+    elif "radius" not in section:
+        supplies.pop("localisation", None)
+    return make("filter", without(section, "localisation"), supplies)
 
 
 def network(section: Mapping, weights) -> Any:
@@ -174,10 +186,9 @@ def training(section: Mapping) -> Any:
     return Training(**without(section, "repeats", "batch", "window"))
 
 
-def taper(case: Mapping, method: Mapping) -> Tensor:
-    """(state, state), weights of state components on each other."""
-    places = torch.arange(system(case).size)
-    return make("localisation", method["localisation"])(places, places, len(places))
+def localisation(section: Mapping, size: int) -> Any:
+    """Where the components of a state of `size` are, and how far they reach each other."""
+    return make("localisation", section).on(size)
 
 
 def start(case: Mapping, settings: Mapping | None = None, **supplied: Any) -> Any:

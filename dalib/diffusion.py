@@ -9,18 +9,14 @@ A score is any callable (x, σ) -> (repeat, sample, size) with the attributes `r
 `sigma_min` and `sigma_max`, in whatever units it likes.
 """
 
-import logging
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-from dalib.fingerprint import fingerprint
-from dalib.streams import Generator, continue_from, normal, positions
-
-logger = logging.getLogger(__name__)
+from dalib.resumable import Resumable, Save
+from dalib.streams import Generator, normal
 
 
 class ScoreFunction(Protocol):
@@ -62,31 +58,17 @@ class Descent:
         count: int,
         generator: Generator,
         *,
-        save: Callable[[Callable[[], dict]], None] | None = None,
+        save: Save | None = None,
         resume: dict | None = None,
     ) -> Samples:
-        """`count` samples for each repeat.
-
-        Args:
-            save: called at every level with a function that gives all that is needed to continue,
-                so that whoever saves decides how often.
-            resume: what that function gave: goes on as if it had never stopped. What is of other
-                samples is left aside, with a warning.
-        """
-        run = _Run(self, score, count, generator)
-        if resume is not None and run.accepts(resume):
-            run.restore(resume)
-            logger.info("continues from level %d of %d", run.level, self.rungs)
-        with torch.no_grad():
-            while run.level < self.rungs:
-                run.advance()
-                if save is not None:
-                    save(run.state)
-            return run.finish()
+        """`count` samples for each repeat; `save` and `resume` at every level, see `resumable`."""
+        return _Sampling(self, score, count, generator).run(save=save, resume=resume)
 
 
-class _Run:
-    """Samples on their way down: all that changes from level to level."""
+class _Sampling(Resumable):
+    """Samples on their way down."""
+
+    what, unit = "other samples", "level"
 
     def __init__(
         self, sampler: Descent, score: ScoreFunction, count: int, generator: Generator
@@ -95,49 +77,34 @@ class _Run:
         self.sigmas = ladder(score, sampler.rungs)
         self.kept = nearest(self.sigmas, sampler.shown)
         self.shape = (score.repeats, count, score.size)
-        self.level, self.x, self.snapshots = 0, None, []
-        self.of = fingerprint(sampler, score, self.sigmas)
+        self.done, self.total = 0, sampler.rungs
+        self.x, self.snapshots = None, []
 
+    def decides(self) -> tuple:
+        """How samples are drawn, from what, and how many."""
+        return self.sampler, self.score, self.sigmas, self.shape
+
+    @torch.no_grad()
     def advance(self) -> None:
         """To the next level."""
         if self.x is None:
             self.x = self.sampler.start(self.sigmas, _noise(self.shape, self.score, self.generator))
-        self.x = self.sampler.arrive(self.level, self.x, self.sigmas, self.score, self.generator)
-        if self.level in self.kept:
+        self.x = self.sampler.arrive(self.done, self.x, self.sigmas, self.score, self.generator)
+        if self.done in self.kept:
             self.snapshots.append(self.x)
-        self.level += 1
+        self.done += 1
 
-    def state(self) -> dict:
-        """All that is needed to continue, after one level or more; `restore` takes it."""
-        return {
-            "of": self.of,
-            "level": self.level,
-            "x": self.x,
-            "snapshots": self.snapshots,
-            "generators": positions(self.generator),
-        }
-
-    def accepts(self, state: dict) -> bool:
-        """Whether `state` is one of so many samples of such a score on such a ladder."""
-        fits = (
-            {"of", "level", "x", "snapshots", "generators"} == state.keys()
-            and state["of"] == self.of
-            and state["x"].shape == self.shape
-            and state["level"] <= self.sampler.rungs
-            and len(state["snapshots"]) == sum(level < state["level"] for level in self.kept)
-            and len(state["generators"]) == len(positions(self.generator))
-        )
-        if not fits:
-            logger.warning("what was saved is of other samples; starts from the beginning")
-        return fits
+    def changing(self) -> dict[str, Any]:
+        """Where the samples are, and were at levels that are shown."""
+        return {"level": self.done, "x": self.x, "snapshots": self.snapshots}
 
     def restore(self, state: dict) -> None:
-        """Continue from what `state` gave."""
+        """Take back where the samples are."""
         device = self.sigmas.device
-        self.level, self.x = state["level"], state["x"].to(device)
+        self.done, self.x = state["level"], state["x"].to(device)
         self.snapshots = [x.to(device) for x in state["snapshots"]]
-        continue_from(state["generators"], self.generator)
 
+    @torch.no_grad()
     def finish(self) -> Samples:
         """Denoise: the samples, and what is shown of their way."""
         x, sigma = self.x, self.sigmas[-1]

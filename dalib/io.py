@@ -133,6 +133,11 @@ def read_inputs(inputs: Any) -> dict[str, Any]:
     }
 
 
+def read_all(paths: str | Sequence[str | Path]) -> list[xr.Dataset]:
+    """The datasets in some files, in their order."""
+    return [read(path) for path in ([paths] if isinstance(paths, str) else paths)]
+
+
 def read_methods(paths: Sequence[str | Path]) -> dict[str, xr.Dataset]:
     """{folder: dataset} of files `.../<folder>/batch<n>.nc`; batches are put together.
 
@@ -161,7 +166,7 @@ def read_methods(paths: Sequence[str | Path]) -> dict[str, xr.Dataset]:
 
 
 def read_scores(paths: Sequence[str | Path]) -> dict[str, xr.Dataset]:
-    """{case/product: dataset} of files `<case>/scores/<product>.nc`.
+    """{case/product: dataset} of files `<case>/scores/<product>.nc`, {study} of `<study>/scores.nc`.
 
     Others go by their stem where it is the only one, else by `case/stem`.
     """
@@ -169,6 +174,8 @@ def read_scores(paths: Sequence[str | Path]) -> dict[str, xr.Dataset]:
     stems = [p.stem for p in files if p.parent.name != "scores"]
 
     def name(p: Path) -> str:
+        if p.stem == "scores":
+            return p.parent.name
         if p.parent.name == "scores":
             return f"{p.parent.parent.name}/{p.stem}"
         return p.stem if stems.count(p.stem) == 1 else f"{p.parent.name}/{p.stem}"

@@ -2,7 +2,8 @@
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -96,35 +97,153 @@ def on_sphere(lat: Tensor, lon: Tensor, variables: int = 1, radius: float = 6371
     return radius * points.reshape(-1, 3).repeat(variables, 1)
 
 
+@dataclass(frozen=True, eq=False)
+class Localisation:
+    """Where components of a state and observations are, and how far they reach each other.
+
+        ρ = g(|a - b| / c)        c = 1.82 radius
+
+    with g of Gaspari and Cohn: about exp(-1/2) at distance `radius`, 0 from 2c on. Distances are
+    Euclidean: along a line, round a ring, on a map of points, or as chords through the globe
+    (`Line`, `Ring`, `Grid` and `Sphere` make them). Closed axes are summed over as in `weights`.
+
+    Attributes:
+        places: (state, axis), coordinates of components; those at the same place are a column.
+        radius: in the same units; None where who uses it says so, as a filter that is tuned.
+        period: the length of a closed axis, None for one with ends; for each axis, or for all.
+        obs_places: where observations stand: points (obs, axis) like `places`, or (obs,) the
+            components whose places they are; None for what the operator looks at (see
+            `filters.places`).
+        matrix: ρ (..., state, state) itself in the place of places and radius, as one that is
+            learned; leading axes as those of the filter's other parameters.
+    """
+
+    places: Tensor | None = None
+    radius: float | None = None
+    period: Sequence[float | None] | float | None = None
+    obs_places: Tensor | None = None
+    matrix: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if (self.places is None) == (self.matrix is None):
+            raise ValueError(
+                "localisation needs places (state, axis), or the matrix (..., state, state) of its "
+                "weights; Ring(4.0).on(40), Grid((150, 150), 8.0).on(3 * 150 * 150) make one"
+            )
+        if self.matrix is not None:
+            return
+        if not (isinstance(self.places, Tensor) and self.places.ndim == 2) or (
+            not self.places.isfinite().all()
+        ):
+            raise ValueError(
+                f"localisation needs places (state, axis), a finite tensor, got "
+                f"{_shape(self.places)}; on_map((3, 150, 150)) gives those of three variables on a "
+                "map"
+            )
+        if self.radius is not None and not self.radius > 0:
+            raise ValueError(f"localisation needs a radius above 0, got {self.radius}")
+
+    def within(self, radius: float | None) -> "Localisation":
+        """The same with another radius, where one is given."""
+        return self if radius is None else replace(self, radius=radius)
+
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> "Localisation":
+        """On a device; a matrix also in another precision. Distances are always in float64."""
+        moved = {
+            name: value.to(device)
+            for name in ("places", "obs_places")
+            if isinstance(value := getattr(self, name), Tensor)
+        }
+        matrix = None if self.matrix is None else self.matrix.to(device, dtype)
+        return replace(self, **moved, matrix=matrix)
+
+    @property
+    def half_support(self) -> float:
+        """c, in the units of places."""
+        if self.radius is None:
+            raise ValueError("the localisation has no radius; give it one, or the filter")
+        return 1.82 * self.radius
+
+    @property
+    def size(self) -> int:
+        """Number of components."""
+        return len(self.places) if self.matrix is None else self.matrix.shape[-1]
+
+    @property
+    def periods(self) -> list[float | None]:
+        """Of each axis."""
+        axes = self.places.shape[1]
+        one = self.period is None or isinstance(self.period, int | float)
+        periods = [self.period] * axes if one else list(self.period)
+        if len(periods) != axes or any(length is not None and length <= 0 for length in periods):
+            raise ValueError(
+                f"the period is {self.period}, of places with {axes} axes; give a positive length, "
+                "or None for an axis with ends, for all axes or for each"
+            )
+        return periods
+
+    def weights(self, points: Tensor, others: Tensor) -> Tensor:
+        """ρ (..., n, m) between points (..., n, axis) and (..., m, axis)."""
+        apart = points[..., :, None, :].double() - others[..., None, :, :].double()
+        return weights(apart, self.half_support, self.periods)
+
+    def taper(self) -> Tensor:
+        """ρ (..., state, state) between components."""
+        if self.matrix is not None:
+            return self.matrix
+        key = (self.places._version, self.radius, self.period)
+        if self.__dict__.get("_taper", (None,))[0] != key:
+            self.__dict__["_taper"] = (key, self.weights(self.places, self.places))
+        return self.__dict__["_taper"][1]
+
+
+def on_map(shape: Sequence[int]) -> Tensor:
+    """(state, axis), places in points of a flat state (variable, x, y), or (variable, x)."""
+    sides = [torch.arange(n, dtype=torch.float64) for n in shape[1:]]
+    points = torch.stack(torch.meshgrid(*sides, indexing="ij"), -1)
+    return points.reshape(-1, len(sides)).repeat(shape[0], 1)
+
+
+@dataclass(frozen=True)
+class Line:
+    """Equidistant sites in a row, with ends; `radius` in sites."""
+
+    radius: float
+
+    def on(self, size: int) -> Localisation:
+        """Of a state with `size` components."""
+        return Localisation(on_map((1, size)), self.radius)
+
+    def __call__(self, places: Tensor, seen: Tensor, size: int) -> Tensor:
+        """Sites (n,) and (m,) of `size` -> weights (n, m)."""
+        return _between(self.on(size), places, seen)
+
+
 @dataclass(frozen=True)
 class Ring:
-    """Weights on a ring of equidistant sites, about exp(-1/2) at distance `radius`, 0 at 2c.
+    """A ring of equidistant sites; `radius` in sites, who knows c gives radius = c / 1.82.
 
-    The half-support parameter of the Gaspari-Cohn function is c = 1.82 radius; who knows c gives
-    radius = c / 1.82. On a ring of fewer than 4c sites all ways round count (see `weights`), so
-    that as the taper of a covariance it is positive semi-definite on any.
+    On a ring of fewer than 4c sites all ways round count (see `weights`), so that as the taper of a
+    covariance it is positive semi-definite on any.
     """
 
     radius: float
 
-    @property
-    def half_support(self) -> float:
-        """c, in sites."""
-        return 1.82 * self.radius
+    def on(self, size: int) -> Localisation:
+        """Of a state with `size` components."""
+        return Localisation(on_map((1, size)), self.radius, float(size))
 
     def __call__(self, places: Tensor, seen: Tensor, size: int) -> Tensor:
         """Sites (n,) and (m,) of a ring of `size` -> weights (n, m)."""
-        apart = places[:, None].double() - seen.double()
-        return weights(apart[..., None], self.half_support, [size])
+        return self.on(size).weights(places[:, None], seen[:, None])
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Weights on a flat map of `shape` (x, y), about exp(-1/2) at distance `radius`.
+    """A flat map of `shape` (x, y) with Euclidean distances, `radius` in points.
 
-    Distances are Euclidean, in points; for a map of the globe see `Sphere`. Places are indices of a
-    flat state (variable, x, y), of any number of variables on the same points: all variables at a
-    point are at distance 0. `radius` and the half-support 1.82 radius are those of `Ring`.
+    For a map of the globe see `Sphere`. The state is flat, (variable, x, y), of any number of
+    variables on the same points: all variables at a point are at distance 0.
 
     Attributes:
         periodic: whether the map closes along x, and along y.
@@ -134,37 +253,25 @@ class Grid:
     radius: float
     periodic: tuple[bool, bool] = (False, False)
 
-    @property
-    def half_support(self) -> float:
-        """c, in points."""
-        return 1.82 * self.radius
+    def on(self, size: int) -> Localisation:
+        """Of a flat state (variable, x, y) with `size` components."""
+        variables = _variables(size, self.shape)
+        closed = zip(self.shape, self.periodic, strict=True)
+        periods = tuple(float(n) if periodic else None for n, periodic in closed)
+        return Localisation(on_map((variables, *self.shape)), self.radius, periods)
 
     def __call__(self, places: Tensor, seen: Tensor, size: int) -> Tensor:
-        """Places (n,) and (m,) of a flat state of `size` components -> weights (n, m)."""
-        points = self.shape[0] * self.shape[1]
-        if size % points:
-            raise ValueError(
-                f"a state on a map of {self.shape[0]} x {self.shape[1]} points has a multiple of "
-                f"{points} components, got {size}"
-            )
-        here, there = (self._at(p % points) for p in (places, seen))
-        closed = zip(self.shape, self.periodic, strict=True)
-        periods = [float(n) if periodic else None for n, periodic in closed]
-        return weights(here[:, None] - there, self.half_support, periods)
-
-    def _at(self, point: Tensor) -> Tensor:
-        """(n, 2), in points."""
-        return torch.stack([point // self.shape[1], point % self.shape[1]], -1).double()
+        """Components (n,) and (m,) of a flat state of `size` -> weights (n, m)."""
+        return _between(self.on(size), places, seen)
 
 
 @dataclass(frozen=True)
 class Sphere:
-    """Weights on a map of latitudes and longitudes of the globe, by `on_sphere`.
+    """A map of latitudes and longitudes of the globe, by `on_sphere`.
 
     Attributes:
         lat, lon: of the map, degrees.
-        radius: distance at which the weight is about exp(-1/2), in km, as a chord; the half-support
-            1.82 radius is that of `Ring`.
+        radius: in km, as a chord.
         earth: radius of the sphere, km.
     """
 
@@ -173,19 +280,34 @@ class Sphere:
     radius: float
     earth: float = 6371.0
 
-    @property
-    def half_support(self) -> float:
-        """c, in km."""
-        return 1.82 * self.radius
+    def on(self, size: int) -> Localisation:
+        """Of a flat state (variable, lat, lon) with `size` components."""
+        variables = _variables(size, (len(self.lat), len(self.lon)))
+        lat, lon = torch.tensor(self.lat), torch.tensor(self.lon)
+        return Localisation(on_sphere(lat, lon, variables, self.earth), self.radius)
 
     def __call__(self, places: Tensor, seen: Tensor, size: int) -> Tensor:
-        """Places (n,) and (m,) of a flat state (variable, lat, lon) of `size` -> weights (n, m)."""
-        points = len(self.lat) * len(self.lon)
-        if size % points:
-            raise ValueError(
-                f"a state on a map of {len(self.lat)} x {len(self.lon)} points has a multiple of "
-                f"{points} components, got {size}"
-            )
-        at = on_sphere(torch.tensor(self.lat), torch.tensor(self.lon), radius=self.earth)
-        apart = at[places % points][:, None] - at[seen % points]
-        return weights(apart, self.half_support, [None] * 3)
+        """Components (n,) and (m,) of a flat state of `size` -> weights (n, m)."""
+        return _between(self.on(size), places, seen)
+
+
+def _between(localisation: Localisation, here: Tensor, there: Tensor) -> Tensor:
+    """Weights (n, m) between components (n,) and (m,)."""
+    return localisation.weights(localisation.places[here], localisation.places[there])
+
+
+def _variables(size: int, shape: Sequence[int]) -> int:
+    """How many variables a state of `size` has on a map."""
+    points = shape[0] * shape[1]
+    if size % points:
+        raise ValueError(
+            f"a state on a map of {shape[0]} x {shape[1]} points has a multiple of "
+            f"{points} components, got {size}"
+        )
+    return size // points
+
+
+def _shape(given: Any) -> str:
+    if not hasattr(given, "shape"):
+        return repr(given)
+    return f"a {type(given).__name__} of shape {tuple(given.shape)}"

@@ -54,7 +54,7 @@ FILTERS = {
     "localised_enkf": "dalib.filters.covariance:LocalisedEnKF",
     "particle": "dalib.filters.particle:BootstrapParticle",
     "free_run": "dalib.filters.free:FreeRun",
-    "local_letkf": "dalib.filters.local:LocalLETKF",
+    "local_letkf": "dalib.filters.letkf:LETKF",
     "local_enkf": "dalib.filters.local:LocalEnKF",
     "ensf": "dalib.filters.ensf:EnSF",
     "deep_kalman": "dalib.filters.deep_kalman:DeepKalmanFilter",
@@ -69,6 +69,7 @@ CODECS = {
 }
 
 LOCALISATIONS = {
+    "line": "dalib.localise:Line",
     "ring": "dalib.localise:Ring",
     "grid": "dalib.localise:Grid",
     "sphere": "dalib.localise:Sphere",
@@ -89,9 +90,15 @@ SAMPLERS = {
 }
 
 FORECASTERS = {
+    "analogue": "dalib.forecasters.analogue:Analogue",
+    "climatology": "dalib.forecasters.climatology:Climatology",
     "deep_kalman": "dalib.forecasters.deep_kalman:DeepKalmanForecaster",
+    "equations": "dalib.forecasters.equations:Equations",
+    "esn": "dalib.forecasters.esn:ESN",
     "gpt": "dalib.forecasters.gpt:GPTForecaster",
     "markov": "dalib.forecasters.markov:Markov",
+    "nvar": "dalib.forecasters.nvar:NVAR",
+    "persistence": "dalib.forecasters.persistence:Persistence",
 }
 
 MAPS = {
@@ -104,6 +111,24 @@ SCHEDULES = {
     "constant": "dalib.learn.schedule:Constant",
     "decay": "dalib.learn.schedule:Decay",
     "plateau": "dalib.learn.schedule:Plateau",
+}
+
+METRICS = {
+    "rmse": "dalib.metrics.pointwise:RMSE",
+    "mae": "dalib.metrics.pointwise:MAE",
+    "mse_db": "dalib.metrics.pointwise:MSEdB",
+    "nrmse": "dalib.metrics.pointwise:NRMSE",
+    "smape": "dalib.metrics.pointwise:SMAPE",
+    "mase": "dalib.metrics.pointwise:MASE",
+    "spread": "dalib.metrics.pointwise:Spread",
+    "error_norm": "dalib.metrics.pointwise:ErrorNorm",
+    "climatological_std": "dalib.metrics.pointwise:ClimatologicalStd",
+    "vpt": "dalib.metrics.predictability:VPT",
+    "vpt_censored": "dalib.metrics.predictability:VPTCensored",
+    "diverged": "dalib.metrics.predictability:Diverged",
+    "crps": "dalib.metrics.probabilistic:CRPS",
+    "coverage": "dalib.metrics.probabilistic:Coverage",
+    "calibrated_coverage": "dalib.metrics.probabilistic:CalibratedCoverage",
 }
 
 MEASURES = {
@@ -149,5 +174,6 @@ REGISTRIES = {
     "forecaster": FORECASTERS,
     "map": MAPS,
     "schedule": SCHEDULES,
+    "metric": METRICS,
     "measure": MEASURES,
 }

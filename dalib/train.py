@@ -12,15 +12,13 @@ import logging
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
-from dalib.fingerprint import fingerprint
-from dalib.streams import Generator, Streams, continue_from, each, integers, normal, positions
+from dalib.resumable import Resumable, Save
+from dalib.streams import Generator, Streams, each, integers, normal
 
 Batch = Callable[[Generator | None], Tensor]
 logger = logging.getLogger(__name__)
@@ -177,7 +175,7 @@ def fit(
     *,
     watched: Mapping[str, Tensor] | None = None,
     progress: str | None = None,
-    save: Callable[[Callable[[], dict]], None] | None = None,
+    save: Save | None = None,
     resume: dict | None = None,
     generator: Generator,
 ) -> History:
@@ -191,41 +189,29 @@ def fit(
             weights of that step and not their average. Reports draw from copies of the
             generators, so that watching changes nothing.
         progress: label of the progress bar on stderr; None for none.
-        save: called after every step with a function that gives all that is needed to continue,
-            so that whoever saves decides how often.
-        resume: what that function gave: the training continues as if it had never stopped. What
-            is of other data, settings or a model of another shape is left aside, with a warning.
+        save, resume: after every step, see `resumable`; what is of other data, settings or a model
+            of another shape is left aside.
         generator: draws batches and the noise of the loss.
     """
-    run = _Run(model, draw, training, generator)
-    if resume is not None and run.accepts(resume):
-        run.restore(resume)
-        logger.info("continues from step %d of %d", run.step, training.steps)
-    bar = tqdm(total=training.steps, initial=run.step, desc=progress, disable=progress is None)
-    with bar:
-        while run.step < training.steps:
-            if run.step % training.check_every == 0:
-                run.check(watched or {})
-                if run.done:
-                    logger.info("stops: no better `%s` since step %d", training.best_by, run.since)
-                    break
-            run.update(draw(generator))
-            if save is not None:
-                save(run.state)
-            bar.set_postfix_str(f"loss {run.losses[run.step - 1].mean():.3f}", refresh=False)
-            bar.update()
-        run.check(watched or {})
-    return run.finish()
+    run = _Fit(model, draw, training, watched or {}, generator)
+    return run.run(save=save, resume=resume, progress=progress)
 
 
-class _Run:
-    """A training under way: all that changes from step to step."""
+class _Fit(Resumable):
+    """A training under way."""
+
+    what, unit = "another training", "step"
 
     def __init__(
-        self, model: nn.Module, draw: Batch, training: Training, generator: Generator
+        self,
+        model: nn.Module,
+        draw: Batch,
+        training: Training,
+        watched: Mapping[str, Tensor],
+        generator: Generator,
     ) -> None:
         self.model, self.training, self.generator = model, training, generator
-        self.draw = draw
+        self.draw, self.watched = draw, watched
         self.parameters = list(model.parameters())
         self.optimiser = torch.optim.AdamW(
             self.parameters,
@@ -241,19 +227,19 @@ class _Run:
         # would pin the memory between them
         first = self.parameters[0]
         self.losses = torch.empty(training.steps, len(first), dtype=first.dtype)
-        self.step = 0
+        self.done, self.total = 0, training.steps
         self.checks: list[int] = []
         self.reports: list[dict[str, Tensor]] = []
         kept = self.parameters if training.best_by is not None else []
         self.best = [p.detach().clone() for p in kept]
 
     @property
-    def done(self) -> bool:
-        """Whether no repeat has had a new least value for longer than is waited for."""
+    def finished(self) -> bool:
+        """Also when no repeat has had a new least value for longer than is waited for."""
         patience = self.training.patience
-        return patience is not None and self.checks[-1] - self.since >= (
-            patience * self.training.check_every
-        )
+        if super().finished or patience is None or not self.checks:
+            return super().finished
+        return self.checks[-1] - self.since >= patience * self.training.check_every
 
     @property
     def since(self) -> int:
@@ -264,37 +250,47 @@ class _Run:
         """(check, repeat), what decides which weights are kept."""
         return torch.stack([report[self.training.best_by] for report in self.reports])
 
-    @cached_property
-    def of(self) -> str:
-        """Fingerprint of what decides the result."""
-        return fingerprint(type(self.model).__qualname__, self.draw, self.training)
+    def decides(self) -> tuple:
+        """The kind of the model, what it learns from, and how."""
+        return type(self.model).__qualname__, self.draw, self.training
 
-    def update(self, batch: Tensor) -> None:
-        """One step of the optimiser."""
+    def advance(self) -> None:
+        """One step of the optimiser, and a report where it is time."""
+        if not self.checks:
+            self._check()
+        self._update(self.draw(self.generator))
+        if self.done % self.training.check_every == 0:
+            self._check()
+
+    def note(self) -> str:
+        """The latest loss."""
+        return f"loss {self.losses[self.done - 1].mean():.3f}"
+
+    def _update(self, batch: Tensor) -> None:
         for group in self.optimiser.param_groups:
-            group["lr"] = self.training.rate_at(self.step)
+            group["lr"] = self.training.rate_at(self.done)
         self.optimiser.zero_grad(set_to_none=True)
-        loss = self.model.loss(batch, self.step / self.training.steps, self.generator)
+        loss = self.model.loss(batch, self.done / self.training.steps, self.generator)
         loss.sum().backward()
         if self.training.clip is not None:
             clip_gradients(self.parameters, self.training.clip)
         self.optimiser.step()
         if self.average:
             latest = [p.detach() for p in self.parameters]
-            torch._foreach_lerp_(self.average, latest, self.training.weight_at(self.step))
-        self.losses[self.step] = loss.detach()
-        self.step += 1
+            torch._foreach_lerp_(self.average, latest, self.training.weight_at(self.done))
+        self.losses[self.done] = loss.detach()
+        self.done += 1
 
-    def check(self, watched: Mapping[str, Tensor]) -> None:
+    def _check(self) -> None:
         """Report on the watched batches, once for each number of steps."""
         self._require_finite()
-        if self.step in self.checks:
+        if self.done in self.checks:
             return
-        self.checks.append(self.step)
+        self.checks.append(self.done)
         self.reports.append(
             {
                 f"{name}_{quantity}": value.cpu()
-                for name, batch in watched.items()
+                for name, batch in self.watched.items()
                 for quantity, value in self.model.report(batch, _copy(self.generator)).items()
             }
         )
@@ -311,16 +307,15 @@ class _Run:
         for kept, parameter in zip(self.best, self.parameters, strict=True):
             kept[new] = parameter.detach()[new]
 
-    def state(self) -> dict:
-        """All that is needed to continue, after one step or more; `restore` takes it."""
+    def fixed(self) -> dict[str, Any]:
+        """All weights."""
+        return {"model": self.model.state_dict(), "average": self.average, "best": self.best}
+
+    def changing(self) -> dict[str, Any]:
+        """The optimiser, and what happened so far."""
         return {
-            "of": self.of,
-            "model": self.model.state_dict(),
             "optimiser": self.optimiser.state_dict(),
-            "average": self.average,
-            "best": self.best,
-            "generators": positions(self.generator),
-            "losses": self.losses[: self.step].clone(),
+            "losses": self.losses[: self.done].clone(),
             "checks": self.checks,
             "reports": {
                 name: torch.stack([report[name] for report in self.reports])
@@ -328,29 +323,8 @@ class _Run:
             },
         }
 
-    def accepts(self, state: dict) -> bool:
-        """Whether `state` is one of a training with such data, settings and parameters."""
-        own = {name: value.shape for name, value in self.model.state_dict().items()}
-        fits = (
-            {
-                *("of", "model", "optimiser", "average", "best"),
-                *("generators", "losses", "checks", "reports"),
-            }
-            == state.keys()
-            and state["of"] == self.of
-            and {name: value.shape for name, value in state["model"].items()} == own
-            and len(state["average"]) == len(self.average)
-            and len(state["best"]) == len(self.best)
-            and len(state["generators"]) == len(positions(self.generator))
-            and state["losses"].shape[1:] == self.losses.shape[1:]
-            and len(state["losses"]) <= self.training.steps
-        )
-        if not fits:
-            logger.warning("what was saved is of another training; starts from the beginning")
-        return fits
-
     def restore(self, state: dict) -> None:
-        """Continue from what `state` gave."""
+        """Take back weights, optimiser and what happened."""
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.average, self.best = (
@@ -360,9 +334,8 @@ class _Run:
             ]
             for name in ("average", "best")
         )
-        continue_from(state["generators"], self.generator)
-        self.step, self.checks = len(state["losses"]), list(state["checks"])
-        self.losses[: self.step] = state["losses"]
+        self.done, self.checks = len(state["losses"]), list(state["checks"])
+        self.losses[: self.done] = state["losses"]
         self.reports = [
             {name: values[i] for name, values in state["reports"].items()}
             for i in range(len(self.checks))
@@ -370,11 +343,14 @@ class _Run:
 
     def finish(self) -> History:
         """Put averaged or best weights into the model; what happened."""
+        if not super().finished:
+            logger.info("stops: no better `%s` since step %d", self.training.best_by, self.since)
+        self._check()
         with torch.no_grad():
             for parameter, value in zip(self.parameters, self.average or self.best, strict=False):
                 parameter.copy_(value)
         return History(
-            loss=self.losses[: self.step].T.contiguous(),
+            loss=self.losses[: self.done].T.contiguous(),
             checks=torch.tensor(self.checks),
             reports={
                 name: torch.stack([report[name] for report in self.reports], 1)
@@ -383,12 +359,12 @@ class _Run:
         )
 
     def _require_finite(self) -> None:
-        latest = self.losses[max(self.step - 1, 0)]
-        if self.step and not latest.isfinite().all():
+        latest = self.losses[max(self.done - 1, 0)]
+        if self.done and not latest.isfinite().all():
             lost = (~latest.isfinite()).nonzero().flatten().tolist()
             raise FloatingPointError(
                 f"the loss of repeat {', '.join(map(str, lost))} is {latest[lost[0]]} "
-                f"after {self.step} steps; lower `rate` or `clip`"
+                f"after {self.done} steps; lower `rate` or `clip`"
             )
 
 

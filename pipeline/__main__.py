@@ -18,6 +18,7 @@ VERBS = {
     "check": "check the configuration",
     "index": "make results/<scale>/index.html from what exists",
     "scorecard": "the claims of the papers and their verdicts, as a table",
+    "readme": "write the tables of claims into the READMEs, from the scorecard of a scale",
     "plan": "jobs and core hours of a scale, before it is started",
     "reference": "measure what the jobs of smoke and quick cost here, for pipeline/reference.json",
     "list": "papers, figures and tables",
@@ -28,7 +29,8 @@ VERBS = {
     "unlock": "clear the locks of dead runs",
     "doctor": "look for what is wrong, with cause and remedy",
 }
-WITHOUT_DATA = {"audit", "explain", "list", "prune", "scorecard", "verify"}  # read results alone
+# these read results alone
+WITHOUT_DATA = {"audit", "explain", "list", "prune", "readme", "scorecard", "verify"}
 
 
 def main(arguments: list[str]) -> int:
@@ -86,6 +88,8 @@ def dispatch(
             return import_module("pipeline.plan").main(ROOT, config, names, given)
         case "list":
             return import_module("pipeline.listing").main(ROOT, config)
+        case "readme":
+            return import_module("pipeline.readme").main(ROOT, config)
         case "reference":
             return import_module("pipeline.measurements").main(ROOT)
         case "prune":

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from dalib import field_runs
+from dalib.experiments import runs, spec
 from dalib.registry import REGISTRIES
 from pipeline import kinds, validation
 from pipeline.fields import NoSuchClassError, Setting, settings_of
@@ -49,6 +50,7 @@ def check(config: Mapping, schema: Mapping, root: Path) -> list[Problem]:
         problems += _reference_problems(paper, (name,))
         problems += _start_problems(paper, (name,))
         problems += _point_problems(paper, (name,), {problem.path for problem in problems})
+        problems += _study_problems(paper, schema, root, (name,))
     return problems
 
 
@@ -128,6 +130,35 @@ def _tuning_problems(
     for where, settings, tuning in kinds.tunings(paper, root, path):
         yield from _setting_problems(tuning, settings, kinds.Choice(where, None, tuning))
         yield from _limit_problems(tuning, schema, where)
+
+
+# -- studies -------------------------------------------------------------------------------------
+
+
+def _study_problems(
+    paper: Mapping, schema: Mapping, root: Path, path: kinds.Path
+) -> Iterator[Problem]:
+    """Studies that cannot be read; methods and metrics whose classes refuse their settings."""
+    found = [Problem((*path, *p.path), p.message, p.missing) for p in spec.problems(paper)]
+    yield from found
+    if found:
+        return
+    for name, study in spec.studies(paper).items():
+        where = (*path, "studies", name)
+        collection, role = spec.TASKS[study.task]
+        for method, own in study.methods.items():
+            base = runs.values(study, {axis.name: axis.base for axis in study.axes})
+            given = {"kind": paper[collection][method]["kind"], **runs.method_at({}, own, base)}
+            found = kind_problems({role: given}, schema, root)
+            yield from (_moved(problem, (*where, "methods", method)) for problem in found)
+        for metric, section in study.metrics.items():
+            found = kind_problems({"metric": dict(section)}, schema, root)
+            yield from (_moved(problem, (*where, "metrics", metric)) for problem in found)
+
+
+def _moved(problem: Problem, path: kinds.Path) -> Problem:
+    """A problem with a section that stands at `path`, found where the section is alone."""
+    return Problem((*path, *problem.path[1:]), problem.message, problem.missing)
 
 
 # -- names ---------------------------------------------------------------------------------------

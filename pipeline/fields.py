@@ -79,6 +79,40 @@ def settings_of(dotted: str, root: Path) -> dict[str, Setting] | None:
     return {setting.name: setting for setting in _settings(modules, *found)}
 
 
+def class_constant(dotted: str, root: Path, name: str) -> Any:
+    """The plain value of a class attribute, its own or of a base class; None if it has none.
+
+    A set may be written `frozenset({"states"})`.
+    """
+    module, _, cls = dotted.partition(":")
+    modules = _modules_with(module, root)
+    found = _class(modules, module, cls) if modules else None
+    if found is None:
+        raise NoSuchClassError(f"module {module} has no class {cls} whose source can be read")
+    return _constant(modules, *found, name)
+
+
+def _constant(modules: Modules, source: Source, node: ast.ClassDef, name: str) -> Any:
+    for inner in node.body:
+        targets = inner.targets if isinstance(inner, ast.Assign) else [getattr(inner, "target", None)]
+        named = any(isinstance(target, ast.Name) and target.id == name for target in targets)
+        if named and inner.value is not None:
+            return _plain_value(inner.value)
+    for base in node.bases:
+        chain = ast.unparse(base).split(".")
+        found = _class(modules, source.module, chain[0]) if len(chain) == 1 else None
+        value = _constant(modules, *found, name) if found else None
+        if value is not None:
+            return value
+    return None
+
+
+def _plain_value(node: ast.expr) -> Any:
+    if isinstance(node, ast.Call) and ast.unparse(node.func) == "frozenset":
+        return frozenset(ast.literal_eval(node.args[0])) if node.args else frozenset()
+    return ast.literal_eval(node)
+
+
 def _modules_with(module: str, root: Path) -> Modules | None:
     """Where a module's source is found: below the project, else where it is installed."""
     top = module.split(".")[0]

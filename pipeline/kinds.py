@@ -64,7 +64,9 @@ def role(path: Path) -> str | None:
 
 
 def singular(collection: str) -> str:
-    """`filters` -> `filter`."""
+    """`filters` -> `filter`, `studies` -> `study`."""
+    if collection.endswith("ies"):
+        return collection.removesuffix("ies") + "y"
     return collection.removesuffix("s")
 
 

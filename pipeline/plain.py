@@ -11,10 +11,13 @@ from typing import Any
 from pipeline import kinds
 from pipeline.problems import Problem, said
 
-COLLECTIONS = ("cases", "filters", "models", "learning", "samplers", "codecs", "forecasters")
+COLLECTIONS = (
+    *("cases", "filters", "models", "learning", "samplers", "codecs", "forecasters", "studies"),
+)
 TAKEN = {  # names of folders that stand beside those of papers and of cases
     "paper": {"logs", "benchmarks"},
-    "case": {"figures", "tables"},
+    "case": {"figures", "tables", "data"},
+    "study": {"figures", "tables", "data"},
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -59,5 +60,5 @@ def number(value: float | None, none: str = "-") -> str:
 
 
 def cell(text: str) -> str:
-    """A bar or a line's end in a cell does not end it."""
-    return " ".join(text.split()).replace("|", r"\|")
+    """A bar or a line's end in a cell does not end it, and no `<word` in it opens a tag."""
+    return re.sub(r"<(?=[A-Za-z/!])", "&lt;", " ".join(text.split()).replace("|", r"\|"))

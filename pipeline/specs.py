@@ -32,16 +32,34 @@ class Specs:
         self.noted: set[str] = set()
 
     def spec(
+        self, script: str, /, *, calls: str | Callable[[Any], str] | None = None, **request: Any
+    ) -> Callable[[Any], dict[str, Any]]:
+        """The function of the wildcards that Snakemake calls: `of` a job.
+
+        Args:
+            calls: may be a function of the wildcards.
+        """
+
+        def of(wildcards: Any) -> dict[str, Any]:
+            chosen = calls(wildcards) if callable(calls) else calls
+            return self.of(dict(wildcards.items()), script, calls=chosen, **request)
+
+        return of
+
+    def of(
         self,
+        job: Mapping[str, str],
         script: str,
+        /,
         *,
         device: bool = False,
         threads: int | None = None,
         kinds_in: str | None = None,
-        calls: str | Callable[[Any], str] | None = None,
+        calls: str | None = None,
+        extras: Mapping[str, Any] | None = None,
         **sections: str | tuple[str, ...],
-    ) -> Callable[[Any], dict[str, Any]]:
-        """The function of the wildcards that Snakemake calls.
+    ) -> dict[str, Any]:
+        """The spec of a job with these wildcards.
 
         Args:
             script: name below `workflow_scripts`.
@@ -49,33 +67,26 @@ class Specs:
             threads: how many threads the stage computes with, if not one.
             kinds_in: a YAML file that names further code by `kind:`; its other contents do not
                 count.
-            calls: gives the dotted name "package.module:function" of what the script calls, where
-                the rule or the configuration chooses it.
+            calls: the dotted name "package.module:function" of what the script calls, where the
+                rule or the configuration chooses it.
+            extras: what else the spec says.
             sections: by the name that the script calls them, dotted names such as
                 "{paper}.cases.{case}", or such a name with the only keys of it that count.
         """
-
         wanted = {n: [s] if isinstance(s, str) else list(s) for n, s in sections.items()}
-
-        def of(wildcards: Any) -> dict[str, Any]:
-            filled = dict(wildcards.items())
-            found = {n: [dotted.format(**filled), *keys] for n, (dotted, *keys) in wanted.items()}
-            extras = {}
-            if {"paper", "case"} <= filled.keys():
-                extras["experiment"] = "/".join(
-                    (str(self.config["seed"]), filled["paper"], filled["case"])
-                )
-            if device:
-                extras["device"] = self.device(Path(script).stem)
-            if threads is not None:
-                extras["threads"] = threads
-            if calls:
-                extras["calls"] = calls if isinstance(calls, str) else calls(wildcards)
-            if kinds_in:
-                extras["kinds_in"] = kinds_in.format(**filled)
-            return self.made({"script": script, "sections": found, **extras})[0]
-
-        return of
+        found = {n: [dotted.format(**job), *keys] for n, (dotted, *keys) in wanted.items()}
+        more: dict[str, Any] = {}
+        if {"paper", "case"} <= job.keys():
+            more["experiment"] = "/".join((str(self.config["seed"]), job["paper"], job["case"]))
+        if device:
+            more["device"] = self.device(Path(script).stem)
+        if threads is not None:
+            more["threads"] = threads
+        if calls:
+            more["calls"] = calls
+        if kinds_in:
+            more["kinds_in"] = kinds_in.format(**job)
+        return self.made({"script": script, "sections": found, **more})[0] | dict(extras or {})
 
     def made(self, request: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
         """The spec for script, sections and extras, and its units.
@@ -89,6 +100,7 @@ class Specs:
             roots |= _roots(config[name], path)
         if "calls" in request:
             roots.add(request["calls"])
+        roots |= set(request.get("classes", ()))
         if "kinds_in" in request:
             roots |= _roots(io.read_yaml(self.root / request["kinds_in"]), ())
         units = self.units(request["script"], tuple(sorted(roots)))

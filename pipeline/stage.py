@@ -32,6 +32,7 @@ from pipeline.store import Store, StoreError, directory, key
 PACKAGES = ("dalib", "matplotlib", "netCDF4", "numpy", "scipy", "snakemake", "torch", "xarray")
 OWN = ("dalib", "papers", "pipeline")  # folders of our code
 WRITING = Path(".cache/writing")
+NUMBERS = {"data", "part"}  # wildcards that only count: the spec says what stands there
 PROGRESS_EVERY = 5  # seconds between two lines of a progress bar in a log
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -110,7 +111,8 @@ class Stage:
             }
             contents = {name: list(paths.values()) for name, paths in self.hashes.items()}
             names = [f"{name}.{i}" for name, ps in self.outputs.items() for i in range(len(ps))]
-            self.key = key(self.spec, self.wildcards, contents, names)
+            own = {n: v for n, v in self.wildcards.items() if n not in NUMBERS}
+            self.key = key(self.spec, own, contents, names)
             self.reuse()
             self.note("started", "")
             self.hold()

@@ -17,9 +17,10 @@ from dalib.filters.hybrid import Ens3DVar
 from dalib.filters.kalman import Kalman
 from dalib.filters.latent import LatentFilter
 from dalib.filters.letkf import LETKF
-from dalib.filters.local import LocalEnKF, LocalLETKF
+from dalib.filters.local import LocalEnKF
 from dalib.filters.particle import BootstrapParticle
 from dalib.filters.variational import Climatology, FixedGain, OptimalInterpolation, Var3D
+from dalib.localise import Localisation
 from dalib.observe import Identity, MovingSubset
 from dalib.streams import stream
 
@@ -47,9 +48,9 @@ def filters() -> dict:
         "enkf": EnKF(**members),
         "denkf": DEnKF(**members),
         "etkf": ETKF(**members),
-        "letkf": LETKF(taper=torch.ones(D, D).double(), **members),
-        "local_letkf": LocalLETKF(places=LINE, radius=2.0, **members),
-        "local_enkf": LocalEnKF(places=LINE, radius=0.5, **members),
+        "letkf": LETKF(localisation=Localisation(matrix=torch.ones(D, D).double()), **members),
+        "local_letkf": LETKF(localisation=Localisation(LINE, 2.0), **members),
+        "local_enkf": LocalEnKF(localisation=Localisation(LINE, 0.5), **members),
         "localised": LocalisedEnKF(**members),
         "hybrid": Ens3DVar(background=PRIOR, **members),
         "ensf": EnSF(**members),

@@ -7,21 +7,24 @@ import pytest
 import torch
 
 from dalib import build
+from dalib.codecs.pca import LinearCodec
 from dalib.filters import Gaussian, assimilate, at, cycle, scored
+from dalib.filters.enkf import EnKF
 from dalib.integrate import RK4
-from dalib.localise import Ring
-from dalib.observe import MovingSubset, Subset
+from dalib.localise import Grid, Ring
+from dalib.nets.dkf import DeepKalman
+from dalib.nets.scaling import Scaling
+from dalib.observe import Identity, MovingSubset, Subset
 from dalib.registry import FILTERS
-from dalib.streams import normal, streams
+from dalib.streams import Streams, normal, streams
 from dalib.systems.lorenz import Lorenz96
 
 SIZE, SEEDS, TIMES = 8, 3, 6
 SITES = torch.arange(SIZE)
-LEARNED = {  # their contracts stand in tests of their own
-    *("deep_kalman", "deep_kalman_smoother"),
-    *("latent", "direct_decode"),
-}
-KINDS = sorted(set(FILTERS) - LEARNED)
+NETWORKS = ("deep_kalman", "deep_kalman_smoother")
+CODED = ("latent", "direct_decode")
+EVERY = sorted(FILTERS)
+KINDS = sorted(set(FILTERS) - {*NETWORKS, *CODED})  # that say how likely an observation is
 UNSEEING = ("climatology", "free_run")  # they never look at observations
 SETTINGS = {
     "ekf": {"model_error_std": 0.1, "inflation": 1.1},
@@ -29,8 +32,8 @@ SETTINGS = {
     "denkf": {"members": 10, "inflation": 1.05},
     "etkf": {"members": 10, "inflation": 1.05, "rotate": True},
     "letkf": {"members": 5, "inflation": 1.05, "rotate": True},
-    "local_letkf": {"members": 5, "inflation": 1.05, "radius": 1.0, "period": SIZE},
-    "local_enkf": {"members": 6, "inflation": 1.05, "radius": 1.0, "period": SIZE},
+    "local_letkf": {"members": 5, "inflation": 1.05},
+    "local_enkf": {"members": 6, "inflation": 1.05},
     "free_run": {"members": 6},
     "ens3dvar": {"members": 6, "weight": 0.5},
     "localised_enkf": {"members": 6, "scale": 1.1, "model_error_std": 0.1, "centred": False},
@@ -51,8 +54,7 @@ def supplied(step, tangent) -> dict:
             torch.full((SIZE,), 2.3).double(), 13 * torch.eye(SIZE).double()
         ),
         "gain": lambda: 0.4 * torch.eye(SIZE, dtype=torch.float64)[:, ::2],
-        "taper": lambda: Ring(1.0)(SITES, SITES, SIZE),
-        "places": lambda: SITES[:, None],
+        "localisation": lambda: Ring(1.0).on(SIZE),
         "matrix": lambda: shift,
         "noise_cov": lambda: 0.1 * torch.eye(SIZE, dtype=torch.float64),
     }
@@ -268,3 +270,195 @@ def test_the_slope_with_respect_to_errors_is_right_where_a_value_is_missing(kind
         with torch.no_grad():
             difference = (total(obs_std + unit) - total(obs_std - unit)) / 2e-5
         assert slope[j].item() == pytest.approx(difference.item(), rel=1e-4, abs=1e-4)
+
+
+# every entry of the registry, under every localisation that it takes, whatever is observed
+
+WHERE = {"none": None, "ring": Ring(1.0), "grid": Grid((2, 4), 1.0)}
+SEEN = {"full": range(SIZE), "partial": range(0, SIZE, 2), "missing": range(0, SIZE, 2)}
+NEED = ("letkf", "local_letkf", "local_enkf")  # a localisation
+CONSTANT = ("climatology", "oi")  # analyses that do not depend on the prior
+STOCHASTIC = ("enkf", "localised_enkf", "local_enkf", "ens3dvar", "ensf", "particle", "latent")
+
+
+def takes(kind: str, name: str) -> bool:
+    return name in build.resolve("filter", kind).__dataclass_fields__
+
+
+COMBINATIONS = [
+    (kind, where, seen)
+    for kind in EVERY
+    for where in WHERE
+    for seen in SEEN
+    if (where == "none" and kind not in NEED) or (where != "none" and takes(kind, "localisation"))
+]
+everywhere = pytest.mark.parametrize(("kind", "where", "seen"), COMBINATIONS)
+
+
+def coded(obs: int) -> LinearCodec:
+    """Codes are the states, and those of observations spread them over the components."""
+    one = torch.eye(SIZE, dtype=torch.float64)
+    spread = one.unflatten(0, (obs, -1)).sum(1).mT  # (latent, obs)
+    zero, unit = torch.zeros(SIZE).double(), torch.ones(SIZE).double()
+    given = (zero, unit, one, unit[0], zero[:obs], unit[:obs], spread, zero)
+    return LinearCodec(*given)
+
+
+def network(kind: str, obs: int) -> DeepKalman:
+    scaling = Scaling(torch.full((1, obs), 2.0), torch.full((1, obs), 4.0))
+    settings = {"latent": 3, "hidden": 6, "backward": kind.endswith("smoother")}
+    return DeepKalman(scaling, **settings, generator=streams("net", range(1), "weights"))
+
+
+def made(kind: str, where: str, seen: str, forcing=8.0):
+    system, rk4, observe = Lorenz96(SIZE, forcing), RK4(0.05), Subset(tuple(SEEN[seen]))
+    obs, step = len(observe.index), rk4.flow(system)
+    inner = EnKF(step=step, observe=Identity(SIZE), obs_std=0.5, members=10)
+    given = supplied(step, rk4.tangent(system)) | {
+        "observe": lambda: observe,
+        "obs_std": lambda: torch.linspace(0.5, 2.0, obs).double(),
+        "gain": lambda: 0.4 * torch.eye(SIZE).double()[:, list(observe.index)],
+        "network": lambda: network(kind, obs),
+        "codec": lambda: coded(obs),
+        "inner": lambda: inner,
+        "localisation": lambda: WHERE[where].on(SIZE) if WHERE[where] else None,
+    }
+    return build.make("filter", {"kind": kind, **SETTINGS.get(kind, {})}, given)
+
+
+def data(kind: str, seen: str) -> tuple[Gaussian, torch.Tensor]:
+    """An encoder takes all values of a time or none; others also some of them."""
+    prior, _ = inputs()
+    y = 2 + 3 * normal((SEEDS, TIMES, len(SEEN[seen])), streams("every", range(SEEDS), "y"))
+    if seen == "missing":
+        y[1, 3], y[2, 0] = torch.nan, torch.nan
+        if kind not in CODED:
+            y[0, 2, 1] = torch.nan
+    return prior, y
+
+
+def estimates(filter, prior, y, generator):
+    """Analyses, without the axis of the one network."""
+    if hasattr(filter, "smooth"):
+        found = filter.smooth(y)
+    else:
+        found = assimilate(filter, prior, y, generator)
+    series = found[:4]
+    return [v[0] for v in series] if hasattr(filter, "network") else [*series]
+
+
+@everywhere
+def test_every_filter_is_finite_and_of_the_right_shape(kind, where, seen):
+    prior, y = data(kind, seen)
+    size = y.shape[-1] if kind in NETWORKS else SIZE
+    for series in estimates(made(kind, where, seen), prior, y, generators()):
+        assert series.shape == (SEEDS, TIMES, size)
+        assert series.dtype == torch.float64
+        assert series.isfinite().all()
+
+
+@everywhere
+def test_every_filter_draws_from_its_generator_alone_and_changes_nothing(kind, where, seen):
+    prior, y = data(kind, seen)
+    filter, copies = made(kind, where, seen), [v.clone() for v in (*prior, y)]
+    torch.manual_seed(0)
+    state = torch.get_rng_state()
+    first = estimates(filter, prior, y, generators())
+    again = estimates(filter, prior, y, generators())
+    fresh = estimates(made(kind, where, seen), prior, y, generators())
+    assert torch.equal(torch.get_rng_state(), state)
+    for a, b, c in zip(first, again, fresh, strict=True):
+        assert torch.equal(a, b) and torch.equal(a, c)
+    for value, before in zip((*prior, y), copies, strict=True):
+        assert torch.equal(value.nan_to_num(), before.nan_to_num())
+    if kind in STOCHASTIC:
+        other = estimates(filter, prior, y, streams("other", range(SEEDS), "filter"))
+        assert not torch.allclose(other[0], first[0])
+
+
+@everywhere
+def test_no_seed_of_any_filter_depends_on_another(kind, where, seen):
+    prior, y = data(kind, seen)
+    batch = estimates(made(kind, where, seen), prior, y, generators())
+    for seed, generator in enumerate(generators().generators):
+        single = Gaussian(prior.mean[seed : seed + 1], prior.cov)
+        filter, one = made(kind, where, seen), Streams((generator,))
+        alone = estimates(filter, single, y[seed : seed + 1], one)
+        for a, b in zip(batch, alone, strict=True):
+            assert torch.allclose(a[seed], b[0], rtol=1e-6, atol=1e-6 if kind in NETWORKS else 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("kind", "where"), sorted({(k, w) for k, w, _ in COMBINATIONS if k not in UNSEEING})
+)
+def test_what_is_missing_moves_no_filter_and_what_is_not_moves_each(kind, where):
+    prior, y = data(kind, "missing")
+    mean, std, forecast, forecast_std = estimates(
+        made(kind, where, "missing"), prior, y, generators()
+    )
+    for seed, time in ((1, 3), (2, 0)):
+        if kind != "deep_kalman_smoother":  # which knows what is to come
+            assert torch.allclose(mean[seed, time], forecast[seed, time], atol=1e-9)
+            assert torch.allclose(std[seed, time], forecast_std[seed, time], atol=1e-9)
+    assert not torch.allclose(mean[0, 3], forecast[0, 3], atol=1e-4)
+
+
+@everywhere
+def test_gradients_of_every_filter_are_finite(kind, where, seen):
+    """Of analyses in the prior and the model, where a filter does not hide what it depends on."""
+    prior, y = data(kind, seen)
+    if hasattr(build.resolve("filter", kind), "smooth"):
+        assert not estimates(made(kind, where, seen), prior, y, None)[0].requires_grad
+        return
+    mean = prior.mean.clone().requires_grad_(True)
+    forcing = torch.tensor(8.0, dtype=torch.float64, requires_grad=True)
+    filter, total = made(kind, where, seen, forcing), 0
+    for _, analysis in cycle(filter, Gaussian(mean, prior.cov), y, generators()):
+        total = total + analysis.mean.square().sum()
+    assert torch.as_tensor(total).isfinite()
+    if kind in (*CONSTANT, *NETWORKS):
+        assert not total.requires_grad
+        return
+    wanted = [mean] if kind in ("kalman", "direct_decode") else [mean, forcing]
+    for gradient in torch.autograd.grad(total, wanted):
+        assert gradient.isfinite().all()
+
+
+@pytest.mark.parametrize("kind", NEED)
+def test_a_local_filter_without_localisation_says_what_it_needs(kind):
+    with pytest.raises(ValueError, match="needs a localisation, such as Ring"):
+        made(kind, "none", "full")
+
+
+def test_no_entry_of_the_registry_is_left_out():
+    assert {kind for kind, _, _ in COMBINATIONS} == set(FILTERS)
+    for kind in EVERY:
+        own = {(w, s) for k, w, s in COMBINATIONS if k == kind}
+        assert len(own) in (3, 6, 9)  # none, those that need one, those that may have one
+
+
+@everywhere
+def test_the_gradient_of_every_filter_is_the_slope_of_its_analyses(kind, where, seen):
+    """Central differences in the prior; resampling makes jumps, so that particles only weigh."""
+    prior, y = data(kind, seen)
+    if kind in NETWORKS:  # which use nothing of the prior but its shape
+        prior = Gaussian(prior.mean.clone(), prior.cov)
+        found = estimates(made(kind, where, seen), prior, y, None)
+        prior.mean.add_(1.0)
+        again = estimates(made(kind, where, seen), prior, y, None)
+        assert torch.equal(found[0], again[0])
+        return
+    settings = {"resample_below": 0.0, "regularisation": 0.0} if kind == "particle" else {}
+    filter = dataclasses.replace(made(kind, where, seen), **settings)
+    direction = normal((SEEDS, SIZE), streams("contract", range(SEEDS), "direction"))
+
+    def total(shift):
+        moved = Gaussian(prior.mean + shift * direction, prior.cov)
+        return sum(a.mean.square().sum() for _, a in cycle(filter, moved, y, generators()))
+
+    shift = torch.zeros((), dtype=torch.float64, requires_grad=True)
+    value = total(shift)
+    slope = torch.autograd.grad(value, shift)[0].item() if value.requires_grad else 0.0
+    with torch.no_grad():
+        difference = (total(1e-5) - total(-1e-5)) / 2e-5
+    assert slope == pytest.approx(difference.item(), rel=1e-4, abs=1e-4)

@@ -15,7 +15,7 @@ from dalib.filters.hybrid import Ens3DVar
 from dalib.filters.kalman import Kalman, gain
 from dalib.filters.letkf import LETKF
 from dalib.filters.variational import FixedGain, Var3D
-from dalib.localise import Ring
+from dalib.localise import Localisation, Ring
 from dalib.observe import Arctan, Identity, Linear, MovingSubset, Subset
 from dalib.streams import Streams, normal, stream, streams
 from dalib.systems.clohessy_wiltshire import ClohessyWiltshire
@@ -54,21 +54,22 @@ def parameters() -> dict[str, torch.Tensor]:
 def make(kind: str, p: dict, observe=OBSERVE, **settings):
     background = Gaussian(torch.zeros(SIZE).double(), p["root"] @ p["root"].mT)
     model = {"step": step, "observe": observe, "obs_std": p["obs_std"]}
+    where = Localisation(matrix=p["taper"])
     noise = {"members": MEMBERS, "model_error_std": p["model_error_std"]}
     tuning = {
-        "localised": {"scale": p["scale"], "taper": p["taper"], **noise},
+        "localised": {"scale": p["scale"], "localisation": where, **noise},
         "hybrid": {
             "background": background,
             "weight": p["weight"],
             "ensemble_scale": p["scale"],
-            "taper": p["taper"],
+            "localisation": where,
             **noise,
         },
         "var3d": {"background": background, "background_scale": p["scale"]},
         "fixed_gain": {"gain": p["gain"]},
         "enkf": {"inflation": p["inflation"], **noise},
         "etkf": {"inflation": p["inflation"], **noise},
-        "letkf": {"inflation": p["inflation"], "taper": p["taper"], **noise},
+        "letkf": {"inflation": p["inflation"], "localisation": where, **noise},
     }
     classes = {
         "localised": LocalisedEnKF,
@@ -129,6 +130,7 @@ def used(kind):
 
 KINDS = ("localised", "hybrid", "var3d", "fixed_gain", *ENSEMBLES[2:])
 LEARNED = [(kind, name) for kind in KINDS for name in used(kind)]
+SMALL = Localisation(matrix=torch.ones(3, 3))
 OPERATORS = {"static": OBSERVE, "moving": MOVING, "linear": Linear(MATRIX)}
 
 
@@ -184,7 +186,7 @@ def test_the_operator_that_selects_is_the_linear_one(kind):
     assert torch.allclose(selecting, linear, rtol=1e-11)
     whole = draw(RUNS, TRAJECTORIES, SIZE, name="whole")
     values = parameters() | {"obs_std": 0.5}
-    settings = {"taper": None}
+    settings = {"localisation": None}
     for observe in (Identity(SIZE), Linear(torch.eye(SIZE)), Subset(tuple(range(SIZE)))):
         filter = make(kind, values, observe, **settings)
         found = filter.analyse(Ensemble(members()), whole, generators()).members
@@ -447,9 +449,9 @@ BACKGROUND = Gaussian(torch.zeros(SIZE).double(), torch.eye(SIZE).double())
             r"the gain has shape \(3, 6\); a state of 6 and 3 observations need \(..., 6, 3\)",
         ),
         (
-            lambda: make("localised", parameters(), taper=torch.ones(3, 3)).analyse(
-                Ensemble(members()), observations()[:, :, 0], generators()
-            ),
+            lambda: make(
+                "localised", parameters(), localisation=Localisation(matrix=torch.ones(3, 3))
+            ).analyse(Ensemble(members()), observations()[:, :, 0], generators()),
             r"the taper is between state components, \(6, 6\); got \(3, 3\)",
         ),
         (

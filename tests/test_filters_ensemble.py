@@ -8,7 +8,7 @@ from dalib.filters.enkf import EnKF, denkf_analysis, enkf_analysis
 from dalib.filters.ensemble import increments, likelihood
 from dalib.filters.etkf import ETKF, _square_root, etkf_analysis, rotation
 from dalib.filters.letkf import LETKF, letkf_analysis
-from dalib.localise import Ring
+from dalib.localise import Localisation, Ring
 from dalib.observe import MovingSubset, Subset
 from dalib.streams import normal, stream, streams
 
@@ -138,7 +138,7 @@ def test_a_component_far_from_all_observations_does_not_move():
         observe=Subset((0, 5)),
         obs_std=1.0,
         members=6,
-        taper=Ring(2.0)(sites, sites, 40),
+        localisation=Ring(2.0).on(40),
     )
     moved = (filter.analyse(Ensemble(E), y, None).members - E).abs().amax((0, 1))
     far = (sites > 5 + 2 * 3.64) & (sites < 40 - 2 * 3.64)
@@ -148,14 +148,13 @@ def test_a_component_far_from_all_observations_does_not_move():
 
 def test_local_analyses_follow_an_operator_that_moves():
     E, _, y, _ = sample(6, 40, 2)
-    sites = torch.arange(40)
     moving = MovingSubset(((0, 5), (20, 25)))
     filter = LETKF(
         step=lambda x: x,
         observe=moving.at(1),
         obs_std=1.0,
         members=6,
-        taper=Ring(2.0)(sites, sites, 40),
+        localisation=Ring(2.0).on(40),
     )
     moved = (filter.analyse(Ensemble(E), y, None).members - E).abs().amax((0, 1))
     assert moved[22] > 1e-13
@@ -165,14 +164,18 @@ def test_local_analyses_follow_an_operator_that_moves():
 def test_a_taper_of_another_shape_is_refused():
     E, H, y, obs_std = sample(6, 4, 4)
     filter = LETKF(
-        step=lambda x: x, observe=lambda x: x, obs_std=1.0, members=6, taper=torch.ones(4, 2)
+        step=lambda x: x,
+        observe=lambda x: x,
+        obs_std=1.0,
+        members=6,
+        localisation=Localisation(matrix=torch.ones(4, 2)),
     )
     with pytest.raises(ValueError, match=r"between state components, \(4, 4\); got \(4, 2\)"):
         filter.analyse(Ensemble(E), y, None)
 
 
 def test_local_analyses_without_a_taper_say_what_they_need():
-    with pytest.raises(ValueError, match="the LETKF needs a taper"):
+    with pytest.raises(ValueError, match="LETKF needs a localisation"):
         LETKF(step=None, observe=None, obs_std=1.0, members=6)
 
 

@@ -129,8 +129,7 @@ def vae(**settings):
 
 
 def letkf_settings(radius=1.5, latent=50):
-    places = torch.arange(latent)
-    return {"taper": Grid((5, 5), radius)(places, places, latent)}
+    return {"localisation": Grid((5, 5), radius).on(latent)}
 
 
 @pytest.mark.parametrize(

@@ -11,17 +11,17 @@ from dalib.filters.enkf import EnKF
 from dalib.filters.etkf import ETKF
 from dalib.filters.free import FreeRun
 from dalib.filters.letkf import LETKF, letkf_analysis
-from dalib.filters.local import LocalEnKF, LocalLETKF
+from dalib.filters.local import LocalEnKF
 from dalib.filters.local_transform import local_transform, poles
-from dalib.filters.patches import Reach, on_map
-from dalib.localise import Grid, Ring
+from dalib.filters.patches import patches
+from dalib.localise import Grid, Localisation, Ring, on_map
 from dalib.observe import Arctan, ArctanEveryKth, EveryKth, Identity, Linear, Subset
 from dalib.streams import normal, stream, streams
 
 SHAPE, SIZE, RADIUS = (2, 13, 11), 286, 1.5
 PLACES, EVERY = on_map(SHAPE), EveryKth(SHAPE, 3)
 SITES = torch.arange(SIZE)
-GRID = Grid(SHAPE[1:], RADIUS)(SITES, SITES, SIZE)
+GRID = Localisation(matrix=Grid(SHAPE[1:], RADIUS)(SITES, SITES, SIZE))
 RING = 200  # sites: more than a patch has
 
 
@@ -36,8 +36,9 @@ def model(observe, obs_std=0.3, members=6, **settings):
     return {"step": None, "observe": observe, "obs_std": obs_std, "members": members} | settings
 
 
-def local(observe=EVERY, places=PLACES, radius=RADIUS, most=None, **settings):
-    return LocalLETKF(places=places, radius=radius, most=most, **model(observe, **settings))
+def local(observe=EVERY, places=PLACES, radius=RADIUS, most=None, period=None, **settings):
+    where = Localisation(places, radius, period)
+    return LETKF(localisation=where, most=most, **model(observe, **settings))
 
 
 def close(a, b, atol=1e-10):
@@ -87,19 +88,19 @@ def test_a_column_that_is_not_finite_leaves_the_others():
 @pytest.mark.parametrize("period", [None, float(RING)])
 def test_weights_are_those_of_a_dense_taper(period):
     seen = torch.arange(3, RING, 7)
-    patches = Reach(4.0, period).patches(SITES[:RING, None], seen[:, None], None, PLACES)
+    where = Localisation(SITES[:RING, None], 4.0, period)
     found = torch.zeros(RING, len(seen), dtype=torch.float64)
-    for components, near, taper in patches:
+    for components, near, taper in patches(where, seen[:, None], None, PLACES):
         found[components[0][:, None], near] = taper.mT
     far = torch.arange(RING) + (0 if period else RING)
     size = RING if period else 3 * RING  # a ring that never closes
     close(found, Ring(4.0)(far, far[seen], size), 1e-14)
-    close(Reach(4.0, period).taper(SITES[:RING, None], seen[:, None]), found, 1e-14)
+    close(where.weights(SITES[:RING, None], seen[:, None]), found, 1e-14)
 
 
 def test_each_component_is_in_one_column_with_all_at_its_place():
-    patches = Reach(RADIUS).patches(PLACES, PLACES[EVERY.selected(SIZE)], None, PLACES)
-    components = torch.cat([patch.components for patch in patches], 1)
+    found = patches(Localisation(PLACES, RADIUS), PLACES[EVERY.selected(SIZE)], None, PLACES)
+    components = torch.cat([patch.components for patch in found], 1)
     assert torch.equal(components.flatten().sort().values, SITES)
     assert torch.equal(PLACES[components[0]], PLACES[components[1]])
 
@@ -107,7 +108,8 @@ def test_each_component_is_in_one_column_with_all_at_its_place():
 def test_at_most_so_many_and_the_nearest():
     seen, most = EVERY.selected(SIZE), 4
     distance = torch.cdist(PLACES, PLACES[seen])
-    for components, near, taper in Reach(3.0).patches(PLACES, PLACES[seen], most, PLACES):
+    where = Localisation(PLACES, 3.0)
+    for components, near, taper in patches(where, PLACES[seen], most, PLACES):
         chosen = taper > 0
         assert (chosen.sum(0) <= most).all()
         here = distance[components[0]][:, near].mT
@@ -126,14 +128,16 @@ def test_columns_give_the_analysis_with_a_dense_taper(lead, obs_std):
     belief, x = sample(lead=lead)
     y = EVERY(x)
     y[..., 3] = torch.nan
-    dense = LETKF(taper=GRID, **model(EVERY, obs_std)).analyse(belief, y, None)
+    dense = LETKF(localisation=GRID, **model(EVERY, obs_std)).analyse(belief, y, None)
     close(local(obs_std=obs_std).analyse(belief, y, None).members, dense.members, 1e-8)
 
 
 @pytest.mark.parametrize("members", [2, 3, 20])
 def test_any_number_of_members_gives_the_analysis_with_a_dense_taper(members):
     belief, x = sample(members)
-    dense = LETKF(taper=GRID, **model(EVERY, members=members)).analyse(belief, EVERY(x), None)
+    dense = LETKF(localisation=GRID, **model(EVERY, members=members)).analyse(
+        belief, EVERY(x), None
+    )
     close(local(members=members).analyse(belief, EVERY(x), None).members, dense.members, 1e-8)
 
 
@@ -142,7 +146,9 @@ def test_a_ring_closes(radius):
     belief, x = sample(size=RING)
     observe, sites = Subset(tuple(range(2, RING, 9))), SITES[:RING]
     taper = Ring(radius)(sites, sites, RING)
-    dense = LETKF(taper=taper, **model(observe)).analyse(belief, observe(x), None)
+    dense = LETKF(localisation=Localisation(matrix=taper), **model(observe)).analyse(
+        belief, observe(x), None
+    )
     here = local(observe, sites[:, None] - 50.0, radius, period=float(RING))
     close(here.analyse(belief, observe(x), None).members, dense.members, 1e-8)
 
@@ -153,7 +159,7 @@ def test_a_ring_closes(radius):
 def test_an_operator_is_localised_where_it_looks(observe):
     belief, x = sample()
     y = observe(x)
-    dense = LETKF(taper=GRID, **model(observe)).analyse(belief, y, None)
+    dense = LETKF(localisation=GRID, **model(observe)).analyse(belief, y, None)
     close(local(observe).analyse(belief, y, None).members, dense.members, 1e-8)
 
 
@@ -197,8 +203,12 @@ def test_places_with_different_numbers_of_variables_are_columns_too():
     places = torch.tensor([0.0, 1, 2, 0, 2, 2])[:, None]
     belief, x = sample(size=6)
     observe = Identity(6)
-    taper = Reach(1.0).taper(places, places)
-    dense = LETKF(taper=taper, **model(observe)).analyse(belief, x, None).members
+    taper = Localisation(places, 1.0).taper()
+    dense = (
+        LETKF(localisation=Localisation(matrix=taper), **model(observe))
+        .analyse(belief, x, None)
+        .members
+    )
     close(local(observe, places, 1.0).analyse(belief, x, None).members, dense, 1e-8)
 
 
@@ -207,7 +217,7 @@ def test_the_derivative_is_that_of_the_dense_analysis():
     y, slopes = EVERY(x), []
     for analysis in (
         lambda E: local().analyse(Ensemble(E), y, None).members,
-        lambda E: letkf_analysis(E, EVERY(E), y, 0.3, GRID[:, EVERY.selected(SIZE)]),
+        lambda E: letkf_analysis(E, EVERY(E), y, 0.3, GRID.matrix[:, EVERY.selected(SIZE)]),
     ):
         E = belief.members.clone().requires_grad_(True)
         slopes.append(torch.autograd.grad(analysis(E).sin().sum(), E)[0])
@@ -224,8 +234,8 @@ def test_tapers_by_patches_give_the_dense_stochastic_filter(lead, missing):
     belief, x = sample(lead=lead)
     y = EVERY(x)
     y[..., 3] = torch.nan if missing else y[..., 3]
-    dense = LocalisedEnKF(taper=GRID, **model(EVERY))
-    here = LocalEnKF(places=PLACES, radius=RADIUS, **model(EVERY))
+    dense = LocalisedEnKF(localisation=GRID, **model(EVERY))
+    here = LocalEnKF(localisation=Localisation(PLACES, RADIUS), **model(EVERY))
     (expected, score), (found, own) = (
         scored(filter, belief, y, stream("same")) for filter in (dense, here)
     )
@@ -239,7 +249,7 @@ def test_a_radius_without_end_gives_the_global_stochastic_filter():
     belief, x = sample(lead=(2,))
     observe = ArctanEveryKth(SHAPE, 3)
     expected = EnKF(**model(observe)).analyse(belief, observe(x), streams("x", range(2), "same"))
-    here = LocalEnKF(places=PLACES, radius=1e8, **model(observe))
+    here = LocalEnKF(localisation=Localisation(PLACES, 1e8), **model(observe))
     found = here.analyse(belief, observe(x), streams("x", range(2), "same"))
     close(found.members, expected.members, 1e-9)
 
@@ -273,17 +283,17 @@ def test_a_free_run_is_the_model_alone():
     assert torch.equal(filter.log_likelihood(belief, EVERY(x)), expected)
 
 
-@pytest.mark.parametrize("method", [LocalLETKF, LocalEnKF])
+@pytest.mark.parametrize("method", [LETKF, LocalEnKF])
 def test_places_that_are_changed_in_place_are_followed(method):
     """Those of components, and of observations as points or components."""
     belief, x = sample(size=RING)
     y, places = x[:5], torch.arange(RING)[:, None].double()
     for at in (torch.arange(5)[:, None].double(), torch.arange(5), None):
-        settings = {"places": places.clone(), "radius": 2.0, "obs_places": at}
-        filter = method(**model(Subset(tuple(range(5))), **settings))
+        where = Localisation(places.clone(), 2.0, obs_places=at)
+        filter = method(**model(Subset(tuple(range(5))), localisation=where))
         before = filter.analyse(belief, y, stream("moved")).members
-        (filter.places if at is None else at).mul_(3)
+        (where.places if at is None else at).mul_(3)
         after = filter.analyse(belief, y, stream("moved")).members
-        fresh = method(**model(Subset(tuple(range(5))), **settings))
+        fresh = method(**model(Subset(tuple(range(5))), localisation=where))
         assert torch.equal(after, fresh.analyse(belief, y, stream("moved")).members)
         assert not torch.equal(after, before)

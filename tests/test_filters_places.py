@@ -1,6 +1,7 @@
 """Where local filters place observations, which of them count, and where they inflate."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
@@ -13,9 +14,9 @@ from dalib.filters.enkf import EnKF
 from dalib.filters.ensf import EnSF
 from dalib.filters.etkf import ETKF
 from dalib.filters.letkf import LETKF
-from dalib.filters.local import LocalEnKF, LocalLETKF
+from dalib.filters.local import LocalEnKF
 from dalib.filters.places import by_loss, places_of
-from dalib.localise import Ring
+from dalib.localise import Localisation, Ring
 from dalib.observe import Identity, Linear, Subset
 from dalib.streams import normal, stream, streams
 
@@ -23,6 +24,7 @@ SIZE, MEMBERS, RADIUS = 24, 8, 2.0
 SITES, SEEN = torch.arange(SIZE), tuple(range(0, SIZE, 3))
 POINTS = SITES[:, None].double()
 TAPER = Ring(RADIUS)(SITES, SITES, SIZE)
+ByColumns = functools.partial(LETKF, most=61)  # between places, where LETKF is given a matrix
 
 
 def from_numpy(x):
@@ -46,9 +48,11 @@ SINGLE = {  # of one component each, with slopes that vanish, or that nobody can
 
 
 def made(method, observe, obs_std=0.1, **settings):
-    own = {"taper": TAPER} if method in (LETKF, LocalisedEnKF) else {}
-    if method in (LocalLETKF, LocalEnKF):
-        own = {"places": POINTS, "radius": RADIUS, "period": float(SIZE)}
+    own, at = {}, settings.pop("obs_places", None)
+    if method in (LETKF, LocalisedEnKF):
+        own = {"localisation": Localisation(matrix=TAPER, obs_places=at)}
+    if method in (ByColumns, LocalEnKF):
+        own = {"localisation": Localisation(POINTS, RADIUS, float(SIZE), at)}
     given = {"step": lambda x: x, "observe": observe, "obs_std": obs_std, "members": MEMBERS}
     return method(**given | own | settings)
 
@@ -66,13 +70,13 @@ def close(a, b, atol=1e-12):
 
 
 @pytest.mark.parametrize("operator", SINGLE)
-@pytest.mark.parametrize("method", [LETKF, LocalLETKF, LocalEnKF])
+@pytest.mark.parametrize("method", [LETKF, ByColumns, LocalEnKF])
 def test_an_observation_stands_at_the_component_it_needs(method, operator):
     observe, (E, x) = SINGLE[operator], sample()
     E[0, ::3] = -E[0, ::3].abs() - 0.1  # where relu and threshold have no slope
     assert places_of(observe, None, E).tolist() == list(SEEN)
     filter = made(method, observe)
-    known = dataclasses.replace(filter, obs_places=torch.tensor(SEEN))
+    known = made(method, observe, obs_places=torch.tensor(SEEN))
     found, expected = (
         f.analyse(Ensemble(E), observe(x), stream("same")).members for f in (filter, known)
     )
@@ -100,7 +104,7 @@ def test_what_needs_several_components_stands_where_its_slope_is_largest():
 
 def test_series_are_placed_each_by_itself():
     """|x_i|² + |x_j|² looks most where x is larger; a filter keeps nothing of what came before."""
-    (E, x), method = sample((3,)), made(LocalLETKF, None)
+    (E, x), method = sample((3,)), made(ByColumns, None)
 
     def observe(x):
         return x[..., ::3].square() + x[..., 1::3].square()
@@ -111,7 +115,7 @@ def test_series_are_placed_each_by_itself():
     slopes = E.mean(-2).abs()
     expected = torch.where(slopes[:, 1::3] > slopes[:, ::3], SITES[1::3], SITES[::3])
     assert torch.equal(place, expected)
-    for kind in (LETKF, LocalLETKF, LocalEnKF, LocalisedEnKF):
+    for kind in (LETKF, ByColumns, LocalEnKF, LocalisedEnKF):
         filter = made(kind, observe, inflation=1.1)
         generator = streams("each", range(3), "noise")
         together = filter.analyse(Ensemble(E), observe(x), generator).members
@@ -129,19 +133,19 @@ def test_points_between_components_are_taken():
     E, x = sample()
     at = torch.tensor(SEEN)
     observe = Subset(SEEN)
-    for method in (LocalLETKF, LocalEnKF):
+    for method in (ByColumns, LocalEnKF):
         expected = made(method, observe).analyse(Ensemble(E), observe(x), stream("same")).members
         for place in (POINTS[at], POINTS[at] + SIZE, at):
             filter = made(method, observe, obs_places=place)
             found = filter.analyse(Ensemble(E), observe(x), stream("same")).members
             close(found, expected)
-    one = made(LocalLETKF, Subset((5,)), obs_places=torch.tensor([[5.5]]).double(), inflation=2.0)
+    one = made(ByColumns, Subset((5,)), obs_places=torch.tensor([[5.5]]).double(), inflation=2.0)
     share = one.reached(E, x[[5]])
     close(share[5], share[6])
     assert 0 < share[5] < 1
 
 
-@pytest.mark.parametrize("method", [LETKF, LocalLETKF, LocalEnKF])
+@pytest.mark.parametrize("method", [LETKF, ByColumns, LocalEnKF])
 @pytest.mark.parametrize(
     ("observe", "settings", "words"),
     [
@@ -170,8 +174,8 @@ def test_an_operator_may_say_its_places():
             return (x[..., ::3] > 0).double()
 
     E, x = sample()
-    found = made(LocalLETKF, Seen()).analyse(Ensemble(E), Seen()(x), None).members
-    own = made(LocalLETKF, Seen().__call__, obs_places=Seen.places)
+    found = made(ByColumns, Seen()).analyse(Ensemble(E), Seen()(x), None).members
+    own = made(ByColumns, Seen().__call__, obs_places=Seen.places)
     close(found, own.analyse(Ensemble(E), Seen()(x), None).members)
 
 
@@ -185,14 +189,14 @@ def test_missing_observations_are_not_among_the_nearest():
     y = x.clone()
     y[0, 1::2], y[1, ::2] = torch.nan, torch.nan
     settings = {"most": 2, "radius": 4.0}
-    found = made(LocalLETKF, observe, **settings).analyse(Ensemble(E), y, None).members
+    found = made(ByColumns, observe, **settings).analyse(Ensemble(E), y, None).members
     for i in range(3):
         there = (~y[i].isnan()).nonzero().flatten()
-        alone = made(LocalLETKF, Subset(tuple(there.tolist())), **settings)
+        alone = made(ByColumns, Subset(tuple(there.tolist())), **settings)
         close(found[i], alone.analyse(Ensemble(E[i]), y[i, there], None).members, 1e-9)
 
 
-@pytest.mark.parametrize("method", [EnKF, ETKF, LETKF, LocalLETKF, LocalEnKF, LocalisedEnKF, EnSF])
+@pytest.mark.parametrize("method", [EnKF, ETKF, LETKF, ByColumns, LocalEnKF, LocalisedEnKF, EnSF])
 @pytest.mark.parametrize("inflation", [1.0, 1.1])
 @pytest.mark.parametrize("lead", [(), (2,)])
 def test_no_observations_change_nothing(method, inflation, lead):
@@ -221,7 +225,7 @@ def test_inflation_is_one_thing_in_every_filter():
     close(found[:2], torch.full((2, 2), a / 2**0.5, dtype=torch.float64))
 
 
-@pytest.mark.parametrize("method", [LETKF, LocalLETKF, LocalEnKF, LocalisedEnKF])
+@pytest.mark.parametrize("method", [LETKF, ByColumns, LocalEnKF, LocalisedEnKF])
 def test_inflation_stays_where_observations_reach(method):
     """50 times one observed site: with or without, the spread of what it does not reach is one."""
     spread = {}
@@ -236,7 +240,7 @@ def test_inflation_stays_where_observations_reach(method):
 
 def test_what_is_hardly_reached_is_hardly_inflated():
     E, x = sample()
-    for method in (LETKF, LocalLETKF, LocalEnKF, LocalisedEnKF):
+    for method in (LETKF, ByColumns, LocalEnKF, LocalisedEnKF):
         share = made(method, Subset((12,))).reached(E, x[[12]]).expand(SIZE)
         close(share, TAPER[12])
     assert torch.equal(made(EnSF, Subset((12,))).reached(E, x[[12]]), SITES == 12)
@@ -244,7 +248,7 @@ def test_what_is_hardly_reached_is_hardly_inflated():
 
 def test_all_that_is_densely_seen_is_inflated_alike():
     E, x = sample()
-    for method in (LETKF, LocalLETKF, LocalEnKF, LocalisedEnKF):
+    for method in (LETKF, ByColumns, LocalEnKF, LocalisedEnKF):
         share = made(method, Subset(SEEN), inflation=1.1).reached(E, x[list(SEEN)])
         assert torch.equal(share.expand(SIZE), torch.ones(SIZE).double())
 
@@ -285,7 +289,7 @@ def test_a_derivative_that_vanishes_is_no_missing_derivative(observe, dtype):
     assert ekf.analyse(belief, torch.ones(1, dtype=dtype)).mean == 0
 
 
-@pytest.mark.parametrize("method", [LETKF, LocalLETKF, LocalEnKF])
+@pytest.mark.parametrize("method", [LETKF, ByColumns, LocalEnKF])
 @pytest.mark.parametrize(
     ("places", "said"),
     [
@@ -304,5 +308,5 @@ def test_obs_places_are_one_for_each_observation(method, places, said):
 
 @pytest.mark.parametrize("places", [None, np.zeros((SIZE, 1)), torch.full((SIZE, 1), torch.nan)])
 def test_places_are_a_finite_tensor(places):
-    with pytest.raises(ValueError, match="needs places .state, axis., a finite tensor, got"):
-        LocalLETKF(step=None, observe=Subset((0,)), obs_std=1.0, places=places, radius=1.0)
+    with pytest.raises(ValueError, match="needs places .state, axis."):
+        Localisation(places, 1.0)

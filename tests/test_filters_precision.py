@@ -9,15 +9,14 @@ from dalib import build
 from dalib.filters import Ensemble, Gaussian, Weighted, assimilate
 from dalib.filters.enkf import DEnKF, EnKF
 from dalib.filters.etkf import ETKF, _by_singular_values, _extreme, _square_root, transform
-from dalib.filters.local import LocalLETKF
-from dalib.localise import Ring
+from dalib.filters.letkf import LETKF
+from dalib.localise import Localisation, Ring
 from dalib.observe import Identity, Subset
 from dalib.registry import FILTERS
 from dalib.streams import normal, stream, streams
 
 SIZE, MEMBERS, SEEDS = 12, 20, 4
-SITES = torch.arange(SIZE)
-TAPER = Ring(2.0)(SITES, SITES, SIZE)
+RING = Ring(2.0).on(SIZE)
 OTHERS = {
     *("deep_kalman", "deep_kalman_smoother", "latent", "direct_decode"),  # of networks
     *("climatology", "free_run", "fixed_gain"),  # whose analysis has no matrix to solve
@@ -25,8 +24,6 @@ OTHERS = {
     "ensf",  # which makes no matrices, and refuses such errors or warns of them
 }
 SETTINGS = {
-    "local_letkf": {"radius": 2.0, "period": 12.0},
-    "local_enkf": {"radius": 2.0, "period": 12.0},
     "ens3dvar": {"weight": 0.5},
 }
 OPERATORS = {
@@ -47,9 +44,8 @@ def made(kind, observe, obs_std):
         "tangent": None,
         "observe": observe,
         "obs_std": obs_std,
-        "background": Gaussian(torch.zeros(SIZE).double(), TAPER),
-        "taper": TAPER,
-        "places": SITES[:, None],
+        "background": Gaussian(torch.zeros(SIZE).double(), RING.taper()),
+        "localisation": RING if kind.startswith("local_") else Localisation(matrix=RING.taper()),
         "matrix": one,
         "noise_cov": 0.1 * one,
         "members": MEMBERS,
@@ -67,7 +63,7 @@ def sample(observe, mean=0.0, spread=1.0, size=SIZE):
 
 
 def analysed(filter, E, y, dtype):
-    prior = Gaussian(E.mean(-2), TAPER.expand(SEEDS, SIZE, SIZE))
+    prior = Gaussian(E.mean(-2), RING.taper().expand(SEEDS, SIZE, SIZE))
     prior = Ensemble(E) if hasattr(filter, "members") else prior
     prior = type(prior)(*(value.to(dtype) for value in prior))
     generator = streams("precise", range(SEEDS), "filter")
@@ -136,8 +132,8 @@ def test_errors_far_below_the_spread_leave_the_analysis_where_it_was(ratio):
     """In double precision too: with almost exact observations nothing depends on their errors."""
     observe = Subset((0, 5))
     E, y = sample(observe)
-    for settings in ({}, {"places": SITES[:, None], "radius": 2.0, "period": 12.0}):
-        method = LocalLETKF if settings else ETKF
+    for settings in ({}, {"localisation": Ring(2.0).on(SIZE)}):
+        method = LETKF if settings else ETKF
         given = {"step": same, "observe": observe, "members": MEMBERS, **settings}
         expected = method(obs_std=1e-5, **given).analyse(Ensemble(E), y, None).members
         found = method(obs_std=1 / ratio, **given).analyse(Ensemble(E), y, None).members

@@ -11,7 +11,8 @@ from dalib.filters.etkf import ETKF, _square_root
 from dalib.filters.hybrid import Ens3DVar
 from dalib.filters.letkf import LETKF
 from dalib.filters.linalg import solution
-from dalib.filters.local import LocalEnKF, LocalLETKF
+from dalib.filters.local import LocalEnKF
+from dalib.localise import Localisation
 from dalib.nets.gpt import GPT, Gelu, TiedLoss
 from dalib.observe import Subset
 from dalib.streams import normal, stream
@@ -23,9 +24,9 @@ FILTERS = [
     (EnKF, {}),
     (DEnKF, {}),
     (ETKF, {}),
-    (LETKF, {"taper": ONE}),
-    (LocalLETKF, {"places": PLACES, "radius": 2.0}),
-    (LocalEnKF, {"places": PLACES, "radius": 2.0}),
+    (LETKF, {"localisation": Localisation(matrix=ONE)}),
+    (LETKF, {"localisation": Localisation(PLACES, 2.0)}),
+    (LocalEnKF, {"localisation": Localisation(PLACES, 2.0)}),
     (LocalisedEnKF, {}),
     (
         Ens3DVar,

@@ -5,6 +5,7 @@ from dalib.filters import Ensemble, Gaussian, assimilate
 from dalib.filters.enkf import EnKF
 from dalib.filters.hybrid import Ens3DVar
 from dalib.filters.variational import Climatology, OptimalInterpolation, Var3D, cost, minimise
+from dalib.localise import Localisation
 from dalib.observe import Arctan, Linear, Subset
 from dalib.streams import normal, stream
 
@@ -108,7 +109,12 @@ def test_the_hybrid_of_weight_one_is_the_stochastic_ensemble_filter():
 
 def test_a_taper_localises_the_ensemble_covariance():
     background, _, y, E = ensembles()
-    filter = hybrid(background, Subset((0,)), weight=1.0, taper=torch.eye(SIZE).double())
+    filter = hybrid(
+        background,
+        Subset((0,)),
+        weight=1.0,
+        localisation=Localisation(matrix=torch.eye(SIZE).double()),
+    )
     moved = (filter.analyse(Ensemble(E), y[:, :1], stream(1)).members - E).abs().amax((0, 1))
     assert moved[0] > 0
     assert (moved[1:] == 0).all()

@@ -18,7 +18,7 @@ from dalib.integrate import RK4, trajectory
 from dalib.learn import Decay, Learnable, Learning, Plateau, learn
 from dalib.learn.follow import follow
 from dalib.learn.segment import Series
-from dalib.localise import gaspari_cohn, ring_distance
+from dalib.localise import Localisation, gaspari_cohn, ring_distance
 from dalib.observe import MovingSubset, Subset, noisy
 from dalib.streams import Streams, normal, stream, streams
 from dalib.systems.lorenz import Lorenz96
@@ -27,7 +27,7 @@ SIZE, MEMBERS = 8, 10
 HALF = Subset(tuple(range(0, SIZE, 2)))
 RATES = {"map": 0.1, "noise": 0.1, "filter": 0.01}
 SITES = torch.arange(SIZE).double()
-TAPER = gaspari_cohn(ring_distance(SITES[:, None], SITES, SIZE) / 2)
+TAPER = Localisation(matrix=gaspari_cohn(ring_distance(SITES[:, None], SITES, SIZE) / 2))
 
 
 def lorenz(forcing, axes=3):
@@ -122,13 +122,13 @@ BACKGROUND = Gaussian(torch.zeros(SIZE).double(), torch.eye(SIZE).double() + 0.3
 MAKERS = {
     "enkf": (ensemble(EnKF, inflation=lambda v: 1 + v[:, None]), 3),
     "etkf": (etkf, 3),
-    "letkf": (ensemble(LETKF, taper=lambda v: TAPER, inflation=lambda v: 1 + v[:, None]), 3),
+    "letkf": (ensemble(LETKF, localisation=lambda v: TAPER, inflation=lambda v: 1 + v[:, None]), 3),
     "ens3dvar": (
         ensemble(Ens3DVar, background=lambda v: BACKGROUND, weight=lambda v: v[:, None]),
         3,
     ),
     "localised_enkf": (
-        ensemble(LocalisedEnKF, taper=lambda v: TAPER, scale=lambda v: 1 + v[:, None]),
+        ensemble(LocalisedEnKF, localisation=lambda v: TAPER, scale=lambda v: 1 + v[:, None]),
         3,
     ),
     "var3d": (var3d, 2),

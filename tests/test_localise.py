@@ -3,8 +3,18 @@ import math
 import pytest
 import torch
 
-from dalib.filters.patches import Reach, on_map
-from dalib.localise import Grid, Ring, Sphere, gaspari_cohn, on_sphere, ring_distance, weights
+from dalib.filters.patches import patches
+from dalib.localise import (
+    Grid,
+    Localisation,
+    Ring,
+    Sphere,
+    gaspari_cohn,
+    on_map,
+    on_sphere,
+    ring_distance,
+    weights,
+)
 
 
 def test_the_taper_is_one_at_zero_and_vanishes_smoothly_at_two():
@@ -75,11 +85,12 @@ def test_a_map_closes_where_it_is_periodic(periodic, radius):
     assert torch.linalg.eigvalsh(taper[:63, :63]).min() > -1e-12
     places = on_map((2, *shape))
     period = [float(n) if closed else None for n, closed in zip(shape, periodic, strict=True)]
-    assert torch.allclose(Reach(radius, period).taper(places, places), taper, rtol=0, atol=1e-14)
+    assert torch.allclose(Localisation(places, radius, period).taper(), taper, rtol=0, atol=1e-14)
     across, along = taper[27, 27 + 8], taper[27, 28]
     assert (across == along) if periodic[1] else (across < along)
     found = torch.zeros(126, 14, dtype=torch.float64)
-    for components, near, rho in Reach(radius, period).patches(places, places[::9], None, places):
+    where = Localisation(places, radius, period)
+    for components, near, rho in patches(where, places[::9], None, places):
         found[components[:, :, None], near] = rho.mT
     assert torch.allclose(found, taper[:, ::9], rtol=0, atol=1e-14)
 
@@ -96,10 +107,10 @@ def test_on_the_globe_neither_seam_nor_pole_is_an_edge():
     places = on_sphere(torch.tensor(lat), torch.tensor(lon), 2)
     assert torch.allclose(places.norm(dim=-1), torch.tensor(6371.0).double())
     assert torch.equal(places[: len(points)], places[len(points) :])
-    here = Reach(1500.0).taper(places[points], places[points])
+    here = Localisation(places[points], 1500.0).taper()
     assert torch.allclose(here, taper, rtol=0, atol=1e-12)
 
 
 def test_a_taper_that_goes_round_a_map_too_often_is_refused():
     with pytest.raises(ValueError, match="times round a closed axis of length 9"):
-        Reach(1e3, 9.0).taper(on_map((1, 9, 9)), on_map((1, 9, 9)))
+        Localisation(on_map((1, 9, 9)), 1e3, 9.0).taper()

@@ -1,7 +1,7 @@
 """The workflow on a real Slurm of one node, which is started for these tests and stopped after.
 
-Two runs are under way at the same time: paper dkf at scale smoke as the README's chapter "On a
-cluster" shows it, and a toy workflow whose jobs are killed, cancelled, and run out of time.
+Two runs are under way at the same time: paper dkf at scale smoke as docs/cluster.md shows
+it, and a toy workflow whose jobs are killed, cancelled, and run out of time.
 """
 
 import os
@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
+import documents
 import pytest
 from test_workflow import Project
 
@@ -29,8 +30,6 @@ pytestmark = [
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = Path(__file__).with_name("slurm")
-README = (ROOT / "README.md").read_text()
-CHAPTER = README.partition("\n## On a cluster\n")[2].partition("\n## ")[0]
 ASK_SOON = ["--slurm-init-seconds-before-status-checks", "2"]  # the profile waits longer
 PATIENCE = 2000  # seconds, ten times what an idle machine takes at most; then what hangs is ended
 
@@ -215,8 +214,8 @@ class Run:
 
 
 def shown(language: str) -> str:
-    """The one example in `language` of the README's chapter."""
-    (block,) = re.findall(rf"```{language}\n(.*?)```", CHAPTER, re.DOTALL)
+    """The one example in `language` of docs/cluster.md."""
+    (block,) = documents.blocks("docs/cluster.md", language)
     return block
 
 
@@ -234,7 +233,7 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture(scope="module")
 def dkf(cluster, tmp_path_factory) -> tuple[Project, Run]:
-    """Paper dkf on the cluster, under way: the command and the profile that the README shows."""
+    """Paper dkf on the cluster, under way, as docs/cluster.md shows it."""
     project = Project(tmp_path_factory.mktemp("cluster"))
     (project.folder / "mysite").mkdir()
     (project.folder / "mysite/config.yaml").write_text(shown("yaml"))
@@ -280,7 +279,8 @@ def test_paper_dkf_on_the_cluster_is_the_same_byte_for_byte(cluster, dkf, tmp_pa
     command = ["snakemake", "dkf", "--cores=2", "--config", "scale=smoke"]
     Run(cluster, local.folder, command).end(code=0)
     said = run.end(code=0)
-    submitted, jobs = map(int, re.search(r"submits (\d+) jobs instead of (\d+)", CHAPTER).groups())
+    page = documents.text("docs/cluster.md")
+    submitted, jobs = map(int, re.search(r"submits (\d+) jobs instead of (\d+)", page).groups())
     assert project.counts(said) == {"computed": jobs, "reused": 0, "failed": 0}
     assert cluster.states(said) == submitted * ["COMPLETED"]
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import xarray as xr
 import yaml
+from documents import blocks
 from soundness import TRACING, unforeseen
 
 from pipeline import layout
@@ -258,10 +259,9 @@ def test_one_core_gives_the_same_bytes_as_two(project, tmp_path):
 
 
 def test_a_system_and_a_filter_of_ones_own_join_the_table_by_configuration_alone(project):
-    """The last example of the README, with the cases of scale smoke."""
-    readme = (ROOT / "README.md").read_text()
-    module = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)[2]
-    config = yaml.safe_load(re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL)[-1])
+    """The example of docs/extending.md, with the cases of scale smoke."""
+    (module,) = blocks("docs/extending.md", "python")
+    config = yaml.safe_load(*blocks("docs/extending.md", "yaml"))
     config["dkf"]["active"] = ["attractor", "clean", "states", "pendulum"]
     (project.folder / "my_lab.py").write_text(module)
     (project.folder / "my_lab.yaml").write_text(yaml.safe_dump(config))

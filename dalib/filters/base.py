@@ -8,13 +8,11 @@ Missing observations are NaN and are left out, for each seed its own.
 import dataclasses
 import logging
 import math
-from collections.abc import Callable, Iterator
-from functools import cached_property
-from typing import NamedTuple, Protocol
+from collections.abc import Iterator
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from dalib.filters import innovations
 from dalib.filters.checks import (
@@ -25,8 +23,8 @@ from dalib.filters.checks import (
     explain,
 )
 from dalib.filters.linalg import shared
-from dalib.fingerprint import fingerprint
-from dalib.streams import Generator, continue_from, positions
+from dalib.resumable import Resumable, Save
+from dalib.streams import Generator
 
 logger = logging.getLogger(__name__)
 
@@ -264,11 +262,6 @@ class _Run:
         self.time += 1
         return shown, _replaced(belief, self.lost, float("nan"))
 
-    @cached_property
-    def of(self) -> str:
-        """Fingerprint of what decides the result."""
-        return fingerprint(self.filter, self.prior, self.observations)
-
     def _forecast(self, now: Filter):
         """The forecast of the belief, which stays as it is whatever step() does to its argument."""
         given = self.belief
@@ -298,32 +291,13 @@ class _Run:
             self.lost = self.lost | strayed
 
     def state(self) -> dict:
-        """All that is needed to continue; `restore` takes it."""
+        """All but the generator that is needed to continue; `restore` takes it."""
         return {
-            "of": self.of,
             "time": self.time,
             "first": list(_leaves(self.first)),
             "belief": list(_leaves(self.belief)),
             "lost": self.lost,
-            "generators": positions(self.generator),
         }
-
-    def accepts(self, state: dict, columns: int) -> bool:
-        """Whether `state` is one of this filter along these observations from this prior."""
-        fits = (
-            {"of", "time", "first", "belief", "lost", "generators"} <= state.keys()
-            and len(state.get("rows", ())) == columns
-            and state["of"] == self.of
-            and _shapes(state["first"]) == _shapes(_leaves(self.first))
-            and _shapes(state["belief"]) == _shapes(_leaves(self.first))
-            and len(state["generators"]) == len(positions(self.generator))
-            and state["time"] <= self.times
-        )
-        if not fits:
-            logger.warning(
-                "what was saved is of other data or of another filter; starts from the beginning"
-            )
-        return fits
 
     def restore(self, state: dict) -> None:
         """Continue from what `state` gave."""
@@ -331,7 +305,6 @@ class _Run:
         self.belief = _filled(self.first, iter(state["belief"]))
         self.first = _filled(self.first, iter(state["first"]))
         self.lost = state["lost"].to(self.lost.device)
-        continue_from(state["generators"], self.generator)
 
 
 def assimilate(
@@ -343,7 +316,7 @@ def assimilate(
     progress: bool = False,
     bound: float | None = None,
     kept: Tensor | None = None,
-    save: Callable[[Callable[[], dict]], None] | None = None,
+    save: Save | None = None,
     resume: dict | None = None,
 ) -> Analyses:
     """Means and standard deviations of all forecasts and analyses of `observations`.
@@ -359,48 +332,72 @@ def assimilate(
         bound: see `cycle`.
         kept: index of components whose members are kept too, of a filter with an ensemble; of
             weighted ones, as many that are equally likely.
-        save: called after every time with a function that gives all that is needed to continue,
-            so that whoever saves decides how often.
-        resume: what that function gave: goes on as if it had never stopped. What is of another
-            filter, prior or series of observations is left aside, with a warning.
+        save, resume: after every time, see `resumable`; what is of another filter, prior or series
+            of observations is left aside.
     """
     check_given(filter, prior, observations, generator)
-    run = _Run(filter, prior, observations, generator, bound)
-    name, rows = type(filter).__name__, []
-    index = kept if hasattr(run.belief, "members") else None
-    way = innovations.way(filter)
-    columns = 4 + (way == "time") + (index is not None)
-    if resume is not None and run.accepts(resume, columns):
-        run.restore(resume)
-        saved = [values.to(run.lost.device) for values in resume["rows"]]
-        times = (values.unbind(run.lost.ndim) for values in saved)
-        rows = list(zip(*times, strict=True))
-        logger.info("continues from time %d of %d", run.time, run.times)
-    with tqdm(None, name, run.times, initial=run.time, disable=not progress) as bar:
-        while run.time < run.times:
-            forecast, analysis = run.advance()
-            row = [analysis.mean, analysis.std, forecast.mean, forecast.std]
-            if way == "time":
-                now, y = at(filter, run.time - 1), run.observations[..., run.time - 1, :]
-                row.append(innovations.of_time(now, forecast, y))
-            if index is not None:
-                row.append(_equally_likely(analysis, index))
-            rows.append(row)
-            if save is not None:
-                save(lambda: run.state() | {"rows": _stacked(rows, run.lost.ndim)})
-            bar.update()
-    mean, std, forecast_mean, forecast_std, *others = _stacked(rows, run.lost.ndim)
-    members = others.pop() if index is not None else None
-    if way == "series":
-        chi_square = innovations.of_series(filter, forecast_mean, forecast_std, run.observations)
-    else:
-        chi_square = innovations.of_times(*others) if others else None
-    lost_at = first_nan(mean)
-    analyses = Analyses(
-        mean, std, forecast_mean, forecast_std, lost_at, members=members, chi_square=chi_square
-    )
-    _tell(name, analyses, run)
-    return analyses
+    run = _Assimilation(_Run(filter, prior, observations, generator, bound), kept)
+    return run.run(save=save, resume=resume, progress=run.name if progress else None)
+
+
+class _Assimilation(Resumable):
+    """A filter under way, and the moments of its beliefs so far."""
+
+    what, unit = "other data or of another filter", "time"
+
+    def __init__(self, run: _Run, kept: Tensor | None) -> None:
+        self.cycle, self.generator, self.total = run, run.generator, run.times
+        self.name, self.way = type(run.filter).__name__, innovations.way(run.filter)
+        self.kept = kept if hasattr(run.belief, "members") else None
+        self.rows: list[list[Tensor]] = []
+
+    @property
+    def done(self) -> int:
+        """Times that are done."""
+        return self.cycle.time
+
+    def decides(self) -> tuple:
+        """Filter, prior and observations, and whose members are kept."""
+        run = self.cycle
+        return run.filter, run.prior, run.observations, self.kept
+
+    def advance(self) -> None:
+        """The next time."""
+        run = self.cycle
+        forecast, analysis = run.advance()
+        row = [analysis.mean, analysis.std, forecast.mean, forecast.std]
+        if self.way == "time":
+            now, y = at(run.filter, run.time - 1), run.observations[..., run.time - 1, :]
+            row.append(innovations.of_time(now, forecast, y))
+        if self.kept is not None:
+            row.append(_equally_likely(analysis, self.kept))
+        self.rows.append(row)
+
+    def changing(self) -> dict[str, Any]:
+        """The beliefs, and the moments of those before."""
+        return self.cycle.state() | {"rows": _stacked(self.rows, self.cycle.lost.ndim)}
+
+    def restore(self, state: dict) -> None:
+        """Take back what `changing` gave."""
+        self.cycle.restore(state)
+        lost = self.cycle.lost
+        saved = (values.to(lost.device).unbind(lost.ndim) for values in state["rows"])
+        self.rows = list(zip(*saved, strict=True))
+
+    def finish(self) -> Analyses:
+        """All moments, with a warning of what went wrong."""
+        run = self.cycle
+        mean, std, forecast_mean, forecast_std, *others = _stacked(self.rows, run.lost.ndim)
+        members = others.pop() if self.kept is not None else None
+        if self.way == "series":
+            moments = (forecast_mean, forecast_std, run.observations)
+            chi_square = innovations.of_series(run.filter, *moments)
+        else:
+            chi_square = innovations.of_times(*others) if others else None
+        moments = (mean, std, forecast_mean, forecast_std)
+        analyses = Analyses(*moments, first_nan(mean), members=members, chi_square=chi_square)
+        _tell(self.name, analyses, run)
+        return analyses
 
 
 def _tell(name: str, analyses: Analyses, run: _Run) -> None:
@@ -519,10 +516,6 @@ def _filled(belief, leaves: Iterator):
         return new.to(old.device) if isinstance(old, Tensor) else new
 
     return type(belief)(*map(value, belief))
-
-
-def _shapes(leaves) -> list:
-    return [getattr(value, "shape", None) for value in leaves]
 
 
 def _stacked(rows: list[tuple[Tensor, ...]], axis: int) -> list[Tensor]:

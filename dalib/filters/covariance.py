@@ -11,7 +11,8 @@ from dalib.filters.base import Ensemble, Gaussian, Likelihood
 from dalib.filters.ensemble import EnsembleFilter, anomalies
 from dalib.filters.kalman import error_cov, observation_matrix
 from dalib.filters.linalg import PRECISE, factor, kept, like, solution
-from dalib.filters.places import places_of
+from dalib.filters.local import taper_between, taper_seen
+from dalib.localise import Localisation
 from dalib.streams import Generator, normal_like
 
 
@@ -50,7 +51,7 @@ class CovarianceFilter(EnsembleFilter):
     derivatives.
 
     Attributes:
-        taper: ρ (..., state, state), or None for no localisation.
+        localisation: places, distances and weights, or None for ρ = 1.
         centred: whether ε is taken less its mean over the members, so that their mean moves by the
             innovation of y itself.
         positive: whether members at the start, members of a forecast and perturbed observations
@@ -59,7 +60,7 @@ class CovarianceFilter(EnsembleFilter):
 
     axes: ClassVar[dict] = {"taper": ("state", "state")}
 
-    taper: Tensor | None = None
+    localisation: Localisation | None = None
     centred: bool = True
     positive: bool = False
 
@@ -139,10 +140,10 @@ class CovarianceFilter(EnsembleFilter):
         mean, X = anomalies(E)
         H = observation_matrix(self.observe, mean[..., 0, :])
         A, b = self.covariance(E)
-        if self.taper is None:
+        if self.localisation is None:
             CHt = X.mT @ (X @ H.mT)
         else:
-            CHt = (self._taper(E) * (X.mT @ X)) @ H.mT
+            CHt = (taper_between(self.localisation, E) * (X.mT @ X)) @ H.mT
         CHt = b / (E.shape[-2] - 1) * CHt
         CHt = CHt if A is None else CHt + A @ H.mT
         mean = self.observe(mean)
@@ -156,20 +157,16 @@ class CovarianceFilter(EnsembleFilter):
         both = torch.cat([index, torch.arange(size, device=E.device)])
         A, b = self.covariance(E)
         share = b / (N - 1)
-        if self.taper is not None:
-            share = share * _at(self._taper(E), both, index)
+        if self.localisation is not None:
+            share = share * _at(taper_between(self.localisation, E), both, index)
         R = error_cov(self.obs_std, E[..., 0, :].index_select(-1, index))
         fixed = torch.nn.functional.pad(R, (0, 0, 0, size))
         return Parts(index, fixed if A is None else fixed + _at(A, both, index), share)
 
-    def _taper(self, E: Tensor) -> Tensor:
-        size = E.shape[-1]
-        if self.taper.shape[-2:] != (size, size):
-            raise ValueError(
-                f"the taper is between state components, ({size}, {size}); got "
-                f"{tuple(self.taper.shape)}"
-            )
-        return like(self.taper, E)
+    @property
+    def taper(self) -> Tensor | None:
+        """The weights between components where they are given as a matrix."""
+        return None if self.localisation is None else self.localisation.matrix
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,13 +190,9 @@ class LocalisedEnKF(CovarianceFilter):
 
     def reached(self, forecast: Tensor, y: Tensor) -> Tensor:
         """(..., state), min(1, Σ_j ρ_ij) over the y_j that are not missing; 1 without a taper."""
-        if self.taper is None:
+        if self.localisation is None:
             return super().reached(forecast, y)
-        stand = places_of(self.observe, None, forecast)
-        stand = stand[..., None, :].expand(*stand.shape[:-1], forecast.shape[-1], -1)
-        taper = self._taper(forecast)
-        leading = torch.broadcast_shapes(taper.shape[:-2], stand.shape[:-2])
-        taper = taper.expand(*leading, -1, -1).gather(-1, stand.expand(*leading, -1, -1))
+        taper = taper_seen(self.localisation, self.observe, forecast)
         return (taper * ~y.isnan()[..., None, :]).sum(-1).clamp(max=1)
 
     def covariance(self, x: Tensor) -> tuple[None, Tensor | float]:

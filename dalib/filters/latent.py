@@ -71,17 +71,17 @@ class LatentFilter:
         """One sampling interval, in full space."""
         return self.inner.forecast(belief, generator)
 
-    @torch.no_grad()
     def analyse(self, belief: Ensemble, y: Tensor, generator: Generator) -> Ensemble:
         """Members given y (..., obs), complete or missing as a whole: then they stay as they are.
 
-        The algebra of codes is in float64.
+        The algebra of codes is in float64. The codec is a constant: what goes through it keeps its
+        derivatives, but for those in the weights.
         """
         E, missing = belief.members, _missing(y)
-        z = self._code(self.codec.encode(E), generator)
-        z_obs = self._code(self.codec.encode_observations(y.nan_to_num()), generator)
+        z = self._code(_through(self.codec.encode, E), generator)
+        z_obs = self._code(_through(self.codec.encode_observations, y.nan_to_num()), generator)
         z = self.inner.analyse(Ensemble(z), z_obs, generator).members
-        decoded = self.codec.decode(z).to(E)
+        decoded = _through(self.codec.decode, z).to(E)
         if not isinstance(self.weight, (int, float)) or self.weight != 1:
             decoded = torch.lerp(E, decoded, like(self.weight, E))
         return Ensemble(torch.where(missing[..., None, None], E, decoded))
@@ -123,13 +123,18 @@ class DirectDecode:
         """The same."""
         return belief
 
-    @torch.no_grad()
     def analyse(self, belief: Decoded, y: Tensor, generator: Generator | None = None) -> Decoded:
         """D(E_obs(y)); y (..., obs), complete or missing as a whole."""
         missing = _missing(y)[..., None]
-        code, _ = self.codec.encode_observations(y.nan_to_num())
-        decoded = self.codec.decode(code).to(belief.mean)
+        code, _ = _through(self.codec.encode_observations, y.nan_to_num())
+        decoded = _through(self.codec.decode, code).to(belief.mean)
         return Decoded(torch.where(missing, belief.mean, decoded), belief.std)
+
+
+def _through(part: Callable, x: Tensor) -> Any:
+    """What a part of a codec makes of x; nothing is kept for derivatives that x does not have."""
+    with torch.set_grad_enabled(torch.is_grad_enabled() and x.requires_grad):
+        return part(x)
 
 
 @torch.no_grad()

@@ -1,15 +1,15 @@
-"""The local ensemble transform Kalman filter: one analysis for each state component."""
+"""The local ensemble transform Kalman filter: one analysis for each column of a state."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from dalib.filters.ensemble import EnsembleFilter, anomalies, whiten
-from dalib.filters.etkf import rotated, transform
-from dalib.filters.linalg import like
-from dalib.filters.places import check_count, places_of
+from dalib.filters.columns import by_eigenvalues, in_parts, localised, transformed
+from dalib.filters.ensemble import whiten
+from dalib.filters.etkf import rotated
+from dalib.filters.local import LocalFilter
+from dalib.filters.places import check_count
 from dalib.streams import Generator
 
 
@@ -35,67 +35,53 @@ def letkf_analysis(
     return localised(ensemble, *whiten(predicted, y, obs_std), taper)
 
 
-def localised(ensemble: Tensor, S: Tensor, d: Tensor, taper: Tensor) -> Tensor:
-    """`letkf_analysis`, from S (..., member, obs) and d (..., 1, obs) of `filters.ensemble`."""
-    mean, X = anomalies(ensemble)
-    taper = taper.to(S)
-    root = torch.where(taper > 0, taper, 1.0).sqrt() * (taper > 0)  # no slope where it is zero
-    root = root[..., :, None, :]
-    weights = transform(S[..., None, :, :] * root, d[..., None, :, :] * root)
-    return mean + (weights @ X.mT[..., None].to(S))[..., 0].mT.to(X)
-
-
 @dataclass(frozen=True, kw_only=True)
-class LETKF(EnsembleFilter):
+class LETKF(LocalFilter):
     """Local ensemble transform Kalman filter; see `letkf_analysis`.
 
+    Components at the same place are updated together. Between places many columns are transformed
+    side by side, by a rational function that is the root to rounding; where derivatives are asked
+    for, or weights are given as a matrix, by eigenvalues.
+
     Attributes:
-        taper: (..., state, state), ρ between the places of state components.
-        obs_places: (obs,), the component at whose place each observation stands; None for that
-            which its operator looks at (see `filters.places`).
+        most: how many observations a column has at most, the nearest that are not missing; of those
+            equally far, which is left open. None for all that reach it.
         rotate: as in the ETKF, the same rotation everywhere.
     """
 
-    axes: ClassVar[dict] = {"taper": ("state", "state")}
-
-    taper: Tensor | None = None
-    obs_places: Tensor | None = None
+    most: int | None = 61
     rotate: bool = False
 
     def __post_init__(self):
         super().__post_init__()
-        if self.taper is None:
-            raise ValueError(
-                "the LETKF needs a taper (state, state), e.g. Ring(4.0)(sites, sites, size); "
-                "in a configuration localisation: {kind: ring, radius: 4.0}"
-            )
+        if self.most is not None and self.most < 1:
+            raise ValueError(f"most is {self.most}; a column needs at least 1 observation, or None")
 
     def updated(self, E: Tensor, predicted: Tensor, y: Tensor, generator: Generator) -> Tensor:
         """(..., member, state)."""
-        taper = self._taper(E)
-        check_count(taper.shape[-1], y)
-        E = letkf_analysis(E, predicted, y, self.obs_std, taper)
+        if self.reach.matrix is not None:
+            taper = self._taper_seen(E)
+            check_count(taper.shape[-1], y)
+            E = letkf_analysis(E, predicted, y, self.obs_std, taper)
+        elif not y.isnan().all():
+            E = self._by_columns(E, predicted, y)
         return rotated(E, generator) if self.rotate else E
 
-    def reached(self, forecast: Tensor, y: Tensor) -> Tensor:
-        """(..., state), min(1, Σ_j ρ_ij) over the y_j that are not missing."""
-        taper = self._taper(forecast)
-        return (taper * ~y.isnan()[..., None, :]).sum(-1).clamp(max=1)
+    def _by_columns(self, E: Tensor, predicted: Tensor, y: Tensor) -> Tensor:
+        S, d = whiten(predicted, y, self.obs_std)
+        leading = torch.broadcast_shapes(E.shape[:-2], y.shape[:-1])
+        slopes = E.requires_grad or S.requires_grad or d.requires_grad
+        update = by_eigenvalues if slopes else transformed
+        flat = [
+            value.expand(*leading, -1, -1).reshape(-1, *value.shape[-2:]) for value in (E, S, d)
+        ]
+        alike = list(self._alike(E, y))
+        if len(alike) == 1:
+            return in_parts(update, *flat, alike[0][1]).reshape(*leading, *E.shape[-2:])
+        updated = torch.cat([in_parts(update, *(v[i] for v in flat), own) for i, own in alike])
+        back = torch.cat([series for series, _ in alike]).argsort()
+        return updated[back].reshape(*leading, *E.shape[-2:])
 
-    def _taper(self, E: Tensor) -> Tensor:
-        """ρ (..., state, obs)."""
-        if self.taper.shape[-2:] != (E.shape[-1],) * 2:
-            raise ValueError(
-                f"the taper is between state components, ({E.shape[-1]}, {E.shape[-1]}); got "
-                f"{tuple(self.taper.shape)}"
-            )
-        place, taper = places_of(self.observe, self.obs_places, E), like(self.taper, E)
-        if place.is_floating_point():
-            raise ValueError(
-                "obs_places are points; the LETKF with a taper between components takes the "
-                "components at which observations stand, LocalLETKF takes points"
-            )
-        if place.ndim == 1:
-            return taper[..., place]
-        place = place[..., None, :].expand(*place.shape[:-1], taper.shape[-1], -1)
-        return taper.expand(*place.shape[:-2], -1, -1).gather(-1, place)  # each series its own
+    @property
+    def _most(self) -> int | None:
+        return self.most

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dalib.localise import Localisation
+
 PRECISE = 1e-3  # rounding errors, of a matrix beside the 1 it is added to, that a filter takes
 
 
@@ -71,6 +73,8 @@ def _parts(values: Iterable) -> Iterator[Tensor | np.ndarray]:
             yield value
         elif isinstance(value, tuple | list):
             yield from _parts(value)
+        elif isinstance(value, Localisation):
+            yield from _parts([value.places, value.obs_places, value.matrix])
 
 
 def _stamp(value: Tensor | np.ndarray) -> int | bytes:

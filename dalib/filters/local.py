@@ -1,25 +1,21 @@
 """Ensemble Kalman filters of large fields, where covariances reach only so far."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from dalib.filters.base import Ensemble, Likelihood
 from dalib.filters.ensemble import EnsembleFilter, anomalies, centred_noise, whiten
-from dalib.filters.letkf import localised
-from dalib.filters.linalg import PRECISE, like, solution
-from dalib.filters.local_transform import local_transform, trace
-from dalib.filters.patches import COLUMNS, Patch, Reach
+from dalib.filters.linalg import like, solution
+from dalib.filters.patches import Patch, patches
 from dalib.filters.places import check_count, places_of
+from dalib.localise import Localisation
 from dalib.streams import Generator
 
-BLOCK = 768  # columns transformed together: their arrays stay in cache
-LIMIT = {torch.float32: PRECISE, torch.float64: 1e-5}  # as PRECISE, of what is fast
 KNOWN = 8  # arrangements of observations whose neighbours are remembered
 
 
@@ -30,69 +26,76 @@ class LocalFilter(EnsembleFilter):
     Neighbours are searched once for each filter as long as observations stand where they stood.
 
     Attributes:
-        places: (state, axis), coordinates of components; those at the same place are a column.
-            `patches.on_map` gives them of a flat map, in points, `localise.on_sphere` of one of
-            latitudes and longitudes.
-        radius: in the same units, as that of `localise.Ring` and `Grid`: the Gaspari-Cohn function
-            has the half-support 1.82 radius, and nothing reaches farther than twice that.
-        period: the length of a closed axis, None for one with ends; for each axis, or for all. A
-            ring of d sites has the period d.
-        obs_places: where observations stand: points (obs, axis) like `places`, or (obs,) the
-            components whose places they are; None for what the operator looks at (see
-            `filters.places`).
+        localisation: places, distances and weights.
+        radius: in place of that of the localisation, so that it can be tuned; None to leave it.
     """
 
-    places: Tensor | None = None
+    axes: ClassVar[dict] = {"taper": ("state", "state")}
+
+    localisation: Localisation | None = None
     radius: float | None = None
-    period: Sequence[float | None] | float | None = None
-    obs_places: Tensor | None = None
 
     def __post_init__(self):
         super().__post_init__()
-        places = self.places if isinstance(self.places, Tensor) else None
-        if places is None or places.ndim != 2 or not places.isfinite().all():
+        if not isinstance(self.localisation, Localisation):
             raise ValueError(
-                "a local filter needs places (state, axis), a finite tensor, got "
-                f"{_shape(self.places)}; on_map((3, 150, 150)) gives those of three variables on a "
-                "map"
+                f"{type(self).__name__} needs a localisation, such as Ring(4.0).on(40), got "
+                f"{type(self.localisation).__name__}; in a configuration "
+                "localisation: {kind: ring, radius: 4.0}"
             )
-        if self.radius is None or not self.radius > 0:
-            raise ValueError(f"a local filter needs a radius above 0, got {self.radius}")
+        if self.localisation.matrix is None and self.localisation.radius is None:
+            if self.radius is None:
+                raise ValueError("localisation needs a radius above 0, got None")
+        if self.radius is not None and not self.radius > 0:
+            raise ValueError(f"localisation needs a radius above 0, got {self.radius}")
 
     def reached(self, forecast: Tensor, y: Tensor) -> Tensor:
         """(..., state), min(1, Σ_j ρ_ij) over the y_j that are not missing."""
+        if self.reach.matrix is not None:
+            taper = self._taper_seen(forecast)
+            return (taper * ~y.isnan()[..., None, :]).sum(-1).clamp(max=1)
         leading = torch.broadcast_shapes(forecast.shape[:-2], y.shape[:-1])
         rows = ~y.isnan().expand(*leading, -1).reshape(math.prod(leading), -1)
         share = forecast.new_zeros(len(rows), forecast.shape[-1])
-        for series, patches in self._alike(forecast, y):
-            for components, seen, taper in patches:
+        for series, found in self._alike(forecast, y):
+            for components, seen, taper in found:
                 sums = rows[series][:, seen].to(taper) @ taper
                 share[series[:, None, None], components] = sums.clamp(max=1)[:, None]
         return share.reshape(*leading, -1)
 
     @property
-    def reach(self) -> Reach:
+    def taper(self) -> Tensor | None:
+        """The weights between components where they are given as a matrix."""
+        return self.localisation.matrix
+
+    @property
+    def reach(self) -> Localisation:
         """Of observations."""
-        return Reach(self.radius, self.period)
+        return self.localisation.within(self.radius)
+
+    def _taper_seen(self, E: Tensor) -> Tensor:
+        """ρ (..., state, obs), of a matrix."""
+        return taper_seen(self.localisation, self.observe, E)
 
     def _stand(self, E: Tensor) -> Tensor:
         """Components (obs,) or (..., obs), or points (obs, axis), at which observations stand."""
-        size = E.shape[-1]
-        if len(self.places) != size:
+        size, places = E.shape[-1], self.localisation.places
+        if len(places) != size:
             raise ValueError(
-                f"there are places for {len(self.places)} components, but the state has {size}"
+                f"there are places for {len(places)} components, but the state has {size}"
             )
-        stand = places_of(self.observe, self.obs_places, E)
-        if stand.is_floating_point() and stand.shape[-1] != self.places.shape[-1]:
+        stand = places_of(self.observe, self.localisation.obs_places, E)
+        if stand.is_floating_point() and stand.shape[-1] != places.shape[-1]:
             raise ValueError(
                 f"obs_places are points with {stand.shape[-1]} coordinates, places of components "
-                f"have {self.places.shape[-1]}"
+                f"have {places.shape[-1]}"
             )
         return stand
 
     def _points(self, stand: Tensor) -> Tensor:
         """(..., obs, axis)."""
-        return stand if stand.is_floating_point() else self.places[stand.to(self.places.device)]
+        places = self.localisation.places
+        return stand if stand.is_floating_point() else places[stand.to(places.device)]
 
     def _alike(self, E: Tensor, y: Tensor) -> Iterator[tuple[Tensor, list[Patch]]]:
         """Series (flat index) with observations at the same places, and their patches.
@@ -117,8 +120,8 @@ class LocalFilter(EnsembleFilter):
         """Whether more observations may reach a column than it takes."""
         if self._most is None:
             return False
-        patches = self._patches_of(points, E)
-        return any(((taper > 0).sum(0) >= self._most).any() for _, _, taper in patches)
+        found = self._patches_of(points, E)
+        return any(((taper > 0).sum(0) >= self._most).any() for _, _, taper in found)
 
     def _patches(self, E: Tensor) -> list[Patch]:
         """Of observations that stand at the same places in all series."""
@@ -129,17 +132,17 @@ class LocalFilter(EnsembleFilter):
 
         def search() -> list[Patch]:
             present = points.isfinite().all(-1)
-            patches = self.reach.patches(self.places, points[present], self._most, E)
+            found = patches(self.reach, points[present], self._most, E)
             if present.all():
-                return patches
+                return found
             index = present.nonzero().flatten().to(E.device)
-            return [patch._replace(seen=index[patch.seen]) for patch in patches]
+            return [patch._replace(seen=index[patch.seen]) for patch in found]
 
         return self._known("patches", points, E, search)
 
     def _known(self, what: str, points: Tensor, E: Tensor, make: Callable[[], Any]) -> Any:
         """What was made for the same points before, of the last few, or `make()`."""
-        key = (what, E.dtype, E.device, self.places._version)
+        key = (what, E.dtype, E.device, self.localisation.places._version)
         known = self.__dict__.setdefault("_made", [])
         for of, at, made in known:
             if of == key and torch.equal(at, points):
@@ -151,45 +154,6 @@ class LocalFilter(EnsembleFilter):
     @property
     def _most(self) -> int | None:
         return None
-
-
-@dataclass(frozen=True, kw_only=True)
-class LocalLETKF(LocalFilter):
-    """Local ensemble transform Kalman filter (Hunt et al. 2007): `letkf_analysis` by columns.
-
-    Attributes:
-        most: how many observations a column has at most, the nearest that are not missing; of those
-            equally far, which is left open. None for all that reach it.
-    """
-
-    most: int | None = 61
-
-    def __post_init__(self):
-        super().__post_init__()
-        if self.most is not None and self.most < 1:
-            raise ValueError(f"most is {self.most}; a column needs at least 1 observation, or None")
-
-    def updated(self, E: Tensor, predicted: Tensor, y: Tensor, generator: Generator) -> Tensor:
-        """(..., member, state), by eigenvalues where derivatives are asked for."""
-        if y.isnan().all():
-            return E
-        S, d = whiten(predicted, y, self.obs_std)
-        leading = torch.broadcast_shapes(E.shape[:-2], y.shape[:-1])
-        slopes = E.requires_grad or S.requires_grad or d.requires_grad
-        update = _by_eigenvalues if slopes else _transformed
-        flat = [
-            value.expand(*leading, -1, -1).reshape(-1, *value.shape[-2:]) for value in (E, S, d)
-        ]
-        alike = list(self._alike(E, y))
-        if len(alike) == 1:
-            return _in_parts(update, *flat, alike[0][1]).reshape(*leading, *E.shape[-2:])
-        updated = torch.cat([_in_parts(update, *(v[i] for v in flat), own) for i, own in alike])
-        back = torch.cat([series for series, _ in alike]).argsort()
-        return updated[back].reshape(*leading, *E.shape[-2:])
-
-    @property
-    def _most(self) -> int | None:
-        return self.most
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,10 +189,10 @@ class LocalEnKF(LocalFilter):
         )
         S, X, W = flat
         moves = X.new_zeros(X.shape)
-        for series, patches in self._alike(E, y):
+        for series, found in self._alike(E, y):
             own = slice(None) if len(series) == len(X) else series
             S_own, X_own, W_own = S[own], X[own], W[own]
-            for components, seen, taper in patches:
+            for components, seen, taper in found:
                 index = components.flatten()
                 covariance = S_own[..., seen].mT @ X_own[..., index].to(S)
                 covariance = covariance * taper.to(S).repeat(1, len(components))
@@ -263,92 +227,33 @@ class LocalEnKF(LocalFilter):
         """ρ (obs, obs), or (..., obs, obs) where series differ."""
         points = self._points(self._stand(E))
         return self._known(
-            "taper", points, E, lambda: self.reach.taper(points, points).to(E.device)
+            "taper", points, E, lambda: self.reach.weights(points, points).to(E.device)
         )
 
 
-def _shape(given: Any) -> str:
-    if not hasattr(given, "shape"):
-        return repr(given)
-    return f"a {type(given).__name__} of shape {tuple(given.shape)}"
+def taper_seen(localisation: Localisation, observe: Any, E: Tensor) -> Tensor:
+    """ρ (..., state, obs) between components of E (..., member, state) and what is observed."""
+    place = places_of(observe, localisation.obs_places, E)
+    if place.is_floating_point() and localisation.matrix is not None:
+        raise ValueError(
+            "obs_places are points; weights that are given as a matrix between components take the "
+            "components at which observations stand"
+        )
+    if place.is_floating_point():
+        return like(localisation.weights(localisation.places, place), E)
+    taper = like(taper_between(localisation, E), E)
+    if place.ndim == 1:
+        return taper[..., place]
+    place = place[..., None, :].expand(*place.shape[:-1], taper.shape[-1], -1)
+    leading = torch.broadcast_shapes(taper.shape[:-2], place.shape[:-2])  # each series its own
+    return taper.expand(*leading, -1, -1).gather(-1, place.expand(*leading, -1, -1))
 
 
-def _in_parts(update: Callable, E: Tensor, S: Tensor, d: Tensor, patches: list[Patch]) -> Tensor:
-    """(series, member, state), so many series at once as a block takes."""
-    patches = [patch for patch in patches if len(patch.seen)]
-    parts = zip(*(value.split(BLOCK // COLUMNS) for value in (E, S, d)), strict=True)
-    return torch.cat([update(*part, patches) for part in parts])
-
-
-def _by_eigenvalues(E: Tensor, S: Tensor, d: Tensor, patches: list[Patch]) -> Tensor:
-    """`_transformed`, with derivatives, and whatever the condition."""
-    updated = E.clone()
-    for components, seen, taper in patches:
-        index = components.flatten()
-        taper = taper.mT.repeat(len(components), 1)
-        updated[..., index] = localised(E[..., index], S[..., seen], d[..., seen], taper)
-    return updated
-
-
-def _transformed(E: Tensor, S: Tensor, d: Tensor, patches: list[Patch]) -> Tensor:
-    """(series, member, state) from E, S (series, member, obs) and d (series, 1, obs).
-
-    In the precision of E where its digits suffice for 1 + A, else in float64, else one column
-    after the other.
-    """
-    updated, mean = E.clone(), E.mean(-2, keepdim=True)
-    S, Sd = S.transpose(0, 1).contiguous(), (S * d).transpose(0, 1).contiguous()
-    given = {E.dtype: (S.to(E), Sd.to(E)), torch.float64: (S, Sd)}
-    for block in _blocks(patches, len(E)):
-        components = torch.cat([patch.components for patch in block], -1)
-        here = mean[..., components]
-        for dtype, (S_own, Sd_own) in given.items():
-            X = (E[..., components] - here).to(dtype).permute(2, 1, 0, 3)
-            rows = _rows(S_own, Sd_own, X, block)
-            largest = 1 + trace(rows)
-            if largest * torch.finfo(dtype).eps < LIMIT[dtype]:
-                X = local_transform(rows, largest).unflatten(-1, X.shape[2:])
-                updated[..., components] = here + X.permute(2, 1, 0, 3).to(E)
-                break
-        else:
-            updated = _by_eigenvalues(updated, S.transpose(0, 1), d, block)
-    return updated
-
-
-def _rows(S: Tensor, Sd: Tensor, X: Tensor, block: list[Patch]) -> Tensor:
-    """(N + 1 + variable, N, column) for `local_transform`."""
-    pairs = _pairs(len(S), S.device)
-    products = torch.cat([_products(S, Sd, patch, pairs) for patch in block], -1)
-    return torch.cat([products[pairs.place], X]).flatten(2)
-
-
-class _Pairs(NamedTuple):
-    """Members i <= j (pair,), and where the rows of A and b are among the products (N + 1, N)."""
-
-    i: Tensor
-    j: Tensor
-    place: Tensor
-
-
-@lru_cache(maxsize=8)
-def _pairs(N: int, device: torch.device) -> _Pairs:
-    i, j = torch.triu_indices(N, N, device=device)
-    place = torch.arange(len(i), len(i) + N, device=device).repeat(N + 1, 1)
-    place[i, j] = place[j, i] = torch.arange(len(i), device=device)
-    return _Pairs(i, j, place)
-
-
-def _products(S: Tensor, Sd: Tensor, patch: Patch, pairs: _Pairs) -> Tensor:
-    """(pair + N, seed, column): S ρ Sᵀ / (N-1) of each pair of members, and S ρ dᵀ of each.
-
-    Both are linear in ρ: one product of matrices serves all columns of the patch.
-    """
-    S, Sd = S[..., patch.seen], Sd[..., patch.seen]
-    squares = S[pairs.i] * (S / (len(S) - 1))[pairs.j]
-    return torch.cat([squares, Sd]) @ patch.taper.to(S)
-
-
-def _blocks(patches: list[Patch], seeds: int) -> Iterator[list[Patch]]:
-    together = max(1, BLOCK // (COLUMNS * seeds))
-    for first in range(0, len(patches), together):
-        yield patches[first : first + together]
+def taper_between(localisation: Localisation, E: Tensor) -> Tensor:
+    """ρ (..., state, state) between components of E (..., member, state)."""
+    taper, size = localisation.taper(), E.shape[-1]
+    if taper.shape[-2:] != (size, size):
+        raise ValueError(
+            f"the taper is between state components, ({size}, {size}); got {tuple(taper.shape)}"
+        )
+    return like(taper, E)

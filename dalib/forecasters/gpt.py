@@ -1,21 +1,17 @@
 """Generation from a trained GPT, with the keys and values of the past kept."""
 
-import logging
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import embedding, scaled_dot_product_attention
-from tqdm import tqdm
 
 from dalib.codecs.bins import require_tokens
-from dalib.fingerprint import fingerprint
 from dalib.forecasters.tokens import drawn, require_temperature
 from dalib.nets.gpt import GPT, Affine, Norm, gelu
-from dalib.streams import Generator, Streams, continue_from, positions
-
-logger = logging.getLogger(__name__)
+from dalib.resumable import Resumable, Save
+from dalib.streams import Generator, Streams
 
 
 class Reader:
@@ -102,7 +98,7 @@ class GPTForecaster:
         generator: Generator | None,
         *,
         progress: str | None = None,
-        save: Callable[[Callable[[], dict]], None] | None = None,
+        save: Save | None = None,
         resume: dict | None = None,
     ) -> Tensor:
         """(case, time) tokens -> (repeat, case, steps), what follows.
@@ -114,51 +110,16 @@ class GPTForecaster:
             temperature: one number, or one for each case (case,).
             generator: one, or one stream for each repeat.
             progress: label of the progress bar on stderr; None for none.
-            save: called whenever the context is full, and after each repeat, with a function that
-                gives all that is needed to continue, so that whoever saves decides how often.
-            resume: what that function gave: goes on as if it had never stopped. What is of another
-                model, context or number of tokens is left aside, with a warning.
+            save, resume: whenever the context is full, and after each repeat, see `resumable`;
+                what is of another model, context or number of tokens is left aside.
         """
         device, repeats = self.network.tokens.device, len(self.network.tokens)
         temperature = require_temperature(temperature, len(context)).to(device)
         require_tokens(context, self.network.vocabulary)
         past = context[:, -self.network.context :].to(device)
         made = past.new_zeros(repeats, len(past), steps, dtype=torch.int64)
-        run = _Run(made, fingerprint(self, past), generator)
-        if resume is not None and run.accepts(resume):
-            run.restore(resume)
-            logger.info("continues from token %d of %d", run.done, repeats * steps)
-        bar = tqdm(None, progress, repeats * steps, initial=run.done, disable=progress is None)
-        with bar, torch.inference_mode():
-            while run.repeat < repeats:
-                reader = Reader(self.network, run.repeat, len(past))
-                while run.time < steps:
-                    self._fill(reader, run, past, temperature, bar)
-                    if save is not None:
-                        save(run.state)
-                run.repeat, run.time = run.repeat + 1, 0
-        return run.made.cpu()
-
-    @property
-    def _kept(self) -> int:
-        """How many tokens are read again when the context is full."""
-        return max(self.network.context // 2, 1)
-
-    def _fill(self, reader: Reader, run: "_Run", past: Tensor, T: Tensor, bar: tqdm) -> None:
-        """Generate until the context is full, or all steps are done.
-
-        At first all that is given is read, later the latest half of a context.
-        """
-        made, generator = run.made[run.repeat], run.streams[run.repeat]
-        latest = made[:, max(run.time - self._kept, 0) : run.time]
-        reader.length, fresh = 0, torch.cat([past, latest], 1)
-        if run.time:
-            fresh = fresh[:, -self._kept :]
-        while run.time < made.shape[1] and reader.length + fresh.shape[1] <= reader.context:
-            token = drawn(reader.read(fresh), T, generator)
-            made[:, run.time], fresh = token, token[:, None]
-            run.time += 1
-            bar.update()
+        generation = _Generation(self, past, made, temperature, generator)
+        return generation.run(save=save, resume=resume, progress=progress)
 
     def log_prob(self, tokens: Tensor) -> Tensor:
         """(case, time) -> (repeat, case, time - 1), log p of each next token.
@@ -171,46 +132,76 @@ class GPTForecaster:
         return -self.network.costs(tokens).cpu()
 
 
-class _Run:
-    """A generation under way: the tokens so far. What was read is read again to go on."""
+class _Generation(Resumable):
+    """Tokens under way, one repeat after the other. What was read is read again to go on."""
 
-    def __init__(self, made: Tensor, of: str, generator: Generator | None) -> None:
-        self.made, self.of = made, of  # (repeat, case, step); fingerprint of model and contexts
+    what, unit = "another generation", "token"
+
+    def __init__(
+        self,
+        forecaster: GPTForecaster,
+        past: Tensor,
+        made: Tensor,
+        temperature: Tensor,
+        generator: Generator | None,
+    ) -> None:
+        self.forecaster, self.past, self.temperature = forecaster, past, temperature
+        self.made = made  # (repeat, case, step)
         self.repeat = self.time = 0  # the next token
         self.generator, self.streams = generator, _of_repeats(generator, len(made))
+        self.steps, self.total = made.shape[-1], len(made) * made.shape[-1]
+        self.reader: Reader | None = None
 
     @property
     def done(self) -> int:
         """How many tokens of a case there are, those of all repeats together."""
-        return self.repeat * self.made.shape[-1] + self.time
+        return self.repeat * self.steps + self.time
 
-    def state(self) -> dict:
-        """All that is needed to continue; `restore` takes it."""
-        return {
-            "of": self.of,
-            "repeat": self.repeat,
-            "time": self.time,
-            "made": self.made,
-            "generators": positions(self.generator),
-        }
+    def decides(self) -> tuple:
+        """Model and contexts, and how many tokens are wanted."""
+        return self.forecaster, self.past, self.made.shape
 
-    def accepts(self, state: dict) -> bool:
-        """Whether `state` is one of this model, these contexts and so many tokens."""
-        fits = (
-            {"of", "repeat", "time", "made", "generators"} == state.keys()
-            and state["of"] == self.of
-            and state["made"].shape == self.made.shape
-            and len(state["generators"]) == len(positions(self.generator))
-        )
-        if not fits:
-            logger.warning("what was saved is of another generation; starts from the beginning")
-        return fits
+    @torch.inference_mode()
+    def advance(self) -> None:
+        """Generate until the context is full, or all steps of a repeat are done.
+
+        At first all that is given is read, later the latest half of a context.
+        """
+        if self.time == self.steps:
+            self.repeat, self.time, self.reader = self.repeat + 1, 0, None
+        network, made, generator = self._network, self.made[self.repeat], self.streams[self.repeat]
+        if self.reader is None:
+            self.reader = Reader(network, self.repeat, len(self.past))
+        again = max(network.context // 2, 1)  # tokens that are read again when the context is full
+        latest = made[:, max(self.time - again, 0) : self.time]
+        self.reader.length, fresh = 0, torch.cat([self.past, latest], 1)
+        if self.time:
+            fresh = fresh[:, -again:]
+        while self.time < self.steps and self.reader.length + fresh.shape[1] <= network.context:
+            token = drawn(self.reader.read(fresh), self.temperature, generator)
+            made[:, self.time], fresh = token, token[:, None]
+            self.time += 1
+
+    @property
+    def _network(self) -> GPT:
+        return self.forecaster.network
+
+    def fixed(self) -> dict[str, Any]:
+        """The tokens."""
+        return {"made": self.made}
+
+    def changing(self) -> dict[str, Any]:
+        """Where the next token is."""
+        return {"repeat": self.repeat, "time": self.time}
 
     def restore(self, state: dict) -> None:
-        """Continue from what `state` gave."""
+        """Take back the tokens."""
         self.repeat, self.time = state["repeat"], state["time"]
         self.made.copy_(state["made"])
-        continue_from(state["generators"], self.generator)
+
+    def finish(self) -> Tensor:
+        """(repeat, case, step)."""
+        return self.made.cpu()
 
 
 def _of_repeats(generator: Generator | None, repeats: int) -> tuple[torch.Generator | None, ...]:

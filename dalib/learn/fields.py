@@ -12,7 +12,7 @@ from torch import Tensor
 
 from dalib.filters.base import Gaussian
 from dalib.learn.parameters import Learnable
-from dalib.localise import weights
+from dalib.localise import Localisation, weights
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,8 @@ class Radius:
     def field(self, c: Tensor) -> dict[str, Any]:
         sites = torch.arange(self.size, dtype=c.dtype, device=c.device)
         apart = (sites[:, None] - sites)[..., None]
-        return {"taper": weights(apart, c[:, None, None], [self.size])[:, None]}
+        taper = weights(apart, c[:, None, None], [self.size])[:, None]
+        return {"localisation": Localisation(matrix=taper)}
 
 
 FIELDS = {

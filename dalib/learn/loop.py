@@ -8,22 +8,20 @@ run's own.
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from dalib.filters import Ensemble, Gaussian
 from dalib.filters.checks import explain
-from dalib.fingerprint import fingerprint
 from dalib.learn.adam import Adam
 from dalib.learn.checks import check_filter, check_given, check_observed, check_parts, expanded
 from dalib.learn.guards import detached
 from dalib.learn.parameters import Learnable
 from dalib.learn.schedule import Constant, Decay, Plateau
 from dalib.learn.segment import LOSSES, Series
+from dalib.resumable import Resumable, Save
 from dalib.streams import Generator, Streams, continue_from, positions
 from dalib.train import clip_gradients
 
@@ -104,7 +102,7 @@ def learn(
     held_out: tuple[Gaussian | Ensemble, Tensor] | None = None,
     keep: Sequence[str] = (),
     progress: str | None = None,
-    save: Callable[[Callable[[], dict]], None] | None = None,
+    save: Save | None = None,
     resume: dict | None = None,
     generator: Generator,
 ) -> Learned:
@@ -130,38 +128,26 @@ def learn(
             with the same noise every time.
         keep: names of the parameters whose values after each epoch the history has.
         progress: label of the progress bar on stderr; None for none.
-        save: called after every update with a function that gives all that is needed to continue,
-            so that whoever saves decides how often.
-        resume: what that function gave: the learning continues as if it had never stopped. What is
-            of another learning is left aside, with a warning.
+        save, resume: after every update, see `resumable`.
         generator: `Streams`, one for each run; for a single run also one generator.
     """
     if loss not in LOSSES:
         raise ValueError(f"unknown loss {loss!r}; known: {', '.join(sorted(LOSSES))}")
     check_given(learnables, observations, settings.rates, held_out, keep, generator)
-    run = _Run(make, learnables, prior, observations, settings, loss, held_out, keep, generator)
-    if resume is not None and run.accepts(resume):
-        run.restore(resume)
-        logger.info("continues from update %d of %d", run.done, run.total)
-    with tqdm(total=run.total, initial=run.done, desc=progress, disable=progress is None) as bar:
-        while run.done < run.total:
-            run.update()
-            if save is not None:
-                save(run.state)
-            if run.done % len(run.segments) == 0:
-                bar.set_postfix_str(f"loss {run.epochs[-1]['loss'].mean():.3f}", refresh=False)
-            bar.update()
-    return run.finish()
+    run = _Learn(make, learnables, prior, observations, settings, loss, held_out, keep, generator)
+    return run.run(save=save, resume=resume, progress=progress)
 
 
-class _Run:
-    """A learning under way: all that changes from update to update."""
+class _Learn(Resumable):
+    """A learning under way."""
+
+    what, unit = "another learning", "update"
 
     def __init__(
         self, make, learnables, prior, observations, settings, loss, held_out, keep, generator
     ) -> None:
         self.make, self.learnables, self.settings, self.keep = make, learnables, settings, keep
-        self.decides = (learnables, prior, observations, settings, loss, held_out, keep)
+        self.given = (learnables, prior, observations, settings, loss, held_out, keep)
         self.runs = len(observations)
         streams = generator if isinstance(generator, Streams) else Streams((generator,))
         self.generator, self.held_generator = streams, _copy(streams)
@@ -194,7 +180,15 @@ class _Run:
         """{name: (run, ...)}, functions of the latent numbers."""
         return {name: one.value(self.latents[name]) for name, one in self.learnables.items()}
 
-    def update(self) -> None:
+    def decides(self) -> tuple:
+        """Learnables, observations and settings."""
+        return self.given
+
+    def note(self) -> str:
+        """The loss of the latest epoch."""
+        return f"loss {self.epochs[-1]['loss'].mean():.3f}" if self.epochs else ""
+
+    def advance(self) -> None:
         """One segment and one step of Adam; after the last segment, the end of the epoch."""
         times = self.segments[self.done % len(self.segments)]
         filter, belief = _made(self.make, self.values()), detached(self.belief)
@@ -281,49 +275,28 @@ class _Run:
     def _value(self, name: str) -> Tensor:
         return self.learnables[name].value(self.latents[name]).clone()
 
-    @cached_property
-    def of(self) -> str:
-        """Fingerprint of what decides the result."""
-        return fingerprint(self.decides)
-
-    def state(self) -> dict:
-        """All that is needed to continue; `restore` takes it."""
-        held = [] if self.held_out is None else [*self.held_out.first]
+    def fixed(self) -> dict[str, Any]:
+        """Latent numbers, and the first beliefs."""
         return {
-            "of": self.of,
-            "done": self.done,
             "latents": {name: latent.detach().clone() for name, latent in self.latents.items()},
-            "adam": self.adam.state(),
             "first": [*self.series.first],
+            "held_first": [] if self.held_out is None else [*self.held_out.first],
+        }
+
+    def changing(self) -> dict[str, Any]:
+        """Optimiser, belief, and what happened so far."""
+        return {
+            "done": self.done,
+            "adam": self.adam.state(),
             "belief": [*self.belief],
-            "held_first": held,
             "held_from": self.held_from,
-            "generators": positions(self.generator),
             "tally": {name: value.clone() for name, value in vars(self.tally).items()},
             "epochs": [dict(epoch) for epoch in self.epochs],
             "kept": {name: list(values) for name, values in self.kept.items()},
         }
 
-    def accepts(self, state: dict) -> bool:
-        """Whether `state` is of the same learnables, settings and observations."""
-        own = self.state()
-        fits = (
-            own.keys() == state.keys()
-            and own["of"] == state["of"]
-            and _shapes(state["latents"]) == _shapes(own["latents"])
-            and _shapes(state["first"]) == _shapes(own["first"])
-            and _shapes(state["held_first"]) == _shapes(own["held_first"])
-            and len(state["generators"]) == self.runs
-            and state["kept"].keys() == self.kept.keys()
-            and len(state["epochs"]) == state["done"] // len(self.segments)
-            and state["done"] <= self.total
-        )
-        if not fits:
-            logger.warning("what was saved is of another learning; starts from the beginning")
-        return fits
-
     def restore(self, state: dict) -> None:
-        """Continue from what `state` gave."""
+        """Take back latent numbers, optimiser, beliefs and what happened."""
         with torch.no_grad():
             for name, latent in self.latents.items():
                 latent.copy_(state["latents"][name])
@@ -335,7 +308,6 @@ class _Run:
             *(saved.to(own) for saved, own in zip(state["belief"], self.belief, strict=True))
         )
         self.held_from = state["held_from"]
-        continue_from(state["generators"], self.generator)
         self.done = state["done"]
         for name, value in state["tally"].items():
             getattr(self.tally, name).copy_(value)
@@ -405,12 +377,6 @@ def _started(filter, prior, observations: Tensor, guards: tuple, generator: Stre
     first = type(first)(*(value.detach().clone() for value in first))
     check_observed(filter, first.mean, observations)
     return Series(first, observations.to(first[0]), *guards)
-
-
-def _shapes(values) -> dict | list:
-    if isinstance(values, dict):
-        return {name: value.shape for name, value in values.items()}
-    return [value.shape for value in values]
 
 
 def _copy(streams: Streams) -> Streams:

@@ -14,7 +14,10 @@ import xarray as xr
 
 # Dimensions whose entries are exchangeable: draws from one distribution, rather than conditions
 # such as methods, noise levels or sizes. A prefix makes no difference: taper_repeat is a repeat.
-REPLICATES = ("repeat", "seed", "repetition", "trajectory", "pair", "set", "draw", "chain", "case")
+REPLICATES = (
+    *("repeat", "replicate", "seed", "repetition", "trajectory", "pair", "set", "draw", "chain"),
+    "case",
+)
 RESAMPLE = "resample"  # the dimension of resamples
 RESAMPLES = 1000
 LEVEL = 0.95

@@ -42,3 +42,21 @@ def lag_correlation(x: xr.DataArray, dim: str = "time", lag: int = 1) -> xr.Data
     anomaly = (x - x.mean(dim, skipna=False)).drop_vars(dim, errors="ignore")
     here, after = anomaly.isel({dim: slice(None, -lag)}), anomaly.isel({dim: slice(lag, None)})
     return (here * after).sum(dim, skipna=False) / (anomaly**2).sum(dim, skipna=False)
+
+
+def mean_period(x: xr.DataArray, interval: float, dim: str = "time") -> float:
+    """Mean period of a series (..., time, state), in model time: one over the mean frequency.
+
+        Σ_f P(f) / Σ_f f P(f)
+
+    P the periodograms of the standardised variables, summed over variables and all else.
+
+    Source: Rosenstein et al. 1993, sec. 3.
+    """
+    states = x.transpose(..., "state", dim).values
+    anomaly = states - states.mean(-1, keepdims=True)
+    std = anomaly.std(-1, keepdims=True)
+    power = abs(np.fft.rfft(anomaly / np.where(std > 0, std, 1.0), axis=-1)) ** 2
+    power = power.reshape(-1, power.shape[-1]).sum(0)
+    frequency = np.fft.rfftfreq(states.shape[-1], interval)
+    return float(power.sum() / (frequency * power).sum())

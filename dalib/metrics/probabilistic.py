@@ -1,7 +1,13 @@
 """Scores of ensembles as samples of a predicted distribution."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 import xarray as xr
+
+from dalib.metrics.base import STATE, Evaluation, Metric, infinite, present
+from dalib.metrics.pointwise import SERIES, mae
 
 
 def crps(ensemble: xr.DataArray, truth: xr.DataArray, dim: str = "member") -> xr.DataArray:
@@ -11,6 +17,9 @@ def crps(ensemble: xr.DataArray, truth: xr.DataArray, dim: str = "member") -> xr
 
     with X, X' independent draws, estimated without bias from n members (Ferro 2014).
     All other dimensions are kept: average over time, space or trajectories at the call.
+
+    Range: about 0 to infinity (a fair score can fall below 0 by chance); 0 is perfect.
+    Source: Gneiting & Raftery 2007; Ferro 2014.
     """
     n = ensemble.sizes[dim]
     if n < 2:
@@ -27,10 +36,14 @@ def coverage(
 ) -> xr.DataArray:
     """1 where the truth lies within the central interval of the members, else 0.
 
+        X_(k) ≤ y ≤ X_(n+1-k)
+
     The interval ends at the k-th smallest and the k-th largest of n members, with the largest k for
     which it holds at least `level` of a calibrated truth, or their whole range if none does: its
     mean is then `calibrated_coverage(n, level)`, whatever the distribution. All other dimensions
-    are kept.
+    are kept. An ensemble with a NaN covers nothing.
+
+    Range: 0 to 1; `calibrated_coverage` is right.
     """
     k = _left_out(ensemble.sizes[dim], level)
     ordered = xr.apply_ufunc(np.sort, ensemble, input_core_dims=[[dim]], output_core_dims=[[dim]])
@@ -45,6 +58,8 @@ def calibrated_coverage(members: int, level: float) -> float:
         (n + 1 - 2k) / (n + 1)
 
     since the truth then has every rank among the members equally often. 20 members reach 0.905.
+
+    Range: 0 to 1; the level, where there are enough members.
     """
     return 1 - 2 * _left_out(members, level) / (members + 1)
 
@@ -56,3 +71,67 @@ def _left_out(members: int, level: float) -> int:
     if members < 2:
         raise ValueError(f"an interval needs at least 2 members, got {members}")
     return max(1, int((1 - level) / 2 * (members + 1) + 1e-9))
+
+
+# -- entries of the registry ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class CRPS(Metric):
+    """Mean of `crps` over some dimensions; of a single member, its mean absolute error."""
+
+    over: Sequence[str] = SERIES
+
+    asks = frozenset({"members", "truth"})
+    function = staticmethod(crps)
+    units = STATE
+    long_name = "fair continuous ranked probability score"
+    scored = "members"
+
+    def of(self, evaluation: Evaluation) -> xr.DataArray:
+        members, truth, over = evaluation.members, evaluation.truth, self.over
+        if members.sizes["member"] == 1:
+            point = infinite(members.isel(member=0, drop=True))
+            return mae(point, truth, present(over, point))
+        score = crps(members, truth).where(members.notnull().all("member"), np.inf)
+        return score.where(truth.notnull()).mean(present(over, score), skipna=False)
+
+
+@dataclass(frozen=True)
+class Coverage(Metric):
+    """Mean of `coverage` over some dimensions, for the central intervals of some levels."""
+
+    levels: Sequence[float] = (0.5, 0.9)
+    over: Sequence[str] = SERIES
+
+    asks = frozenset({"members", "truth"})
+    function = staticmethod(coverage)
+    long_name = "share of truths within the central interval"
+    scored = "members"
+    adds = ("level",)
+
+    def of(self, evaluation: Evaluation) -> xr.DataArray:
+        members, truth = evaluation.members, evaluation.truth
+        within = xr.concat([coverage(members, truth, level) for level in self.levels], "level")
+        within = within.where(truth.notnull()).assign_coords(level=list(self.levels))
+        return within.mean(present(self.over, within), skipna=False)
+
+
+@dataclass(frozen=True)
+class CalibratedCoverage(Metric):
+    """`calibrated_coverage` of so many members: what `Coverage` should be."""
+
+    levels: Sequence[float] = (0.5, 0.9)
+
+    asks = frozenset({"members"})
+    function = staticmethod(calibrated_coverage)
+    long_name = "share of truths that so many calibrated members hold"
+    scored = "members"
+    over = ("case", *SERIES)
+    adds = ("level",)
+
+    def of(self, evaluation: Evaluation) -> xr.DataArray:
+        runs, count = evaluation.members.run, evaluation.members.sizes["member"]
+        shares = [calibrated_coverage(count, level) for level in self.levels]
+        shares = xr.DataArray(shares, dims="level", coords={"level": list(self.levels)})
+        return shares.expand_dims(run=runs)

@@ -18,6 +18,7 @@ from dalib.filters.base import Gaussian
 from dalib.learn import Learnable, Learning, learn
 from dalib.learn.fields import FIELDS
 from dalib.learn.follow import follow
+from dalib.localise import Localisation
 from dalib.observe import Identity, MovingSubset, evenly, randomly
 from dalib.points import COORDINATES, Group, base_point, groups_of, runs_of, training_of
 from dalib.streams import Streams, normal, stream
@@ -224,7 +225,9 @@ class Experiment:
         if "members" in self.group.shared:
             given["members"] = int(self.group.shared["members"])
         if "localisation" in method:
-            given["taper"] = build.taper(self.case, method).to(self.device, self.dtype)
+            taper = build.localisation(method["localisation"], self.size).taper()
+            taper = taper.to(self.device, self.dtype)  # one product, as derivatives want it
+            given["localisation"] = Localisation(matrix=taper)
 
         def make(values: Mapping[str, Tensor]):
             own = {n.removeprefix("map."): v for n, v in values.items() if n.startswith("map.")}

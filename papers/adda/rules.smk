@@ -1,5 +1,6 @@
 """Figures and tables of "Auto-differentiable data assimilation"."""
 
+ADDA = config["adda"]["roles"]
 ADDA_FIGURES = [f"fig{number}" for number in range(1, 15)]
 ADDA_TABLES = ["table1", "timing_table2", "table3"]
 
@@ -25,11 +26,11 @@ rule adda:
 
 rule adda_sweeps:
     input:
-        orbit=learned_scores("adda", "orbit"),
-        ring=learned_scores("adda", "ring"),
-        species=learned_scores("adda", "species"),
-        ring_sizes=learned_scores("adda", "ring_sizes"),
-        species_sizes=learned_scores("adda", "species_sizes"),
+        orbit=graph.scores_in("adda", ADDA["orbit"], "learning"),
+        ring=graph.scores_in("adda", ADDA["ring"], "learning"),
+        species=graph.scores_in("adda", ADDA["species"], "learning"),
+        ring_sizes=graph.scores_in("adda", ADDA["ring_sizes"], "learning"),
+        species_sizes=graph.scores_in("adda", ADDA["species_sizes"], "learning"),
     output:
         **figure_files("adda", 1, 4, 7, 9, 11),
     log:
@@ -48,9 +49,9 @@ rule adda_sweeps:
 
 rule adda_filtering:
     input:
-        orbit=learned_scores("adda", "orbit"),
-        ring=learned_scores("adda", "ring"),
-        species=learned_scores("adda", "species_shown"),
+        orbit=graph.scores_in("adda", ADDA["orbit"], "learning"),
+        ring=graph.scores_in("adda", ADDA["ring"], "learning"),
+        species=graph.scores_in("adda", ADDA["species_shown"], "learning"),
     output:
         **figure_files("adda", 2, 3, 5, 8, 13, 14),
     log:
@@ -69,10 +70,10 @@ rule adda_filtering:
 
 rule adda_tuned:
     input:
-        orbit=learned_scores("adda", "orbit"),
-        ring=learned_scores("adda", "ring"),
-        species=learned_scores("adda", "species"),
-        taper=learned_scores("adda", "taper"),
+        orbit=graph.scores_in("adda", ADDA["orbit"], "learning"),
+        ring=graph.scores_in("adda", ADDA["ring"], "learning"),
+        species=graph.scores_in("adda", ADDA["species"], "learning"),
+        taper=graph.scores_in("adda", ADDA["taper"], "learning"),
     output:
         **figure_files("adda", 6, 10, 12),
     log:
@@ -92,9 +93,9 @@ rule adda_tuned:
 rule adda_tables:
     input:
         timing=f"results/{{scale}}/adda/{config['adda']['roles']['ring']}/timing.nc",
-        ring=learned_scores("adda", "ring"),
-        species=learned_scores("adda", "species"),
-        ring_sizes=learned_scores("adda", "ring_sizes"),
+        ring=graph.scores_in("adda", ADDA["ring"], "learning"),
+        species=graph.scores_in("adda", ADDA["species"], "learning"),
+        ring_sizes=graph.scores_in("adda", ADDA["ring_sizes"], "learning"),
     output:
         table1=report(
             expand(

@@ -44,7 +44,7 @@ rule dkf_fig1:
 
 rule dkf_fig2a:
     input:
-        history=model_files("dkf", "clean", "dkf", ".history"),
+        history=graph.model_files("dkf", "clean", "dkf", ".history"),
     output:
         **figure_files("dkf", "fig2a"),
     log:
@@ -106,7 +106,7 @@ rule dkf_fig4:
 
 rule dkf_figS1:
     input:
-        analyses=scores_of("dkf", "analyses"),
+        analyses=graph.scores_of("dkf", "analyses"),
         forecasts="results/{scale}/dkf/clean/scores/forecasts.nc",
         samples="results/{scale}/dkf/states/scores/samples.nc",
     output:
@@ -127,7 +127,7 @@ rule dkf_figS1:
 
 rule dkf_tables:
     input:
-        analyses=scores_of("dkf", "analyses"),
+        analyses=graph.scores_of("dkf", "analyses"),
         clean="results/{scale}/dkf/clean/scores/analyses.nc",
         samples="results/{scale}/dkf/states/scores/samples.nc",
         timing="results/{scale}/dkf/clean/timing.nc",

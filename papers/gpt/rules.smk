@@ -1,5 +1,7 @@
 """Figures and tables of "Deep representation learning for dynamical systems modeling"."""
 
+from papers.gpt.wiring import codec_shown, forecasts_shown, histories, sizes_of_updates
+
 GPT_FIGURES = ["fig1", "fig2", "fig3", "figS1", "figS2"]
 GPT_TABLES = ["table1", "table_dynamics"]
 
@@ -27,9 +29,9 @@ rule gpt:
 rule gpt_fig1:
     input:
         truth="results/{scale}/gpt/lorenz/truth_test.nc",
-        codec=codec_shown("gpt", "lorenz"),
-        tokens=codec_shown("gpt", "lorenz", ".tokens_test"),
-        forecasts=forecasts_shown("gpt", "lorenz", "generated"),
+        codec=codec_shown(graph, "lorenz"),
+        tokens=codec_shown(graph, "lorenz", ".tokens_test"),
+        forecasts=forecasts_shown(graph, "lorenz", "generated"),
     output:
         **figure_files("gpt", "fig1"),
     log:
@@ -54,8 +56,8 @@ rule gpt_fig1:
 rule gpt_fig2:
     input:
         truth="results/{scale}/gpt/lorenz/truth_test.nc",
-        tokens=codec_shown("gpt", "lorenz", ".tokens_test"),
-        forecasts=forecasts_shown("gpt", "lorenz", "generated"),
+        tokens=codec_shown(graph, "lorenz", ".tokens_test"),
+        forecasts=forecasts_shown(graph, "lorenz", "generated"),
     output:
         **figure_files("gpt", "fig2"),
     log:
@@ -81,7 +83,7 @@ rule gpt_fig2:
 rule gpt_fig3:
     input:
         codecs="results/{scale}/gpt/rossler/scores/codecs.nc",
-        codec=codec_shown("gpt", "rossler"),
+        codec=codec_shown(graph, "rossler"),
         forecasts="results/{scale}/gpt/rossler/scores/forecasts.nc",
     output:
         **figure_files("gpt", "fig3"),
@@ -107,18 +109,18 @@ rule gpt_fig3:
 
 rule gpt_figS:
     input:
-        histories=histories_of("gpt"),
-        codecs=scores_of("gpt", "codecs"),
-        forecasts=scores_of("gpt", "forecasts"),
-        henon_codec=codec_shown("gpt", "henon"),
-        henon_tokens=codec_shown("gpt", "henon", ".tokens_test"),
-        henon=forecasts_shown("gpt", "henon", "generated", "chain"),
-        rossler_codec=codec_shown("gpt", "rossler"),
-        rossler_tokens=codec_shown("gpt", "rossler", ".tokens_test"),
-        rossler=forecasts_shown("gpt", "rossler", "generated", "chain"),
-        lorenz_codec=codec_shown("gpt", "lorenz"),
-        lorenz_tokens=codec_shown("gpt", "lorenz", ".tokens_test"),
-        lorenz=forecasts_shown("gpt", "lorenz", "generated", "chain"),
+        histories=histories(graph),
+        codecs=graph.scores_of("gpt", "codecs"),
+        forecasts=graph.scores_of("gpt", "forecasts"),
+        henon_codec=codec_shown(graph, "henon"),
+        henon_tokens=codec_shown(graph, "henon", ".tokens_test"),
+        henon=forecasts_shown(graph, "henon", "generated", "chain"),
+        rossler_codec=codec_shown(graph, "rossler"),
+        rossler_tokens=codec_shown(graph, "rossler", ".tokens_test"),
+        rossler=forecasts_shown(graph, "rossler", "generated", "chain"),
+        lorenz_codec=codec_shown(graph, "lorenz"),
+        lorenz_tokens=codec_shown(graph, "lorenz", ".tokens_test"),
+        lorenz=forecasts_shown(graph, "lorenz", "generated", "chain"),
     output:
         **figure_files("gpt", "figS1", "figS2"),
     log:
@@ -136,7 +138,7 @@ rule gpt_figS:
             columns="gpt.columns",
             table="gpt.table",
             shown="gpt.shown",
-            **sizes_of_updates("gpt"),
+            **sizes_of_updates(graph),
         ),
     script:
         "../../workflow_scripts/figure.py"
@@ -144,7 +146,7 @@ rule gpt_figS:
 
 rule gpt_tables:
     input:
-        scores=scores_of("gpt", "codecs") + scores_of("gpt", "forecasts"),
+        scores=graph.scores_of("gpt", "codecs") + graph.scores_of("gpt", "forecasts"),
         template="papers/gpt/story.md",
     output:
         table1=report(

@@ -17,7 +17,7 @@ from dalib.cases.weather import steps_of
 from dalib.field_runs import FieldRun, runs_of_job
 from dalib.filters.base import Analyses, Ensemble, assimilate
 from dalib.filters.latent import latent_noise
-from dalib.filters.patches import on_map
+from dalib.localise import Localisation, on_map
 from dalib.nets.scaling import per_channel, per_variable, spread
 from dalib.observe import Arctan, ArctanEveryKth, EveryKth, Identity
 from dalib.scores import at_times
@@ -257,7 +257,7 @@ def prepared(
     if run.model is not None:
         codec = build.codec(run.model, inputs["models"][run.model["name"]], found.shape).to(device)
     forecast, errors = dynamics(case, inputs), run.conditions["errors"]
-    filter = field_filter(forecast, run.settings, found, codec, errors)
+    filter = field_filter(case, forecast, run.settings, found, codec, errors)
     members = start_of(run, inputs["prior"]).sel(seed=observations.seed)
     count = getattr(getattr(filter, "inner", filter), "members", members.sizes["member"])
     E = arrays.to_tensor(members.isel(member=slice(count)), dtype(case))
@@ -337,7 +337,9 @@ def sensors(whole: Any, shape: tuple[int, int, int], every: int):
     )
 
 
-def field_filter(step, settings: Mapping, seen: Seen, codec=None, errors: str = "given"):
+def field_filter(
+    case: Mapping, step, settings: Mapping, seen: Seen, codec=None, errors: str = "given"
+):
     """A filter of fields, in full space or in the latent space of a codec.
 
     A filter's own `obs_std` is a share of the std of what is observed, and in latent space in the
@@ -352,9 +354,9 @@ def field_filter(step, settings: Mapping, seen: Seen, codec=None, errors: str = 
             "the filter a `model`"
         )
     if "filter" in settings:
-        inner = latent_filter(step, settings["filter"], codec, errors)
+        inner = latent_filter(case, step, settings["filter"], codec, errors)
         given = {"codec": codec, "observe": seen.operator, "inner": inner}
-        return _made(build.without(settings, "filter"), given)
+        return build.filter(case, build.without(settings, "filter"), **given)
     if "obs_std" in settings:
         obs_std = settings["obs_std"] * seen.obs_spread
     else:
@@ -367,13 +369,15 @@ def field_filter(step, settings: Mapping, seen: Seen, codec=None, errors: str = 
         "mean": seen.state_mean,
         "std": seen.state_std,
         "codec": codec,
-        "places": on_map(seen.shape),
-        "period": float(grid[0]) if grid[1] == 1 else None,
+        "size": len(seen.state_std),
+        "localisation": Localisation(
+            on_map(seen.shape), period=float(grid[0]) if grid[1] == 1 else None
+        ),
     }
-    return _made(build.without(settings, "obs_std"), given)
+    return build.filter(case, build.without(settings, "obs_std"), **given)
 
 
-def latent_filter(step, settings: Mapping, codec, errors: str):
+def latent_filter(case: Mapping, step, settings: Mapping, codec, errors: str):
     """The filter of codes: the model is that of the full space, what is observed is the code."""
     size = codec.latent
     rows, columns = getattr(codec, "latent_map", (size, 1))
@@ -381,10 +385,13 @@ def latent_filter(step, settings: Mapping, codec, errors: str):
         "step": step,
         "observe": Identity(size),
         "obs_std": _error_of_codes(settings, codec, errors),
-        "places": on_map((size // (rows * columns), rows, columns)),
-        "period": (None, float(columns) if getattr(codec, "periodic", False) else None),
+        "size": size,
+        "localisation": Localisation(
+            on_map((size // (rows * columns), rows, columns)),
+            period=(None, float(columns) if getattr(codec, "periodic", False) else None),
+        ),
     }
-    return _made(build.without(settings, "obs_std"), given)
+    return build.filter(case, build.without(settings, "obs_std"), **given)
 
 
 def _error_of_codes(settings: Mapping, codec, errors: str) -> float:
@@ -397,10 +404,6 @@ def _error_of_codes(settings: Mapping, codec, errors: str) -> float:
             "point say `errors: latent_noise` or `errors: mismatch`"
         )
     return settings["obs_std"]
-
-
-def _made(settings: Mapping, given: Mapping):
-    return build.make("filter", settings, {k: (lambda v=v: v) for k, v in given.items()})
 
 
 def _described(

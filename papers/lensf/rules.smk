@@ -42,8 +42,8 @@ rule lensf:
 
 rule lensf_maps:
     input:
-        basin=scores_in("lensf", [LENSF["basin"]], "fields")[0],
-        weather=scores_in("lensf", [LENSF["weather"]], "fields")[0],
+        basin=graph.scores_in("lensf", LENSF["basin"], "fields"),
+        weather=graph.scores_in("lensf", LENSF["weather"], "fields"),
     output:
         **figure_files("lensf", 1, 2, 4, 10, "figS_examples", "figS_codes", "figS_weather"),
         animation_gif="results/{scale}/lensf/figures/animation.gif",
@@ -64,11 +64,11 @@ rule lensf_maps:
 
 rule lensf_curves:
     input:
-        basin=scores_in("lensf", [LENSF["basin"]], "fields")[0],
-        validation=scores_in("lensf", [LENSF["validation"]], "fields")[0],
-        tuned=scores_in("lensf", [LENSF["basin"], LENSF["shocks"]], "fields"),
-        rings=scores_in("lensf", [*LENSF["rings"], LENSF["shocks"]], "fields"),
-        timings=timings_in("lensf", [*LENSF["rings"], LENSF["shocks"]]),
+        basin=graph.scores_in("lensf", LENSF["basin"], "fields"),
+        validation=graph.scores_in("lensf", LENSF["validation"], "fields"),
+        tuned=graph.scores_in("lensf", [LENSF["basin"], LENSF["shocks"]], "fields"),
+        rings=graph.scores_in("lensf", [*LENSF["rings"], LENSF["shocks"]], "fields"),
+        timings=graph.timings_in("lensf", [*LENSF["rings"], LENSF["shocks"]]),
     output:
         **figure_files(
             "lensf",
@@ -103,10 +103,10 @@ rule lensf_curves:
 
 rule lensf_tables:
     input:
-        basin=scores_in("lensf", [LENSF["basin"]], "fields")[0],
-        validation=scores_in("lensf", [LENSF["validation"]], "fields")[0],
-        timing=timings_in("lensf", [LENSF["basin"]])[0],
-        rings=scores_in("lensf", [*LENSF["rings"], LENSF["shocks"]], "fields"),
+        basin=graph.scores_in("lensf", LENSF["basin"], "fields"),
+        validation=graph.scores_in("lensf", LENSF["validation"], "fields"),
+        timing=graph.timings_in("lensf", [LENSF["basin"]])[0],
+        rings=graph.scores_in("lensf", [*LENSF["rings"], LENSF["shocks"]], "fields"),
     output:
         methods=report(
             expand(

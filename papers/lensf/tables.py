@@ -1,4 +1,4 @@
-"""Rows on filters of fields: errors of every run, time of an analysis, rings of many sizes."""
+"""Rows on filters of gridded states and of Lorenz-96 of many sizes: errors and CPU times."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,11 +16,11 @@ LABELS = {
     "ensf_interpolated": "EnSF, interpolated",
     "letkf": "LETKF",
     "letkf_ring": "LETKF",
-    "direct": "direct decode",
+    "direct": "observation-only decoding",
     "latent_enkf": "Latent-EnKF",
     "latent_letkf": "Latent-LETKF",
     "latent_ensf": "Latent-EnSF",
-    "pca_direct": "direct decode, PCA",
+    "pca_direct": "observation-only decoding, PCA",
     "pca_latent_ensf": "Latent-EnSF, PCA",
 }
 NTH = {"first": "1", "fifth": "5", "last": "last"}
@@ -32,7 +32,7 @@ ON_METHODS = (
     "standard deviations, and the coverage of the central 95 % interval of the members (of few: "
     "their range) beside that of a calibrated ensemble, in the mean over the late times: median "
     "[range] over seeds. Sparsity: grid points for each one observed. N: members. An empty cell "
-    "has no number; a run that was lost counts as the worst."
+    "has no number; a run that diverged counts as the worst."
 )
 ON_REMEDIES = (
     "Relative RMSE of the analysis mean in normalised variables, mean over the late times: on "

@@ -52,6 +52,23 @@ def with_roles(
     return found
 
 
+def by_axes(scores: Mapping[str, xr.Dataset]) -> dict[str, xr.Dataset]:
+    """The scores, those of studies with a dimension for method, replicate and each axis.
+
+    In their files runs lie along `run`, in all combinations.
+    """
+    return {
+        name: _unstacked(one) if "is_base" in one.coords else one for name, one in scores.items()
+    }
+
+
+def _unstacked(dataset: xr.Dataset) -> xr.Dataset:
+    dataset = dataset.drop_vars("is_base")
+    axes = [str(name) for name in dataset.coords if dataset[name].dims == ("run",)]
+    of_runs = dataset[[name for name in dataset if "run" in dataset[name].dims]]
+    return xr.merge([of_runs.set_index(run=axes).unstack("run"), dataset.drop_dims("run")])
+
+
 def select(scores: Mapping[str, xr.Dataset], address: Mapping) -> xr.DataArray:
     """The array that an address names: `{scores: ..., variable: ..., where: {dim: label}}`.
 

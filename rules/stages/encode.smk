@@ -12,12 +12,12 @@ rule encode:
         "results/{scale}/logs/encode/{paper}.{case}.{codec}.log",
     benchmark:
         "results/{scale}/benchmarks/encode/{paper}.{case}.{codec}.tsv"
-    priority: BEFORE_TUNING
+    priority: graph.BEFORE_TUNING
     threads: 1
     resources:
         mem_mb=mem("encode"),
         runtime=runtime("encode"),
     params:
-        spec=spec("encode.py", codec="{paper}.codecs.{codec}", calls=encoded_by),
+        spec=spec("encode.py", codec="{paper}.codecs.{codec}", calls=graph.calls("encode", "tokens")),
     script:
         "../../workflow_scripts/encode.py"

@@ -1,6 +1,6 @@
 rule era5:
     input:
-        unpack(truth_from),
+        unpack(graph.inputs("era5")),
     output:
         train="results/{scale}/{paper}/{case}/truth_train.nc",
         valid="results/{scale}/{paper}/{case}/truth_valid.nc",
@@ -10,12 +10,12 @@ rule era5:
     benchmark:
         "results/{scale}/benchmarks/era5/{paper}.{case}.tsv"
     wildcard_constraints:
-        case=cases_with("era5"),
+        case=graph.cases_with("era5"),
     threads: 1
     resources:
         mem_mb=mem("era5"),
         runtime=runtime("era5"),
     params:
-        spec=spec("era5.py", case=("{paper}.cases.{case}", "era5")),
+        spec=graph.spec("era5"),
     script:
         "../../workflow_scripts/era5.py"

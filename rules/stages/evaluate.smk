@@ -1,6 +1,6 @@
 rule evaluate:
     input:
-        unpack(products),
+        unpack(graph.inputs("evaluate")),
     output:
         "results/{scale}/{paper}/{case}/scores/{product}.nc",
     log:
@@ -12,6 +12,6 @@ rule evaluate:
         mem_mb=mem("evaluate"),
         runtime=runtime("evaluate"),
     params:
-        spec=score_spec,
+        spec=graph.spec("evaluate"),
     script:
         "../../workflow_scripts/evaluate.py"

@@ -1,6 +1,6 @@
 rule forecast:
     input:
-        unpack(forecast_from),
+        unpack(graph.inputs("forecast")),
     output:
         "results/{scale}/{paper}/{case}/forecasts/{forecaster}/batch{batch}.nc",
     log:
@@ -13,12 +13,6 @@ rule forecast:
         runtime=runtime("forecast"),
         gpu=gpu("forecast"),
     params:
-        spec=spec(
-            "forecast.py",
-            case=("{paper}.cases.{case}", "forecasts"),
-            forecaster="{paper}.forecasters.{forecaster}",
-            device=True,
-            calls=forecast_by,
-        ),
+        spec=graph.spec("forecast"),
     script:
         "../../workflow_scripts/forecast.py"

@@ -1,7 +1,6 @@
 rule judge:
     input:
-        claims="papers/{paper}/claims.yaml",
-        scores=judged,
+        unpack(graph.inputs("judge")),
     output:
         "results/{scale}/{paper}/scorecard.json",
     log:
@@ -13,6 +12,6 @@ rule judge:
         mem_mb=mem("judge"),
         runtime=runtime("judge"),
     params:
-        spec=judge_spec,
+        spec=graph.spec("judge"),
     script:
         "../../workflow_scripts/judge.py"

@@ -1,8 +1,6 @@
 rule observe:
     input:
-        train=truth_of("train"),
-        valid=truth_of("valid"),
-        test=truth_of("test"),
+        unpack(graph.inputs("observe")),
     output:
         train="results/{scale}/{paper}/{case}/observations_train.nc",
         valid="results/{scale}/{paper}/{case}/observations_valid.nc",
@@ -13,13 +11,13 @@ rule observe:
     benchmark:
         "results/{scale}/benchmarks/observe/{paper}.{case}.tsv"
     wildcard_constraints:
-        case=cases_with("observations"),
-    priority: BEFORE_TUNING
+        case=graph.cases_with("observations"),
+    priority: graph.BEFORE_TUNING
     threads: 1
     resources:
         mem_mb=mem("observe"),
         runtime=runtime("observe"),
     params:
-        spec=observe_spec,
+        spec=graph.spec("observe"),
     script:
         "../../workflow_scripts/observe.py"

@@ -1,6 +1,6 @@
 rule sample:
     input:
-        model=model_of("samplers", "sampler"),
+        unpack(graph.inputs("sample")),
     output:
         "results/{scale}/{paper}/{case}/samples/{sampler}/batch{batch}.nc",
     log:
@@ -13,11 +13,6 @@ rule sample:
         runtime=runtime("sample"),
         gpu=gpu("sample"),
     params:
-        spec=spec(
-            "sample.py",
-            case=("{paper}.cases.{case}", "samples"),
-            sampler="{paper}.samplers.{sampler}",
-            device=True,
-        ),
+        spec=graph.spec("sample"),
     script:
         "../../workflow_scripts/sample.py"

@@ -8,8 +8,8 @@ rule simulate:
     benchmark:
         "results/{scale}/benchmarks/simulate/{paper}.{case}.tsv"
     wildcard_constraints:
-        case=cases_with("truth", without="era5"),
-    priority: BEFORE_TUNING
+        case=graph.cases_with("truth", without="era5"),
+    priority: graph.BEFORE_TUNING
     threads: 1
     resources:
         mem_mb=mem("simulate"),

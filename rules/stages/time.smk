@@ -1,6 +1,6 @@
 rule time:
     input:
-        unpack(timed),
+        unpack(graph.inputs("time")),
     output:
         "results/{scale}/{paper}/{case}/timing.nc",
     log:
@@ -13,6 +13,6 @@ rule time:
         runtime=runtime("time"),
         slurm_extra="--exclusive",  # on a cluster: nobody else on its node
     params:
-        spec=timing_spec,
+        spec=graph.spec("time"),
     script:
         "../../workflow_scripts/time.py"

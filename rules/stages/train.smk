@@ -1,8 +1,6 @@
 rule train:
     input:
-        unpack(tuned_rates),
-        training=learned_from("train"),
-        held_out=learned_from("valid"),
+        unpack(graph.inputs("train")),
     output:
         weights="results/{scale}/{paper}/{case}/models/{model}/batch{batch}.nc",
         history="results/{scale}/{paper}/{case}/models/{model}/batch{batch}.history.nc",
@@ -10,13 +8,13 @@ rule train:
         "results/{scale}/logs/train/{paper}.{case}.{model}.{batch}.log",
     benchmark:
         "results/{scale}/benchmarks/train/{paper}.{case}.{model}.{batch}.tsv"
-    priority: longest_first("train")
+    priority: graph.longest_first("train")
     threads: 1
     resources:
         mem_mb=mem("train"),
         runtime=runtime("train"),
         gpu=gpu("train"),
     params:
-        spec=train_spec,
+        spec=graph.spec("train"),
     script:
         "../../workflow_scripts/train.py"

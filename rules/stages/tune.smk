@@ -8,13 +8,13 @@ rule tune:
         "results/{scale}/logs/tune/{paper}.{case}.{model}.{batch}.log",
     benchmark:
         "results/{scale}/benchmarks/tune/{paper}.{case}.{model}.{batch}.tsv"
-    priority: TUNING
+    priority: graph.TUNING
     threads: 1
     resources:
         mem_mb=mem("tune"),
         runtime=runtime("tune"),
         gpu=gpu("tune"),
     params:
-        spec=tune_spec,
+        spec=graph.spec("tune"),
     script:
         "../../workflow_scripts/tune.py"

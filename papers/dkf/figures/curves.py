@@ -12,7 +12,13 @@ def learning_curve(ax: Axes, data: xr.Dataset) -> None:
     """training and held_out (repeat, check) against the training step."""
     plotting.band(ax, data.step, data.training, "repeat", plotting.BLACK, "training")
     plotting.band(
-        ax, data.step, data.held_out, "repeat", plotting.GREEN, "held out", linestyle=(0, (3, 1.5))
+        ax,
+        data.step,
+        data.held_out,
+        "repeat",
+        plotting.GREEN,
+        "validation",
+        linestyle=(0, (3, 1.5)),
     )
     ax.margins(x=0.01)
 

@@ -14,7 +14,7 @@ from papers.gpt import style
 MARK = {"linewidth": 0.9, "zorder": 1}
 LONG_NAMES = {
     "training": "loss on watched training windows, in nats",
-    "held_out": "loss on held-out windows, in nats",
+    "held_out": "loss on validation windows, in nats",
     "tokens_seen": "training tokens seen",
     "order1": "conditional entropy given one token, in nats",
     "order2": "conditional entropy given two tokens, in nats",
@@ -55,13 +55,12 @@ def learning(ax: Axes, data: xr.Dataset) -> None:
     }
     for label, (value, colour, dashes) in marks.items():
         ax.axhline(float(value), color=colour, linestyle=dashes, label=label, **MARK)
-    for name, colour, dashes in (
-        ("training", plotting.GREY, "-"),
-        ("held_out", style.colour("gpt"), (0, (3, 1.2))),
+    for name, said, colour, dashes in (
+        ("training", "training", plotting.GREY, "-"),
+        ("held_out", "validation", style.colour("gpt"), (0, (3, 1.2))),
     ):
         lines = own[name].dropna("repeat", how="all")
-        label = f"GPT-2, {name.replace('_', ' ')}"
-        plotting.band(ax, millions, lines, "repeat", colour, label, linestyle=dashes)
+        plotting.band(ax, millions, lines, "repeat", colour, f"GPT-2, {said}", linestyle=dashes)
     ax.set_yscale("log")
     ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}")

@@ -9,7 +9,7 @@ from papers.gpt.tables import columns, quantities
 
 
 def tables(given: Any, config: Mapping) -> dict[str, list[str]]:
-    """Table 1 with what the paper prints beside ours, a table on the dynamics, and their story."""
+    """Table 1 with the paper's numbers beside ours, a table on the dynamics, and notes on both."""
     names = config["table"]
     table = columns.columns(config["columns"], names, io.read_scores(given.scores))
     told = columns.values(table, names, quantities.ALL)

@@ -21,7 +21,7 @@ from papers.lensf.figures import (
 
 
 def states(given: Any, config: Mapping) -> Iterator[Drawn]:
-    """Figures 1, 2, 4 and 10, examples, codes, weather and the film."""
+    """Figures 1, 2, 4 and 10, examples, latents, weather and the animation."""
     shown = ("shown_time", "variable", "x", "y")
     needs = {
         "truth_shown": shown,
@@ -52,11 +52,11 @@ def states(given: Any, config: Mapping) -> Iterator[Drawn]:
 
     data = codes.codes_data(scores)
     figure = codes.codes_figure(data)
-    yield Drawn("figS_codes", data, figure, "Codes of states and of their observations")
+    yield Drawn("figS_codes", data, figure, "Latents of states and of their observations")
 
-    data = animation.film_data(scores)
-    film, title = animation.film(data), "Film: truth, analysis, error"
-    yield Drawn("animation", data, film, title, ["analysis", "error"])
+    data = animation.animation_data(scores)
+    moving, title = animation.animation(data), "Animation: truth, analysis, error"
+    yield Drawn("animation", data, moving, title, ["analysis", "error"])
 
     scores = io.read(given.weather)
 
@@ -92,7 +92,7 @@ def errors(given: Any, config: Mapping) -> Iterator[Drawn]:
 
     data = field_sweeps.latent_sizes_data(scores)
     figure = field_sweeps.latent_sizes_figure(data)
-    yield Drawn("figS_latent_sizes", data, figure, "Error by size of the codes", means)
+    yield Drawn("figS_latent_sizes", data, figure, "Error by number of latents", means)
 
     data = field_sweeps.interval_data(scores)
     figure = field_sweeps.interval_figure(data)
@@ -105,7 +105,13 @@ def errors(given: Any, config: Mapping) -> Iterator[Drawn]:
 
     data = remedies.remedies_data(scores, io.read(given.validation))
     figure = remedies.remedies_figure(data)
-    yield Drawn("figS_remedies", data, figure, "Changes of Latent-EnSF", remedies.MISSING)
+    yield Drawn(
+        "figS_remedies",
+        data,
+        figure,
+        "Mitigations of the late error of Latent-EnSF",
+        remedies.MISSING,
+    )
 
     data = calibration.calibration_data(scores)
     figure = calibration.calibration_figure(data)

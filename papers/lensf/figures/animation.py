@@ -1,4 +1,4 @@
-"""A film of fields: the truth, an analysis, and its error, analysis by analysis."""
+"""An animation of gridded states: the truth, an analysis, and its error, analysis by analysis."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ class Gif(PillowWriter):
         first.save(self.outfile, format="GIF", save_all=True, **look)
 
 
-class Film(FuncAnimation):
+class Animation(FuncAnimation):
     """An animation that is saved as such a GIF, equal data to equal bytes."""
 
     def save(self, path: str | Path, writer: PillowWriter | None = None, dpi: int = 100) -> None:
@@ -44,39 +44,39 @@ def colours() -> list[int]:
     return np.round(255 * np.concatenate(shades)).astype(int).ravel().tolist()
 
 
-def film_data(scores: xr.Dataset) -> xr.Dataset:
+def animation_data(scores: xr.Dataset) -> xr.Dataset:
     """truth, analysis and error (frame, y, x) of the last variable, with number and time of each.
 
     Analyses that are not there are left out, and of more than FRAMES every so many are shown.
     """
     name = str(scores.variable.values[-1])
-    film = maps.on_map(scores[["film_truth", "film"]])
-    there = film.film.notnull().any(("y", "x")).values
+    both = maps.on_map(scores[["film_truth", "film"]])
+    there = both.film.notnull().any(("y", "x")).values
     numbers = np.flatnonzero(there)[:: max(1, -(-int(there.sum()) // FRAMES))]
     if not len(numbers):
-        raise ValueError("film has no analysis with a finite value; expected one at least")
-    film, time = film.isel(time=numbers), maps.clock(scores.time).isel(time=numbers)
-    film = film.drop_vars([n for n in film.coords if n not in ("x", "y")]).rename(time="frame")
+        raise ValueError("the animation has no analysis with a finite value; expected one at least")
+    both, time = both.isel(time=numbers), maps.clock(scores.time).isel(time=numbers)
+    both = both.drop_vars([n for n in both.coords if n not in ("x", "y")]).rename(time="frame")
     unit = {"units": maps.unit_of(scores, name, scores.film), "symbol": maps.symbol(name)}
     return xr.Dataset(
         {
-            "truth": film.film_truth.assign_attrs(unit, long_name="true field"),
-            "analysis": film.film.assign_attrs(unit, long_name="mean of the analysis"),
-            "error": (film.film - film.film_truth).assign_attrs(unit, long_name="error"),
+            "truth": both.film_truth.assign_attrs(unit, long_name="true field"),
+            "analysis": both.film.assign_attrs(unit, long_name="mean of the analysis"),
+            "error": (both.film - both.film_truth).assign_attrs(unit, long_name="error"),
         },
         {"shown_time": ("frame", numbers + 1), "at": ("frame", time.values, time.attrs)},
     )
 
 
 @plotting.published
-def film_figure(data: xr.Dataset, frame: int = 0) -> Figure:
+def animation_figure(data: xr.Dataset, frame: int = 0) -> Figure:
     """One frame: truth, analysis and error, on scales that hold for all."""
     return _drawn(data, frame)[0]
 
 
 @plotting.published
-def film(data: xr.Dataset) -> Film:
-    """The film, frame by frame; `.save(path)` writes it."""
+def animation(data: xr.Dataset) -> Animation:
+    """The animation, frame by frame; `.save(path)` writes it."""
     fig, images, heading = _drawn(data, 0)
     fig.draw_without_rendering()
     fig.set_layout_engine("none")  # all frames are laid out as the first
@@ -87,7 +87,7 @@ def film(data: xr.Dataset) -> Film:
         heading.set_text(maps.title(data, frame))
         return [*images.values(), heading]
 
-    return Film(fig, show, data.sizes["frame"], cache_frame_data=False)
+    return Animation(fig, show, data.sizes["frame"], cache_frame_data=False)
 
 
 def _drawn(data: xr.Dataset, frame: int) -> tuple[Figure, dict, object]:

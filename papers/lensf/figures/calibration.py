@@ -41,7 +41,7 @@ def calibration_data(scores: xr.Dataset) -> xr.Dataset:
 
 @plotting.published
 def calibration_figure(data: xr.Dataset) -> Figure:
-    """Rank histograms beside spread against error, a shade for each scale of the codes."""
+    """Rank histograms beside spread against error, a shade for each scale of the latents."""
     fig = plotting.figure(plotting.PAGE, 3.0)
     left, right = fig.subplots(1, 2)
     colours = shades(style.colour("latent_ensf"), data.sizes["run"])
@@ -107,7 +107,7 @@ def square(ax: Axes, data: xr.Dataset) -> None:
 
 
 def training_data(scores: xr.Dataset) -> xr.Dataset:
-    """state_error, observation_error (codec, check), held out, and the updates of each check."""
+    """state_error, observation_error (codec, check) on validation data, updates of each check."""
     if "updates" not in scores:
         raise ValueError(
             "expected scores with the training of codecs (updates, state_error, "
@@ -121,7 +121,7 @@ def training_data(scores: xr.Dataset) -> xr.Dataset:
 
 @plotting.published
 def training_figure(data: xr.Dataset) -> Figure:
-    """Held-out errors of states and of observations, decoded; linear codecs across the panel."""
+    """Validation errors of states and of observations, decoded; linear codecs across the panel."""
     fig = plotting.figure(plotting.PAGE, max(2.6, 0.7 + 0.17 * data.sizes["codec"]))
     axes = fig.subplots(1, 2, sharey=True)
     looks = {codec: codec_look(i) for i, codec in enumerate(data.codec.values.tolist())}
@@ -137,7 +137,7 @@ def training_figure(data: xr.Dataset) -> Figure:
     limits = np.nanmin(shown) / 1.1, np.nanmax(shown) * 1.1
     axes[0].set_ylim(limits)
     plotting.plain(axes[0].yaxis, *limits)
-    axes[0].set_ylabel("held-out relative error")
+    axes[0].set_ylabel("relative validation error")
     plotting.letter(axes)
     entries = [
         Line2D([], [], label=described(data.sel(codec=codec)), **look)

@@ -1,4 +1,4 @@
-"""Codes of states beside those of their sparse observations: how well two encoders match."""
+"""Latents of states beside those of their sparse observations: how well two encoders match."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,7 @@ STATE, OBSERVATION = r"$E(x)$", r"$E_\mathrm{obs}(y)$"
 
 
 def codec_of(scores: xr.Dataset, run: str | None) -> str | None:
-    """The codec with which a run was made, where its codes are there."""
+    """The codec with which a run was made, where its latents are there."""
     if run is None or "code_obs" not in scores:
         return None
     name = str(scores["model"].sel(run=run).item())
@@ -39,7 +39,7 @@ def codes_data(scores: xr.Dataset, shown: int = 3) -> xr.Dataset:
     order = np.argsort(-both.code_state.std("time").values, axis=-1, kind="stable")
     apart = ((both.code_obs - both.code_state) ** 2).sum(("time", "code"))
     mismatch = np.sqrt(apart / (both.code_state**2).sum(("time", "code")))
-    attrs = {"units": "1", "long_name": "relative mismatch of the codes of the first seed"}
+    attrs = {"units": "1", "long_name": "encoder discrepancy of the first seed"}
     return both.assign_coords(time=maps.clock(scores.time)).assign(
         shown_code=(
             ("codec", "shown"),
@@ -111,7 +111,7 @@ def against(ax: Axes, data: xr.Dataset, reach: float, *, lowest: bool) -> None:
     pairs = (data[name].values.ravel() for name in ("code_state", "code_obs"))
     ax.plot(*pairs, **maps.DOTS, markersize=1.7, alpha=0.5, color=style.colour(METHOD))
     ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
-    ax.set_title(f"mismatch {float(data.mismatch):.2g}", pad=3)
+    ax.set_title(f"encoder discrepancy {float(data.mismatch):.2g}", pad=3)
     ax.locator_params(nbins=4)
     ax.set_ylabel(OBSERVATION)
     if lowest:

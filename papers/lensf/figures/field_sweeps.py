@@ -59,7 +59,7 @@ def means_data(scores: xr.Dataset, *chosen: xr.Dataset, kept: Sequence[str] = KE
 
 
 def latent_sizes_data(scores: xr.Dataset) -> xr.Dataset:
-    """Methods with codes of every size, and free run and EnSF, which have none."""
+    """Methods with every number of latents, and free run and EnSF, which have none."""
     chosen = [alike(scores, method, "latent", strict=True) for method in CODED]
     data = means_data(scores, alike(scores, "free"), alike(scores, "ensf"), *chosen)
     sizes = np.unique(data.latent.values[data.latent.values > 0])
@@ -166,8 +166,8 @@ def against_figure(data: xr.Dataset, over: str, label: str) -> Figure:
 
 
 def latent_sizes_figure(data: xr.Dataset) -> Figure:
-    """Against the size of the codes."""
-    return against_figure(data, "latent", "size of the codes, $r$")
+    """Against the number of latents."""
+    return against_figure(data, "latent", "number of latents, $r$")
 
 
 def interval_figure(data: xr.Dataset) -> Figure:
@@ -177,11 +177,11 @@ def interval_figure(data: xr.Dataset) -> Figure:
 
 @plotting.published
 def tuning_figure(data: xr.Dataset) -> Figure:
-    """EnSF against the variance of its prior, Latent-EnSF against the scale of its codes."""
+    """EnSF against the variance of its prior, Latent-EnSF against the scale of its latents."""
     fig = plotting.figure(plotting.PAGE, 2.7)
     axes = fig.subplots(1, 2)
     tuning_panel(axes[0], data, "eps_beta", "ensf", r"variance of the prior, $\varepsilon_\beta$")
-    tuning_panel(axes[1], data, "scale", "latent_ensf", "scale of the codes, $S$")
+    tuning_panel(axes[1], data, "scale", "latent_ensf", "scale of the latents, $S$")
     plotting.letter(axes)
     fig.suptitle(over_seeds(data), fontsize=7)
     return fig

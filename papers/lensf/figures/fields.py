@@ -61,7 +61,7 @@ def members_data(scores: xr.Dataset) -> xr.Dataset:
 
 
 def methods_data(scores: xr.Dataset, noise: float) -> xr.Dataset:
-    """All methods at the base sparsity and one noise, those with codes for every size of these.
+    """All methods at the base sparsity and one noise, latent ones for every number of latents.
 
     Without such runs at this noise, those at the base noise stand for them and `note` says so.
     """
@@ -210,7 +210,7 @@ def notes(data: xr.Dataset) -> list[Line2D]:
 
 @plotting.published
 def methods_figure(data: xr.Dataset) -> Figure:
-    """A panel for each size of the codes; methods without codes stand in all."""
+    """A panel for each number of latents; methods without latents stand in all."""
     sizes = sorted(set(data.latent.values[data.latent.values > 0].tolist())) or [0]
     fig = plotting.figure(4.6 if len(sizes) == 1 else plotting.PAGE, 2.75)
     axes = fig.subplots(1, len(sizes), sharey=True, squeeze=False)[0]

@@ -12,7 +12,7 @@ from papers.lensf import style
 from papers.lensf.figures import maps
 from papers.lensf.figures.codes import METHOD, codec_of
 
-CODES = "PiYG"  # colours of codes, which have no unit
+CODES = "PiYG"  # colours of latents, which have no unit
 CODE_RANGE = 2.0  # standard normal numbers lie mostly within
 SHEET = (plotting.PAGE, 4.55)  # inches
 MAP, LEFT, RIGHT, HIGH, LOW = 1.3, 0.55, 5.68, 2.75, 0.72  # of the maps, in inches
@@ -22,7 +22,7 @@ CELL = 0.152  # of a code, in inches
 
 
 def scheme_data(scores: xr.Dataset) -> xr.Dataset:
-    """forecast, observed, analysis and truth (y, x) of the first time shown, and their codes.
+    """forecast, observed, analysis and truth (y, x) of the first time shown, and their latents.
 
     Until the first analysis the forecast is the free run, which stands for it. code_forecast and
     code_analysis, of the run shown, are drawn where the scores hold them and are NaN otherwise;
@@ -57,7 +57,7 @@ def scheme_data(scores: xr.Dataset) -> xr.Dataset:
 
 @plotting.published
 def scheme_figure(data: xr.Dataset) -> Figure:
-    """Forecast and observation into codes, one filter step there, and back to a field."""
+    """Forecast and observation into latents, one filter step there, and back to a field."""
     width, height = SHEET
     fig = plotting.figure(width, height)
     fig.set_layout_engine("none")  # the sheet is laid out in inches
@@ -102,7 +102,7 @@ def scale(data: xr.Dataset) -> dict:
 
 
 def coding(ax: Axes, data: xr.Dataset) -> None:
-    """Encoders, decoder, and the codes between them and the filter step."""
+    """Encoders, decoder, and the latents between them and the filter step."""
     up, down = HIGH + MAP / 2, LOW + MAP / 2
     trapezium(ax, 2.25, up, "$E$", "state\nencoder", ENCODER)
     trapezium(ax, 2.25, down, r"$E_\mathrm{obs}$", "observation\nencoder", ENCODER)
@@ -163,7 +163,7 @@ def code(ax: Axes, x: float, y: float, values: xr.DataArray, name: str) -> None:
 
 
 def step(ax: Axes, data: xr.Dataset) -> None:
-    """The filter step between the codes."""
+    """The filter step between the latents."""
     left, right, low, high = 3.02, 4.34, HIGH - 0.2, HIGH + MAP + 0.02
     shape = "round,pad=0,rounding_size=0.08"
     look = {"facecolor": ANALYSIS, "edgecolor": style.colour(METHOD), "linewidth": 1.1}
@@ -199,7 +199,7 @@ def next_forecast(ax: Axes) -> None:
 
 
 def legends(fig: Figure, paper: Axes, data: xr.Dataset) -> None:
-    """Colour bars of the field and of the codes."""
+    """Colour bars of the field and of the latents."""
     width, height = SHEET
     colours = scale(data)
     parts = (
@@ -218,7 +218,7 @@ def legends(fig: Figure, paper: Axes, data: xr.Dataset) -> None:
 
 def code_label(data: xr.Dataset) -> str:
     count, latent = data.sizes["code"], int(data.latent)
-    return f"codes, {count} of {latent}" if latent else "codes"
+    return f"latents, {count} of {latent}" if latent else "latents"
 
 
 def codes_at(scores: xr.Dataset, name: str, codec: str | None, number: int) -> xr.DataArray:

@@ -1,4 +1,4 @@
-"""What changes of the latent filter do to its errors: a row for each variant."""
+"""Mitigations of the late error of the latent filter: a row for each."""
 
 import numpy as np
 import xarray as xr
@@ -31,8 +31,8 @@ SYMBOLS = {
 }
 ERRORS = {
     "given": "errors as given",
-    "latent_noise": "errors of codes from those of observations",
-    "mismatch": "errors of codes from their mismatch",
+    "latent_noise": "latent errors from those of observations",
+    "mismatch": "latent errors from the encoder discrepancy",
 }
 MARKS = {  # what is shown: beside the row, line of the first run, look
     "valid": (0.24, ":", {"marker": "D", "markersize": 3.0}),
@@ -53,15 +53,15 @@ def remedies_data(scores: xr.Dataset, validation: xr.Dataset) -> xr.Dataset:
     """mean_..., last_..., valid_... (run): of Latent-EnSF as in the paper and with changes.
 
     The changes are those of the runs on validation trajectories, whose mean errors are valid_...;
-    `chosen` is the one that is best there. Direct decodes, without a forecast, stand beside them.
+    `chosen` is the one that is best there. Observation-only decoding stands beside them.
     """
     scores, validation = prepared(scores), prepared(validation)
     tried = [run for run in validation.run.values if run in scores.run.values]
     own = where(scores.sel(run=tried), method="latent_ensf")
     first = alike(scores, "latent_ensf")
     others = own.sel(run=[run for run in own.run.values if run not in first.run.values])
-    codes = [alike(scores, method) for method in ("pca_latent_ensf", "direct", "pca_direct")]
-    found = joined(scores, first, others, *codes)
+    beside = [alike(scores, method) for method in ("pca_latent_ensf", "direct", "pca_direct")]
+    found = joined(scores, first, others, *beside)
     last = found.at_analysis.isel(nth=-1, drop=True)
     data = means_data(scores, found, kept=("method",))
     data = data.assign(summary(last, "last").drop_vars(list(data.coords), errors="ignore"))

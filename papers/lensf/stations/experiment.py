@@ -25,7 +25,7 @@ from dalib.filters.base import Ensemble, assimilate
 from dalib.filters.ensf import EnSF
 from dalib.filters.latent import DirectDecode, LatentFilter
 from dalib.filters.letkf import LETKF
-from dalib.localise import Grid
+from dalib.localise import Grid, Localisation
 from dalib.nets.scaling import per_variable
 from dalib.nets.vae import CoupledVAE
 from dalib.observe import EveryKth, Identity
@@ -295,12 +295,13 @@ def _filter(section: Mapping, name: str, learned: Learned) -> Any:
         return DirectDecode(codec=codec, observe=observe)
     settings = section[SECTIONS[name]]
     common = {"step": _same, "observe": Identity(size), "members": section["members"]}
-    component = torch.arange(size)
     if name == "latent_letkf":
         inner = LETKF(
             **common,
             **build.without(settings, "radius", "weight"),
-            taper=Grid(codec.latent_map, settings["radius"])(component, component, size),
+            localisation=Localisation(
+                matrix=Grid(codec.latent_map, settings["radius"]).on(size).taper()
+            ),
         )
     else:
         inner = EnSF(

@@ -197,7 +197,7 @@ def test_bands_are_ranges_of_few_seeds_and_quartiles_of_many():
     assert selection.over_seeds(many) == "median and 25–75 % band over 8 seeds"
 
 
-def test_each_panel_has_its_own_size_of_codes_and_the_methods_without():
+def test_each_panel_has_its_own_number_of_latents_and_the_methods_without():
     data = fields.methods_data(PAPER, 0.1)
     assert sorted(set(data.latent.values)) == [0, 50, 100, 200, 400]
     fig = fields.methods_figure(data)

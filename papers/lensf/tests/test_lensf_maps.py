@@ -1,4 +1,4 @@
-"""Maps and films of fields: drawn from their own data, whatever a scale leaves out."""
+"""Maps and animations of gridded states: drawn from their own data, whatever a scale leaves out."""
 
 import matplotlib
 import numpy as np
@@ -127,7 +127,7 @@ BASIN = {
     "fig4": (maps.sparsity_data, maps.sparsity_figure),
     "examples": (maps.examples_data, maps.examples_figure),
     "codes": (codes.codes_data, codes.codes_figure),
-    "animation": (animation.film_data, animation.film_figure),
+    "animation": (animation.animation_data, animation.animation_figure),
 }
 WEATHER = {
     "fig10": (weather.maps_data, weather.maps_figure),
@@ -293,46 +293,46 @@ def test_without_such_a_codec_the_figure_says_so():
     ]
 
 
-# -- the film --------------------------------------------------------------------------------------
+# -- the animation ---------------------------------------------------------------------------------
 
 
-def test_a_film_is_the_same_bytes_twice_whatever_its_name(tmp_path):
-    data = animation.film_data(scores())
+def test_an_animation_is_the_same_bytes_twice_whatever_its_name(tmp_path):
+    data = animation.animation_data(scores())
     for name in ("a.gif", "b.gif"):
         with io.replacing(tmp_path / name) as part:
-            animation.film(data).save(part, animation.Gif(), dpi=40)
+            animation.animation(data).save(part, animation.Gif(), dpi=40)
     first, second = ((tmp_path / name).read_bytes() for name in ("a.gif", "b.gif"))
     assert first == second and first.startswith(b"GIF89a")
     assert first.count(b"\x21\xf9\x04") == TIMES  # a graphic control block each frame
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.gif", "b.gif"]
 
 
-def test_a_film_shows_truth_analysis_and_their_difference():
-    data = animation.film_data(scores())
+def test_an_animation_shows_truth_analysis_and_their_difference():
+    data = animation.animation_data(scores())
     assert data.shown_time.values.tolist() == list(range(1, TIMES + 1))
     assert np.array_equal(data.truth[3], wave(4, 2).T)
     assert np.allclose(data.error, data.analysis - data.truth)
     assert data.error.attrs["units"] == "m"
-    fig = animation.film_figure(data, 3)
+    fig = animation.animation_figure(data, 3)
     assert fig.get_suptitle() == "analysis 4 (2.0 h)"
     assert np.array_equal(fig.axes[2].images[0].get_array(), data.error[3])
 
 
-def test_a_film_has_few_frames_and_none_without_an_analysis():
+def test_an_animation_has_few_frames_and_none_without_an_analysis():
     made = scores()
     film = made.film.where(made.time != made.time[2])
-    shown = animation.film_data(made.assign(film=film)).shown_time
+    shown = animation.animation_data(made.assign(film=film)).shown_time
     assert shown.values.tolist() == [1, 2, 4, 5, 6]
     long = xr.concat([made[["film", "film_truth"]]] * 25, "time")
     long = long.assign_coords(made.drop_dims("time").coords).assign_coords(
         time=described("time", np.arange(1.0, 151.0), "s")
     )
-    assert animation.film_data(long).sizes["frame"] == 50
+    assert animation.animation_data(long).sizes["frame"] == 50
     with pytest.raises(ValueError, match="no analysis with a finite value"):
-        animation.film_data(made.assign(film=made.film * np.nan))
+        animation.animation_data(made.assign(film=made.film * np.nan))
 
 
-def test_the_palette_of_a_film_holds_the_ends_and_the_middle_of_its_scales():
+def test_the_palette_of_an_animation_holds_the_ends_and_the_middle_of_its_scales():
     colours = np.array(animation.colours()).reshape(-1, 3)
     assert len(colours) == 256 and {(0, 0, 0), (255, 255, 255)} <= set(map(tuple, colours))
     for name in (maps.STATES, maps.ERRORS):

@@ -1,0 +1,133 @@
+"""The one enumeration of what a study runs: methods, coordinates on its axes, replicates.
+
+Plain values without torch: the workflow counts runs, stages work through them, and results carry
+them as coordinates along a dimension `run`. A stage reads only some axes; runs that differ in others
+alone are one run to it (`distinct`), so that a study of forecast contexts fits nothing again.
+"""
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from dalib.experiments.spec import OF_METHODS, Study
+
+SIMULATED = ("system", "integrator", "dtype", "truth")  # sections of a case that the truth is of
+OBSERVED = (*SIMULATED, "observations")
+FITTED = (*OBSERVED, OF_METHODS)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One method under one set of conditions, once.
+
+    Attributes:
+        coordinates: {name of an axis: label of its value}.
+        is_base: whether every axis stands at its base point.
+    """
+
+    method: str
+    coordinates: Mapping[str, Any]
+    replicate: int
+    is_base: bool
+
+    def plain(self) -> dict[str, Any]:
+        """As plain values, for a spec."""
+        return asdict(self)
+
+
+def runs(study: Study) -> list[Run]:
+    """Every method at every combination of values, in all replicates."""
+    labels = [list(axis.values) for axis in study.axes]
+    return [
+        _run(study, method, combination, replicate)
+        for method in study.methods
+        for combination in itertools.product(*labels)
+        for replicate in range(study.replicates)
+    ]
+
+
+def _run(study: Study, method: str, combination: Sequence, replicate: int) -> Run:
+    coordinates = {a.name: label for a, label in zip(study.axes, combination, strict=True)}
+    return Run(method, coordinates, replicate, all(coordinates[a.name] == a.base for a in study.axes))
+
+
+def restricted(run: Run, heads: Iterable[str]) -> Run:
+    """The run as a stage sees it that reads no other axes than those of `heads`."""
+    kept = {name: v for name, v in run.coordinates.items() if name.split(".")[0] in set(heads)}
+    return Run(run.method, kept, run.replicate, run.is_base)
+
+
+def distinct(found: Iterable[Run], heads: Iterable[str]) -> list[Run]:
+    """What is left of runs for a stage that reads the axes of `heads`; a base run is kept as one."""
+    heads, kept = set(heads), {}
+    for run in found:
+        one = restricted(run, heads)
+        if one.is_base or identity(one) not in kept:
+            kept[identity(one)] = one
+    return list(kept.values())
+
+
+def identity(run: Run) -> tuple:
+    """What tells runs of a study apart."""
+    return run.method, tuple(sorted(run.coordinates.items(), key=str)), run.replicate
+
+
+def parts(study: Study, found: Iterable[Run], per_job: int) -> list[list[Run]]:
+    """The runs of every job: of one method, with arrays of equal shapes, at most `per_job`.
+
+    That each job has one method keeps the others' results when a method is added.
+    """
+    shaping = {axis.name for axis in study.axes if axis.shapes}
+    together: dict[tuple, list[Run]] = {}
+    for run in found:
+        shape = tuple((n, v) for n, v in sorted(run.coordinates.items()) if n in shaping)
+        together.setdefault((run.method, shape), []).append(run)
+    return [
+        alike[first : first + per_job]
+        for alike in together.values()
+        for first in range(0, len(alike), per_job)
+    ]
+
+
+def values(study: Study, coordinates: Mapping[str, Any]) -> dict[str, Any]:
+    """{axis: value} for {axis: label}."""
+    return {name: study.axis(name).values[label] for name, label in coordinates.items()}
+
+
+def case_at(case: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """The section of a case with the values {axis: value} of a run."""
+    own = {n: v for n, v in chosen.items() if n.split(".")[0] != OF_METHODS}
+    return _with(case, {n: v for n, v in own.items() if n.split(".")[0] in case})
+
+
+def method_at(
+    section: Mapping[str, Any], own: Mapping[str, Any], chosen: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The section of a method with the settings of the study, and the values of a run."""
+    head = f"{OF_METHODS}."
+    varied = {n.removeprefix(head): v for n, v in chosen.items() if n.startswith(head)}
+    return _with({**section, **own}, varied)
+
+
+def _with(tree: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """The tree with other values at dotted names."""
+    tree = dict(tree)
+    for name, value in chosen.items():
+        head, _, rest = name.partition(".")
+        tree[head] = _with(tree.get(head, {}), {rest: value}) if rest else value
+    return tree
+
+
+def labels(entries: Sequence[Mapping]) -> dict[str, tuple]:
+    """Coordinates along `run` of results, from runs as a spec has them: what tells them apart."""
+    found = {
+        "method": ([e["method"] for e in entries], "method"),
+        "replicate": ([e["replicate"] for e in entries], "replicate"),
+    }
+    if "is_base" in entries[0]:
+        base = [int(entry["is_base"]) for entry in entries]
+        found["is_base"] = base, "whether every axis is at its base point"
+    for axis in entries[0]["coordinates"]:
+        found[axis.replace(".", "_")] = [e["coordinates"][axis] for e in entries], axis
+    return {n: ("run", v, {"units": "1", "long_name": text}) for n, (v, text) in found.items()}

@@ -1,0 +1,303 @@
+"""Studies of a paper, read once from its configuration into typed values. No torch here.
+
+    studies:
+      noise:
+        case: lorenz63                          what is simulated and observed
+        task: forecast                          what methods do with it
+        methods: {persistence: {}, esn: {units: 300}}
+        vary: {observations.obs_std_relative: [0.0, 0.05]}
+        base: {observations.obs_std_relative: 0.0}
+        replicates: 3
+        metrics: [vpt, {kind: vpt, name: vpt_strict, threshold: 0.2}]
+
+An axis of `vary` names a key of the case, or with `method.` in front a setting of every method. Its
+values are numbers or texts, or a mapping of labels to anything: `{sparse: {kind: every_kth, k: 8}}`.
+"""
+
+import difflib
+import typing
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, NamedTuple
+
+TASKS = {  # task: the collection of a paper that holds its methods, and their role
+    "forecast": ("forecasters", "forecaster"),
+}
+OF_METHODS = "method"  # the first part of the name of an axis that varies methods
+WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
+
+
+class Problem(NamedTuple):
+    """What is wrong, and where: keys from the top of a paper's section."""
+
+    path: tuple
+    message: str
+    missing: bool = False
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Something that a study varies.
+
+    Attributes:
+        name: dotted, below the case (`observations.obs_std`) or a method (`method.members`).
+        values: {label: value}; of plain values the label is the value.
+        base: the label of the value that is kept while others vary.
+    """
+
+    name: str
+    values: Mapping[Any, Any]
+    base: Any
+
+    @property
+    def key(self) -> str:
+        """Its name as a coordinate of results."""
+        return self.name.replace(".", "_")
+
+    @property
+    def shapes(self) -> bool:
+        """Whether arrays may have other shapes at other values: all but fractions may do that."""
+        return not any(isinstance(value, float) for value in self.values.values())
+
+
+@dataclass(frozen=True)
+class Study:
+    """Every method at every combination of the values of its axes, in all replicates.
+
+    Attributes:
+        methods: {name: settings that differ here from those of the method}.
+        axes: in the order of their names.
+        metrics: `kind` and settings of each, by the name of its scores.
+    """
+
+    name: str
+    case: str
+    task: str
+    methods: Mapping[str, Mapping[str, Any]]
+    axes: tuple[Axis, ...] = ()
+    replicates: int = 1
+    metrics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def axis(self, name: str) -> Axis:
+        return next(axis for axis in self.axes if axis.name == name)
+
+
+@dataclass(frozen=True)
+class Forecasts:
+    """What is forecast in a case: `forecast` of its section.
+
+    Args:
+        context: samples that a method is given before each start.
+        horizon: samples that it forecasts.
+        starts: starts in each test trajectory, evenly spaced.
+        climate: samples of a free run from the first start of each test trajectory; 0 for none.
+        discard: samples at the beginning of a free run that statistics leave out.
+    """
+
+    context: int
+    horizon: int
+    starts: int
+    climate: int = 0
+    discard: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("context", "horizon", "starts"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, at least 1 is needed")
+        if not 0 <= self.discard <= self.climate:
+            raise ValueError(
+                f"discard is {self.discard} and climate {self.climate}: of a free run some samples "
+                "have to be left"
+            )
+
+
+SECTIONS = {"forecast": Forecasts}  # of a case, what its tasks need: key and class
+
+
+def studies(paper: Mapping[str, Any]) -> dict[str, Study]:
+    """The studies of a paper whose section has been found right."""
+    given = paper.get("studies", {})
+    return {name: _study(name, section) for name, section in given.items()}
+
+
+def problems(paper: Mapping[str, Any]) -> Iterator[Problem]:
+    """All that is wrong with the studies of a paper; nothing if there are none."""
+    given = paper.get("studies", {})
+    if not isinstance(given, Mapping):
+        yield Problem(("studies",), "studies by name are needed: {name: {case: ..., task: ...}}")
+        return
+    for name, section in given.items():
+        yield from _study_problems(paper, ("studies", name), name, section)
+
+
+# -- one study -----------------------------------------------------------------------------------
+
+KEYS = ("case", "task", "methods", "vary", "base", "replicates", "metrics")
+REQUIRED = ("case", "task", "methods", "metrics")
+
+
+def _study(name: str, section: Mapping[str, Any]) -> Study:
+    base = section.get("base", {})
+    axes = {axis: _values(values) for axis, values in section.get("vary", {}).items()}
+    return Study(
+        name,
+        section["case"],
+        section["task"],
+        {method: dict(own or {}) for method, own in section["methods"].items()},
+        tuple(
+            Axis(axis, axes[axis], base.get(axis, next(iter(axes[axis])))) for axis in sorted(axes)
+        ),
+        section.get("replicates", 1),
+        {one["name"]: {k: v for k, v in one.items() if k != "name"} for one in _metrics(section)},
+    )
+
+
+def _values(values: Any) -> dict[Any, Any]:
+    return dict(values) if isinstance(values, Mapping) else {value: value for value in values}
+
+
+def _metrics(section: Mapping[str, Any]) -> list[dict[str, Any]]:
+    given = [{"kind": one} if isinstance(one, str) else dict(one) for one in section["metrics"]]
+    return [{"name": one["kind"], **one} for one in given]
+
+
+def _study_problems(paper: Mapping, path: tuple, name: str, section: Any) -> Iterator[Problem]:
+    if not isinstance(section, Mapping):
+        yield Problem(path, f"a mapping with {', '.join(REQUIRED)} is needed")
+        return
+    yield from _key_problems(section, KEYS, REQUIRED, path)
+    cases = paper.get("cases", {})
+    case, task = section.get("case"), section.get("task")
+    if name in cases:
+        yield Problem(path, "a case has this name; call the study otherwise")
+    if "case" in section and case not in cases:
+        yield Problem((*path, "case"), _unknown("case", case, cases))
+    if "task" in section and task not in TASKS:
+        yield Problem((*path, "task"), _unknown("task", task, TASKS))
+    if not isinstance(section.get("replicates", 1), int) or section.get("replicates", 1) < 1:
+        yield Problem((*path, "replicates"), "a whole number of at least 1 is needed")
+    yield from _method_problems(paper, section, path)
+    yield from _metric_problems(section, path)
+    yield from _axis_problems(cases.get(case), section, path)
+    if isinstance(cases.get(case), Mapping) and task in SECTIONS:
+        where = ("cases", case)
+        if task not in cases[case]:
+            yield Problem(where, f'"{task}" is missing: study {name} needs it', missing=True)
+        else:
+            yield from typed_problems(SECTIONS[task], cases[case][task], (*where, task))
+
+
+def _method_problems(paper: Mapping, section: Mapping, path: tuple) -> Iterator[Problem]:
+    methods, task = section.get("methods"), section.get("task")
+    if "methods" not in section:
+        return
+    if not isinstance(methods, Mapping) or not methods:
+        yield Problem((*path, "methods"), "methods with settings are needed: {name: {}}")
+        return
+    collection = TASKS[task][0] if task in TASKS else None
+    for name, own in methods.items():
+        if collection and name not in paper.get(collection, {}):
+            known = paper.get(collection, {})
+            yield Problem((*path, "methods", name), _unknown("method", name, known))
+        if own is not None and not isinstance(own, Mapping):
+            yield Problem((*path, "methods", name), "settings are needed, {} for none")
+
+
+def _metric_problems(section: Mapping, path: tuple) -> Iterator[Problem]:
+    metrics = section.get("metrics", [])
+    fit = isinstance(metrics, list) and all(
+        isinstance(one, str) or (isinstance(one, Mapping) and "kind" in one) for one in metrics
+    )
+    if not fit:
+        yield Problem((*path, "metrics"), "a list of names, or of mappings with `kind`, is needed")
+        return
+    names = [one["name"] for one in _metrics(section)] if metrics else []
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield Problem((*path, "metrics"), f"{name} is asked for twice; give one another `name`")
+
+
+def _axis_problems(case: Any, section: Mapping, path: tuple) -> Iterator[Problem]:
+    """Axes that vary nothing, and base points that are not written or not among the values."""
+    vary, base = section.get("vary", {}), section.get("base", {})
+    for key, value in (("vary", vary), ("base", base)):
+        if not isinstance(value, Mapping):
+            yield Problem((*path, key), "a mapping with an entry for each axis is needed")
+            return
+    for name in base.keys() - vary.keys():
+        yield Problem((*path, "base", name), _unknown("axis", name, vary))
+    for name, values in vary.items():
+        where = (*path, "vary", name)
+        plain = isinstance(values, list) and all(isinstance(v, int | float | str) for v in values)
+        if not (plain or isinstance(values, Mapping)) or not values:
+            yield Problem(where, "a list of numbers or texts, or {label: value}, is needed")
+            continue
+        if plain and len(set(values)) < len(values):
+            yield Problem(where, "a value is given twice")
+        there = ", ".join(map(str, values))
+        if name not in base and len(values) > 1:
+            message = f"the base point of {name} is missing; one of {there}"
+            yield Problem((*path, "base"), message, missing=True)
+        elif name in base and base[name] not in _values(values):
+            yield Problem((*path, "base", name), f"{base[name]} is none of the values {there}")
+        if isinstance(case, Mapping) and not name.startswith(f"{OF_METHODS}."):
+            yield from _leaf_problems(case, name, where)
+
+
+def _leaf_problems(case: Mapping, name: str, where: tuple) -> Iterator[Problem]:
+    section: Any = case
+    for key in name.split("."):
+        if not isinstance(section, Mapping) or key not in section:
+            known = section if isinstance(section, Mapping) else ()
+            yield Problem(where, f"{_unknown('key', key, known)}; settings of methods: method.*")
+            return
+        section = section[key]
+
+
+# -- typed sections ------------------------------------------------------------------------------
+
+
+def typed_problems(cls: type, section: Any, path: tuple) -> Iterator[Problem]:
+    """What a dataclass refuses of a section: keys, types, and what its `__post_init__` says."""
+    if not isinstance(section, Mapping):
+        yield Problem(path, "a mapping is needed")
+        return
+    hints = typing.get_type_hints(cls)
+    required = [f.name for f in fields(cls) if f.default is f.default_factory is MISSING]
+    found = list(_key_problems(section, tuple(hints), tuple(required), path))
+    for name in section.keys() & hints.keys():
+        if not _is(section[name], hints[name]):
+            found.append(Problem((*path, name), f"{section[name]!r}: {_words(hints[name])} needed"))
+    yield from found
+    if not found:
+        try:
+            cls(**section)
+        except ValueError as error:
+            yield Problem(path, str(error))
+
+
+def _is(value: Any, hint: Any) -> bool:
+    allowed = typing.get_args(hint) or (hint,)
+    if isinstance(value, bool):
+        return bool in allowed
+    return isinstance(value, allowed) or (isinstance(value, int) and float in allowed)
+
+
+def _words(hint: Any) -> str:
+    names = [WORDS.get(one, "null") for one in typing.get_args(hint) or (hint,)]
+    return f"{' or '.join(names)} is"
+
+
+def _key_problems(section: Mapping, known: Iterable, required: Iterable, path: tuple) -> Iterator:
+    for key in section.keys() - set(known):
+        yield Problem((*path, key), _unknown("key", key, known))
+    for key in required:
+        if key not in section:
+            yield Problem(path, f'"{key}" is missing', missing=True)
+
+
+def _unknown(what: str, name: Any, known: Iterable[str]) -> str:
+    names = sorted(map(str, known))
+    near = difflib.get_close_matches(str(name), names, n=1)
+    meant = f' (did you mean "{near[0]}"?)' if near else ""
+    there = f"there are: {', '.join(names)}" if names else "there are none"
+    return f'unknown {what} "{name}"{meant}; {there}'

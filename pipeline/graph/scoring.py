@@ -1,0 +1,257 @@
+"""Stages that score and measure what methods made: evaluate, time, judge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from pipeline.graph.files import Files, Job
+from pipeline.graph.task import (
+    CASE,
+    FIELDS_OF,
+    LEARNED_FROM,
+    Input,
+    Section,
+    Sections,
+    Stage,
+    Task,
+    one,
+)
+
+# -- evaluate --------------------------------------------------------------------------------------
+
+
+def codecs_scored(files: Files, job: Job) -> list[str]:
+    return files.methods(job["paper"], job["case"], "codecs")
+
+
+def codecs_of_forecasts(files: Files, job: Job) -> Iterable[str]:
+    return dict.fromkeys(files.codecs_of_forecasts(job).values())
+
+
+def for_each(
+    names: Callable[[Files, Job], Iterable[str]], template: str
+) -> Callable[[Files, Job], list[str]]:
+    """A file of each {name}."""
+    return lambda files, job: [files.at(template, {**job, "name": n}) for n in names(files, job)]
+
+
+def codecs_named(files: Files, job: Job) -> dict[str, Any]:
+    """Which codec a method has is part of the spec."""
+    return {"codecs": files.codecs_of_forecasts(job)}
+
+
+def no_codecs(files: Files, job: Job) -> dict[str, Any]:
+    return {"codecs": {}}
+
+
+def filters_scored(files: Files, job: Job) -> Sections:
+    return ("{paper}.filters", *files.methods(job["paper"], job["case"], "fields"))
+
+
+def models_scored(files: Files, job: Job) -> dict[str, Sections]:
+    return {f"model_{name}": f"{{paper}}.models.{name}" for name in files.codecs_scored(job)}
+
+
+def experiments_scored(files: Files, job: Job) -> dict[str, Sections]:
+    return {f"experiment_{name}": f"{{paper}}.learning.{name}" for name in files.experiments(job)}
+
+
+TESTED, OBSERVED = "{here}/truth_test.nc", "{here}/observations_test.nc"
+PRODUCT = f"{CASE}.{{product}}"
+SCORED = {"case": (CASE, "system", "integrator"), "product": PRODUCT}
+
+EVALUATE = Stage(
+    chosen_by={
+        lambda files, job: files.codecs_of_forecasts(job): "{product} of tokens",
+        PRODUCT: "{product}",
+    },
+    tasks={
+        "analyses": Task(
+            inputs={
+                "truth": TESTED,
+                "methods": Files.of_methods,
+                "histories": Files.histories,
+                "observations": OBSERVED,
+            },
+            sections=SCORED,
+            extras=no_codecs,
+        ),
+        "forecasts": Task(
+            inputs={
+                "truth": TESTED,
+                "methods": Files.of_methods,
+                "observations": OBSERVED,
+                "climate": "{here}/truth_valid.nc",
+            },
+            sections=SCORED,
+            extras=no_codecs,
+        ),
+        "samples": Task(
+            inputs={
+                "truth": TESTED,
+                "methods": Files.of_methods,
+                "reference": "{here}/truth_valid.nc",
+                "training": "{here}/truth_train.nc",
+            },
+            sections=SCORED,
+            extras=no_codecs,
+        ),
+        "codecs": Task(
+            inputs={
+                "truth": TESTED,
+                "codecs": for_each(codecs_scored, "{here}/codecs/{name}.nc"),
+                "training": for_each(codecs_scored, "{here}/codecs/{name}.tokens_train.nc"),
+                "tokens": for_each(codecs_scored, "{here}/codecs/{name}.tokens_test.nc"),
+            },
+            sections=SCORED,
+            extras=no_codecs,
+        ),
+        "forecasts of tokens": Task(
+            inputs={
+                "methods": Files.of_methods,
+                "marks": "{here}/scores/codecs.nc",
+                "training": for_each(codecs_of_forecasts, "{here}/codecs/{name}.tokens_train.nc"),
+                "tokens": for_each(codecs_of_forecasts, "{here}/codecs/{name}.tokens_test.nc"),
+            },
+            sections=SCORED,
+            extras=codecs_named,
+        ),
+        "learning": Task(
+            inputs={
+                "truth": TESTED,
+                "analyses": lambda files, job: files.learned(job, "analyses"),
+                "weights": lambda files, job: files.learned(job, "models"),
+                "histories": lambda files, job: files.learned(job, "models", ".history"),
+                "observations": OBSERVED,
+            },
+            sections={
+                "case": (CASE, "system", "integrator", "truth", "observations", "prior"),
+                "product": PRODUCT,
+            },
+            more=experiments_scored,
+            extras=no_codecs,
+        ),
+        "fields": Task(
+            inputs={
+                "truth": "{home}/truth_{scored}.nc",
+                "observations": OBSERVED,
+                "methods": Files.field_files,
+                "models": lambda files, job: files.codec_files(job, files.codecs_scored(job)),
+                "histories": lambda files, job: files.codec_files(
+                    job, files.codecs_scored(job), ".history"
+                ),
+            },
+            sections={"case": FIELDS_OF, "product": PRODUCT, "filters": filters_scored},
+            more=models_scored,
+            extras=no_codecs,
+        ),
+        "stations": Task(
+            inputs={"fields": lambda files, job: files.reanalysis(job, "stations")},
+            sections={"product": PRODUCT},
+            extras=no_codecs,
+        ),
+    },
+)
+
+
+# -- time ------------------------------------------------------------------------------------------
+
+
+def timed(collection: str) -> Section:
+    """Of a collection only those that a case times."""
+    return lambda files, job: (f"{{paper}}.{collection}", *files.case(job)["timing"][collection])
+
+
+def first_models(files: Files, job: Job) -> list[str]:
+    """First batches of the models that are timed."""
+    models = files.case(job)["timing"]["models"]
+    return [
+        f"{files.folder(job['paper'], case)}/models/{name}/batch0.nc"
+        for name, case in models.items()
+    ]
+
+
+def codecs_timed(files: Files, job: Job) -> list[str] | None:
+    return files.codec_files(job, files.codecs_of(job, files.case(job)["timing"]["methods"]))
+
+
+def filters_timed(files: Files, job: Job) -> dict[str, Sections]:
+    return {f"filter_{n}": f"{{paper}}.filters.{n}" for n in files.case(job)["timing"]["methods"]}
+
+
+def observations_timed(files: Files, job: Job) -> dict[str, Input]:
+    """What experiments learn from, each in the case that it runs on."""
+    return {
+        f"observations_{name}": f"{files.folder(job['paper'], case)}/observations_train.nc"
+        for name, case in files.cases_timed(job).items()
+    }
+
+
+def experiments_timed(files: Files, job: Job) -> dict[str, Sections]:
+    """Experiments, with the cases that they run on."""
+    cases, keys = files.cases_timed(job), LEARNED_FROM[1:]
+    return {
+        **{f"case_{name}": (f"{{paper}}.cases.{case}", *keys) for name, case in cases.items()},
+        **{f"experiment_{name}": f"{{paper}}.learning.{name}" for name in cases},
+    }
+
+
+TIME = Stage(
+    chosen_by={
+        f"{CASE}.timing.experiments": "learning",
+        f"{CASE}.fields": "fields",
+        f"{CASE}.timing": "methods",
+    },
+    tasks={
+        "learning": Task(
+            inputs=observations_timed,
+            sections={"settings": f"{CASE}.timing"},
+            more=experiments_timed,
+        ),
+        "fields": Task(
+            inputs={
+                "observations": OBSERVED,
+                "prior": "{here}/prior.nc",
+                "dynamics": Files.dynamics,
+                "models": codecs_timed,
+            },
+            sections={
+                "case": FIELDS_OF,
+                "settings": f"{CASE}.timing",
+                "fields": (f"{CASE}.fields", "base", "methods"),
+            },
+            more=filters_timed,
+        ),
+        "methods": Task(
+            inputs={"observations": OBSERVED, "prior": "{here}/prior.nc", "models": first_models},
+            sections={
+                "case": (CASE, "system", "integrator", "observations", "timing"),
+                "filters": timed("filters"),
+                "samplers": timed("samplers"),
+            },
+        ),
+    },
+)
+
+
+# -- judge -----------------------------------------------------------------------------------------
+
+
+def judged(files: Files, job: Job) -> list[str]:
+    """All scores and timings of a paper."""
+    return files.scores(job["paper"]) + files.timings_in(job["paper"], files.active(job["paper"]))
+
+
+def roles(files: Files, job: Job) -> Sections | None:
+    """The roles of the cases, where claims can name them."""
+    return "{paper}.roles" if "roles" in files.config[job["paper"]] else None
+
+
+JUDGE = one(
+    Task(
+        inputs={"claims": "papers/{paper}/claims.yaml", "scores": judged},
+        sections={"roles": roles},
+        kinds_in="papers/{paper}/claims.yaml",
+    )
+)

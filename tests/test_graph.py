@@ -1,0 +1,240 @@
+"""The wiring of the rules: what each job of every paper reads, at every scale."""
+
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from dalib.registry import TASKS
+from pipeline import layout, settings, validation
+from pipeline.errors import ConfigError
+from pipeline.graph import STAGES, Files, Graph
+from pipeline.graph.task import Stage, Task, one
+
+ROOT = Path(__file__).parents[1]
+LEARNING = ("train", "tune")
+ESTIMATING = ("assimilate", "forecast", "sample")
+SCALES = settings.SCALES
+
+
+@cache
+def graph(scale):
+    return Graph(settings.load(ROOT, {"scale": scale}), ROOT)
+
+
+@cache
+def outputs():
+    """[(pattern of a result, stage that makes it)], read from the rules; constrained ones first."""
+    found = []
+    for path in sorted((ROOT / "rules/stages").glob("*.smk")):
+        written = re.search(r"\n    output:\n((?: {8}.*\n)+)", path.read_text())[1]
+        for template in re.findall(r'"(.+)"', written):
+            parts = re.split(r"\{(\w+)\}", template)
+            named = [f"(?P<{p}>\\w+)" if i % 2 else re.escape(p) for i, p in enumerate(parts)]
+            found.append((re.compile("".join(named)), path.stem))
+    return found
+
+
+def maker(path):
+    """(stage, job) that makes a result."""
+    for pattern, stage in outputs():
+        if match := pattern.fullmatch(path):
+            return stage, match.groupdict()
+    return None
+
+
+def flat(files):
+    return [f for given in files.values() for f in ([given] if isinstance(given, str) else given)]
+
+
+@cache
+def jobs(scale):
+    """{result: (stage, job, its files)} of all that is scored, active or not, and behind it."""
+    of, found = graph(scale), {}
+    todo = [
+        f"{of.folder(paper, case)}/scores/{product}.nc"
+        for paper in of.papers
+        for case, section in of.config[paper]["cases"].items()
+        for product in section.keys() & STAGES["evaluate"].tasks.keys()
+    ] + [f"results/{scale}/{paper}/scorecard.json" for paper in of.papers]
+    while todo:
+        path = todo.pop()
+        made = maker(path)
+        if path in found or made is None or made[0] not in STAGES:
+            continue
+        if made[0] == "era5" and "era5" not in of.case(made[1]):
+            continue  # simulated
+        found[path] = (*made, of.files_of(*made))
+        todo += flat(found[path][2])
+    return found
+
+
+def of_stages(scale, *stages):
+    return [one for one in jobs(scale).values() if one[0] in stages]
+
+
+# -- leakage ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_what_learns_never_reads_a_test_part(scale):
+    found = of_stages(scale, *LEARNING)
+    assert len(found) > 20
+    assert [
+        path
+        for _, _, files in found
+        for path in flat(files)
+        if re.search(r"_test\b|/scores/", path)
+    ] == []
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_what_learns_reads_of_its_own_case_alone(scale):
+    of = graph(scale)
+    for _, job, files in of_stages(scale, *LEARNING):
+        assert all(path.startswith(f"{of.at('{here}', job)}/") for path in flat(files)), job
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_what_filters_and_forecasts_never_reads_the_truth_that_it_is_scored_on(scale):
+    of, found = graph(scale), of_stages(scale, *ESTIMATING)
+    assert len(found) > 20
+    for _, job, files in found:
+        assert of.at("{home}/truth_{scored}.nc", job) not in flat(files), job
+        for name, paths in files.items():
+            truths = [path for path in flat({name: paths}) if "/truth_" in path]
+            assert not truths or (name, truths) == (
+                "validation_truth",
+                [of.at("{home}/truth_valid.nc", job)],
+            )
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_settings_are_chosen_on_the_validation_of_the_same_truth(scale):
+    of, chosen = graph(scale), 0
+    for _, job, files in of_stages(scale, "assimilate"):
+        if "validation_observations" not in files:
+            continue
+        chosen += 1
+        case = Path(files["validation_observations"]).parent.name
+        cases = of.config[job["paper"]]["cases"]
+        assert validation.KEY in cases[case] and validation.KEY not in cases[job["case"]]
+        assert of.home({**job, "case": case}) == of.home(job)
+    assert chosen or scale == "quick"
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_every_file_that_a_job_reads_is_a_result_that_some_stage_makes(scale):
+    known = ("papers/", "data/")
+    assert [
+        path
+        for _, _, files in jobs(scale).values()
+        for path in flat(files)
+        if maker(path) is None and not path.startswith(known)
+    ] == []
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_no_job_reads_the_results_of_another_paper(scale):
+    for _, job, files in jobs(scale).values():
+        own = (f"results/{scale}/{job['paper']}/", f"papers/{job['paper']}/")
+        assert all(path.startswith(own) for path in flat(files)), job
+
+
+# -- tables ----------------------------------------------------------------------------------------
+
+
+def test_every_task_is_wired_and_has_something_to_call():
+    several = {name: stage for name, stage in STAGES.items() if stage.chosen_by}
+    assert several.keys() == TASKS.keys()
+    for name, stage in several.items():
+        assert stage.tasks.keys() == TASKS[name].keys(), name
+
+
+def test_every_task_is_used_by_a_paper():
+    """What no configuration can reach is dead."""
+    used = {
+        (stage, STAGES[stage].choose(graph(scale), job))
+        for scale in SCALES
+        for stage, job, _ in jobs(scale).values()
+    }
+    assert used == {(name, task) for name, stage in STAGES.items() for task in stage.tasks}
+
+
+def test_the_first_entry_that_a_job_has_decides_what_is_done():
+    files = Files({"lab": {"learned": {"a": {"by": "hand"}}, "given": {"a": 1, "b": 2}}})
+    task = Task({}, {})
+    stage = Stage(
+        {"given": task, "by hand": task},
+        {"{paper}.learned.{name}.by": "by {value}", "{paper}.given.{name}": "given"},
+    )
+    assert stage.choose(files, {"paper": "lab", "name": "a"}) == "by hand"
+    assert stage.choose(files, {"paper": "lab", "name": "b"}) == "given"
+    with pytest.raises(ConfigError, match="none of lab.learned.c.by, lab.given.c"):
+        stage.choose(files, {"paper": "lab", "name": "c"})
+    assert one(task).choose(files, {}) == ""
+
+
+def test_an_entry_is_found_through_names():
+    section = {"forecasters": {"f": {"model": "m"}}, "models": {"m": {"codec": "bins"}}}
+    files, job = Files({"lab": section}), {"paper": "lab", "name": "f"}
+    assert files.entry("{paper}.forecasters.{name}.model", job) == "m"
+    assert files.entry("{paper}.forecasters.{name}.model.codec", job) == "bins"
+    assert files.entry("{paper}.forecasters.none.model.codec", job) is None
+
+
+def test_batches_carry_all_and_none_is_empty():
+    files = Files({"batches": {"seeds": 4}})
+    assert [len(files.batches("seeds", n)) for n in (0, 1, 4, 5, 8, 9)] == [0, 1, 1, 2, 2, 3]
+
+
+def test_a_case_that_validates_has_the_truth_of_the_other():
+    cases = {"a": {"observations": {}}, "a_valid": {validation.KEY: "a"}}
+    files = Files({"scale": "s", "lab": {"cases": cases}})
+    job = {"paper": "lab", "case": "a_valid"}
+    assert files.at("{home}/truth_{scored}.nc", job) == "results/s/lab/a/truth_valid.nc"
+    assert files.at("{here}/prior.nc", job) == "results/s/lab/a_valid/prior.nc"
+    own = {"paper": "lab", "case": "a"}
+    assert files.at("{home}/truth_{scored}.nc", own) == "results/s/lab/a/truth_test.nc"
+    pattern = files.cases_with("observations")
+    assert re.search(pattern, "results/s/lab/a/x") and pattern.endswith(")a")
+    assert not re.search(files.cases_with("era5"), "results/s/lab/a/x")
+
+
+def test_rates_that_are_given_cannot_be_tuned():
+    of = graph("quick")
+    paper, case, name = next(
+        (job["paper"], job["case"], job["model"])
+        for stage, job, _ in jobs("quick").values()
+        if stage == "train" and of.entry("{paper}.learning.{model}", job)
+    )
+    with pytest.raises(ConfigError, match=f"the rates of {name} are given, not tuned"):
+        of.spec_of("tune", {"paper": paper, "case": case, "model": name, "batch": "0"})
+
+
+def test_memory_and_time_double_with_every_attempt():
+    of = Graph({"resources": {"default": {"mem_mb": 100}, "train": {"mem_mb": 7}}}, ROOT)
+    assert [of.mem("train")(None, attempt) for attempt in (1, 2, 3)] == [7, 14, 28]
+    assert of.mem("other")(None, 1) == 100
+
+
+# -- rules -----------------------------------------------------------------------------------------
+
+
+def test_the_shared_file_of_rules_stays_small():
+    assert len((ROOT / "rules/common.smk").read_text().splitlines()) <= 80
+
+
+def test_inputs_of_stages_are_literal_paths_or_one_call_of_graph():
+    for path in sorted((ROOT / "rules/stages").glob("*.smk")):
+        written = re.search(r"\n    input:\n((?: {8}.*\n)+)", path.read_text())
+        lines = [line.strip() for line in written[1].splitlines()] if written else []
+        literal = all(re.fullmatch(r'(\w+=)?"results/[^"]+",', line) for line in lines)
+        assert literal or lines == [f'unpack(graph.inputs("{path.stem}")),'], path.name
+
+
+def test_the_wiring_names_no_paper_and_no_snakemake():
+    papers = "|".join(layout.papers(ROOT))
+    for path in sorted((ROOT / "pipeline/graph").glob("*.py")):
+        assert not re.search(rf"\b({papers})\b|import snakemake|from snakemake", path.read_text())

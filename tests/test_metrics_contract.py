@@ -1,0 +1,153 @@
+"""What holds for every metric of the registry, whatever its formula."""
+
+import dataclasses
+import inspect
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from dalib import build
+from dalib.metrics.base import Evaluation, Metric, Score
+from dalib.registry import METRICS
+
+RUNS, CASES, LEADS, MEMBERS, STATES = 3, 2, 40, 8, 3
+UNITS = {"units": "m"}
+
+
+def noise(*dims, seed=0, scale=1.0):
+    """Draws of N(0, scale²) with the lengths that the dimensions have here."""
+    lengths = {
+        "run": RUNS,
+        "case": CASES,
+        "lead": LEADS,
+        "time": 300,
+        "member": MEMBERS,
+        "state": STATES,
+    }
+    draws = np.random.default_rng(seed).normal(size=[lengths[d] for d in dims])
+    return xr.DataArray(scale * draws, dims=dims)
+
+
+def evaluation():
+    """Forecasts that follow the truth ever less, and climates of red noise."""
+    truth = noise("case", "lead", "state", seed=1).assign_attrs(UNITS)
+    growth = xr.DataArray(np.linspace(0.01, 1, LEADS), dims="lead")
+    members = truth + growth * noise("run", "case", "lead", "state", "member", seed=2)
+    return Evaluation(
+        estimate=members.mean("member"),
+        members=members,
+        spread=members.std("member", ddof=1),
+        truth=truth,
+        training=noise("time", "state", seed=3),
+        interval=0.1,
+        lyapunov=0.9,
+        period=0.7,
+    )
+
+
+def made(kind):
+    return build.make("metric", {"kind": kind})
+
+
+def score(kind, of=None):
+    return made(kind)(of or evaluation())
+
+
+def arrays_of_runs(whole):
+    """{field: array} of what each run has for itself."""
+    values = {f.name: getattr(whole, f.name) for f in dataclasses.fields(whole)}
+    return {
+        name: value
+        for name, value in values.items()
+        if isinstance(value, xr.DataArray) and "run" in value.dims
+    }
+
+
+def ruined(whole, run=1):
+    """The same, with everything of one run not finite."""
+    lost = np.arange(RUNS) == run
+    lost = {
+        name: array.where(~xr.DataArray(lost, dims="run"))
+        for name, array in arrays_of_runs(whole).items()
+    }
+    return dataclasses.replace(whole, **lost)
+
+
+@pytest.mark.parametrize("kind", METRICS)
+def test_every_metric_keeps_the_dimensions_that_it_declares(kind):
+    values = score(kind)
+    assert values.dims == made(kind).keeps(evaluation())
+    assert np.isfinite(values).all()
+
+
+@pytest.mark.parametrize("kind", METRICS)
+def test_every_metric_has_units_and_a_name(kind):
+    values = score(kind)
+    assert values.attrs["units"] and values.attrs["long_name"]
+    assert isinstance(made(kind), Score) and isinstance(made(kind), Metric)
+
+
+@pytest.mark.parametrize("kind", METRICS)
+def test_a_run_that_diverged_changes_no_other_run(kind):
+    before, after = score(kind), score(kind, ruined(evaluation()))
+    if "run" in before.dims:
+        rest = [0, 2]
+        np.testing.assert_array_equal(after.isel(run=rest).values, before.isel(run=rest).values)
+
+
+@pytest.mark.parametrize("kind", METRICS)
+def test_runs_may_be_evaluated_together_or_one_by_one(kind):
+    whole, metric = evaluation(), made(kind)
+    together = metric(whole)
+    if "run" not in together.dims:
+        return
+    for run in range(RUNS):
+        part = {name: array.isel(run=[run]) for name, array in arrays_of_runs(whole).items()}
+        alone = metric(dataclasses.replace(whole, **part))
+        np.testing.assert_allclose(alone.values[0], together.isel(run=run).values, rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", METRICS)
+def test_what_is_asked_for_is_needed_and_nothing_else_is(kind):
+    whole, metric = evaluation(), made(kind)
+    needed = {ask: getattr(whole, ask) for ask in metric.asks}
+    xr.testing.assert_identical(
+        metric(Evaluation(**needed)).drop_attrs(), metric(whole).drop_attrs()
+    )
+    for ask in metric.asks:
+        with pytest.raises(ValueError, match=f"asks for .*{ask}.*, but {ask} is None"):
+            metric(dataclasses.replace(whole, **{ask: None}))
+
+
+@pytest.mark.parametrize("kind", METRICS)
+def test_every_metric_is_frozen_and_states_its_formula(kind):
+    metric = made(kind)
+    assert dataclasses.is_dataclass(metric) and metric.__dataclass_params__.frozen
+    text = inspect.getdoc(metric.function)
+    assert "\n    " in text and "Range: " in text, "a formula, indented, and a range"
+
+
+def test_an_array_without_a_dimension_that_it_needs_is_refused():
+    with pytest.raises(
+        ValueError, match=r"estimate needs the dimensions run; run missing in \(cas"
+    ):
+        Evaluation(estimate=noise("case", "lead", "state"))
+
+
+def test_arrays_with_other_dimensions_than_expected_are_refused():
+    whole = evaluation()
+    wrong = dataclasses.replace(whole, truth=whole.truth.expand_dims(level=2))
+    with pytest.raises(ValueError, match=r"RMSE keeps \(run, case\), but its values have .*level"):
+        score("rmse", wrong)
+
+
+def test_coordinates_must_agree_exactly():
+    whole = evaluation()
+    late = dataclasses.replace(
+        whole,
+        estimate=whole.estimate.assign_coords(lead=np.arange(LEADS) + 0.5),
+        truth=whole.truth.assign_coords(lead=np.arange(LEADS)),
+    )
+    with pytest.raises(ValueError, match="lead"):
+        score("rmse", late)

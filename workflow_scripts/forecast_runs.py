@@ -1,0 +1,18 @@
+"""Forecast with one method from stretches of observations, in some runs of a study."""
+
+from pipeline.stage import Stage
+
+with Stage(snakemake) as stage:
+    from dalib import io
+    from dalib.experiments import forecast
+
+    found = forecast.forecasts(
+        stage.spec["role"],
+        stage.config["method"] | stage.spec["settings"],
+        stage.config["case"],
+        stage.spec["runs"],
+        io.read_all(snakemake.input.context),
+        io.read_all(snakemake.input.get("fits", [])),
+        stage.experiment,
+    )
+    io.write(found, snakemake.output[0], title="forecasts", missing=["forecast", "free_run"])
