@@ -166,9 +166,10 @@ def read_methods(paths: Sequence[str | Path]) -> dict[str, xr.Dataset]:
 
 
 def read_scores(paths: Sequence[str | Path]) -> dict[str, xr.Dataset]:
-    """{case/product: dataset} of files `<case>/scores/<product>.nc`, {study} of `<study>/scores.nc`.
+    """{case/product: dataset} of files `<case>/scores/<product>.nc`.
 
-    Others go by their stem where it is the only one, else by `case/stem`.
+    Those of a study, `<study>/scores.nc`, go by its name. Others go by their stem where it is the
+    only one, else by `case/stem`.
     """
     files = [Path(path) for path in paths]
     stems = [p.stem for p in files if p.parent.name != "scores"]
@@ -336,7 +337,12 @@ def _listed(dims: tuple) -> str:
 
 
 def write(
-    ds: xr.Dataset, path: str | Path, *, title: str, missing: tuple[str, ...] | list[str] = ()
+    ds: xr.Dataset,
+    path: str | Path,
+    *,
+    title: str,
+    missing: tuple[str, ...] | list[str] = (),
+    infinite: tuple[str, ...] | list[str] = (),
 ) -> None:
     """Write `ds` as NetCDF with its units; equal contents give equal bytes.
 
@@ -345,9 +351,9 @@ def write(
     enters the file: they stand in its `.prov.json`.
 
     Args:
-        missing: variables in which NaN means a missing value; elsewhere NaN is refused, and
-            infinity everywhere. What a filter says of a series after it diverged, which
-            `diverged_at` (...) tells, may be NaN too.
+        missing: variables in which NaN means a missing value; elsewhere it is refused. What a
+            filter says of a series after it diverged, which `diverged_at` (...) tells, may be NaN.
+        infinite: variables in which infinity is a value, such as the error of what diverged.
 
     Raises:
         DataError: values that are not finite; nothing is written.
@@ -356,7 +362,7 @@ def write(
 
     for name, variable in ds.variables.items():
         check_described(name, variable, title, label=name in ds.coords)
-    check_finite(Path(path), ds, missing)
+    check_finite(Path(path), ds, missing, infinite)
     attrs = {**ds.attrs, "Conventions": "CF-1.11", "title": title}
     ordered = xr.Dataset(
         {name: canonical(ds.variables[name]) for name in sorted(ds.data_vars)},
@@ -380,8 +386,10 @@ def check_described(name: str, variable: xr.Variable, title: str, *, label: bool
         )
 
 
-def check_finite(path: Path, ds: xr.Dataset, missing: Sequence[str]) -> None:
-    """Refuse infinity, and NaN where nothing says that it means a missing value."""
+def check_finite(
+    path: Path, ds: xr.Dataset, missing: Sequence[str], infinite: Sequence[str] = ()
+) -> None:
+    """Refuse infinity and NaN where nothing says that it is a value, or means a missing one."""
     import numpy as np
 
     lost, problems, only_nan = after_divergence(ds), [], []
@@ -389,7 +397,9 @@ def check_finite(path: Path, ds: xr.Dataset, missing: Sequence[str]) -> None:
         if variable.dtype.kind not in "fc":
             continue
         values = np.asarray(variable.values)
-        bad = np.isinf(values) if name in missing else ~np.isfinite(values)
+        bad = (np.isinf(values) & (name not in infinite)) | (
+            np.isnan(values) & (name not in missing)
+        )
         if bad.any() and lost is not None and set(lost.dims) <= set(variable.dims):
             after = lost.set_dims(variable.sizes).transpose(*variable.dims).values
             bad &= ~(np.isnan(values) & after)

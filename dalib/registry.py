@@ -96,6 +96,7 @@ FORECASTERS = {
     "equations": "dalib.forecasters.equations:Equations",
     "esn": "dalib.forecasters.esn:ESN",
     "gpt": "dalib.forecasters.gpt:GPTForecaster",
+    "lstm": "dalib.forecasters.lstm:LSTM",
     "markov": "dalib.forecasters.markov:Markov",
     "nvar": "dalib.forecasters.nvar:NVAR",
     "persistence": "dalib.forecasters.persistence:Persistence",
@@ -129,6 +130,18 @@ METRICS = {
     "crps": "dalib.metrics.probabilistic:CRPS",
     "coverage": "dalib.metrics.probabilistic:Coverage",
     "calibrated_coverage": "dalib.metrics.probabilistic:CalibratedCoverage",
+    "d_stsp": "dalib.metrics.climate:DStsp",
+    "d_h": "dalib.metrics.climate:DH",
+    "correlation_dimension": "dalib.metrics.climate:CorrelationDimension",
+    "wasserstein": "dalib.metrics.distributions:Wasserstein",
+    "sliced_wasserstein": "dalib.metrics.distributions:SlicedWasserstein",
+    "nearest_distance": "dalib.metrics.distributions:NearestDistance",
+    "lyapunov_error": "dalib.metrics.dynamical:LyapunovError",
+    "lobe_changes": "dalib.metrics.dynamical:LobeChanges",
+    "lag_correlation": "dalib.metrics.dynamical:LagCorrelation",
+    "parameters": "dalib.metrics.cost:Parameters",
+    "fit_time": "dalib.metrics.cost:FitTime",
+    "forecast_time": "dalib.metrics.cost:ForecastTime",
 }
 
 MEASURES = {

@@ -6,7 +6,8 @@ argument of a function that draws.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,6 +66,19 @@ def continue_from(saved: list[Tensor], generator: Generator | None) -> None:
     """Set each generator to where it had come."""
     for one, position in zip(each(generator), saved, strict=True):
         one.set_state(position)
+
+
+@contextmanager
+def lent(generator: torch.Generator) -> Iterator[None]:
+    """Inside, torch's global generator of the CPU goes on where `generator` stands, and it after.
+
+    For code that draws from the global one and takes no other: first weights of layers, dropout.
+    Outside it is as if nothing had been drawn.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.set_rng_state(generator.get_state())
+        yield
+        generator.set_state(torch.get_rng_state())
 
 
 def normal(

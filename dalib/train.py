@@ -6,6 +6,7 @@ A model is a `torch.nn.Module` whose parameters all have a leading `repeat` axis
     report(batch, generator) -> {name: (repeat, ...)}   what to watch on data held fixed
 
 Repeats are trained at once but never meet: their losses are added, their gradients clipped apart.
+An ordinary module, without that axis, is trained by `dalib.replicates`.
 """
 
 import logging
@@ -108,8 +109,9 @@ class Training:
         check_every: steps between two reports.
         best_by: name of a report, such as held_out_loss: each repeat ends with the weights of the
             check where it was least; None for the last weights.
-        patience: checks in a row without a new least value, in any repeat, after which the
-            training stops; None for never.
+        patience: checks in a row without a new least value, after which a repeat is as if it were
+            not trained on: a later value does not count. The training stops when all are so far;
+            None for never.
     """
 
     steps: int
@@ -235,24 +237,34 @@ class _Fit(Resumable):
 
     @property
     def finished(self) -> bool:
-        """Also when no repeat has had a new least value for longer than is waited for."""
+        """Also when every repeat has waited long enough for a new least value."""
         patience = self.training.patience
         if super().finished or patience is None or not self.checks:
             return super().finished
-        return self.checks[-1] - self.since >= patience * self.training.check_every
+        return bool((len(self.checks) - 1 - self._best() >= patience).all())
 
     @property
     def since(self) -> int:
         """The step of the latest check at which a repeat had its least value."""
-        return self.checks[int(self._watched().argmin(0).max())]
+        return self.checks[int(self._best().max())]
 
-    def _watched(self) -> Tensor:
-        """(check, repeat), what decides which weights are kept."""
-        return torch.stack([report[self.training.best_by] for report in self.reports])
+    def _best(self) -> Tensor:
+        """(repeat,), the first check of least value, up to where the repeat waited long enough.
+
+        What comes after does not count, so that no repeat depends on how long others go on.
+        """
+        values = torch.stack([report[self.training.best_by] for report in self.reports])
+        best = torch.zeros(values.shape[1], dtype=torch.int64)
+        for i in range(1, len(values)):
+            waits = i - 1 - best < (self.training.patience or len(values))
+            least = values.gather(0, best[None])[0]
+            best = torch.where(waits & (values[i] < least), i, best)
+        return best
 
     def decides(self) -> tuple:
         """The kind of the model, what it learns from, and how."""
-        return type(self.model).__qualname__, self.draw, self.training
+        parts = getattr(self.model, "parts", ())  # what the name of the class does not say
+        return type(self.model).__qualname__, *parts, self.draw, self.training
 
     def advance(self) -> None:
         """One step of the optimiser, and a report where it is time."""
@@ -303,7 +315,7 @@ class _Fit(Resumable):
                 f"best_by is {self.training.best_by!r}, but the reports are "
                 f"{', '.join(self.reports[-1])}"
             )
-        new = self._watched().argmin(0) == len(self.reports) - 1  # the first of equal ones
+        new = self._best() == len(self.reports) - 1
         for kept, parameter in zip(self.best, self.parameters, strict=True):
             kept[new] = parameter.detach()[new]
 

@@ -94,7 +94,9 @@ def class_constant(dotted: str, root: Path, name: str) -> Any:
 
 def _constant(modules: Modules, source: Source, node: ast.ClassDef, name: str) -> Any:
     for inner in node.body:
-        targets = inner.targets if isinstance(inner, ast.Assign) else [getattr(inner, "target", None)]
+        targets = (
+            inner.targets if isinstance(inner, ast.Assign) else [getattr(inner, "target", None)]
+        )
         named = any(isinstance(target, ast.Name) and target.id == name for target in targets)
         if named and inner.value is not None:
             return _plain_value(inner.value)

@@ -1,4 +1,4 @@
-"""The stages of studies: what each reads, and what its spec holds, from configuration and wildcards.
+"""The stages of studies: inputs and specs, from configuration and wildcards alone.
 
     results/{scale}/{paper}/data/{data}/truth_{train,valid,test}.nc        simulate_data
     results/{scale}/{paper}/data/{data}/observations_{train,valid,test}.nc observe_data
@@ -14,7 +14,6 @@ axes that it reads and no others: what it does not read does not make it stale.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from dalib.experiments import runs, spec

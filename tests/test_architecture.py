@@ -45,17 +45,19 @@ ARROWS = {
     "observe": {"streams"},
     "nets": {"streams"},
     "train": {"resumable", "streams"},
+    "replicates": {"fingerprint", "resumable", "streams", "train"},
     "diffusion": {"resumable", "streams"},
     "codecs": {"nets", "streams"},
     "maps": {"integrate", "nets", "streams", "systems"},
     "filters": {"localise", "resumable", "streams"},
     "climatology": {"filters", "streams"},
-    "forecasters": {"resumable", "nets", "codecs", "train", "streams"},
+    "forecasters": {"resumable", "nets", "codecs", "replicates", "train", "streams"},
     "learn": {"filters", "localise", "resumable", "train", "streams"},
     "arrays": {"codecs", "filters", "times"},  # codebooks and beliefs are what it labels
     "era5": {"io"},
 }
 TO_PIPELINE = {"era5", "field_runs", "io", "memory", "metrics", "points", "registry"}
+PLAIN = ("dalib.experiments.runs", "dalib.experiments.spec")  # for the pipeline too
 PARTS_A_NAME_CAN_STAND_FOR = {
     "codecs",
     "diffusion",
@@ -79,6 +81,7 @@ ARROWS["cases"] = ARROWS["build"] | {
     *("build", "points", "scores", "simulate"),
     *("era5", "field_runs"),  # truths may be those of a reanalysis
 }
+ARROWS["experiments"] = ARROWS["build"] | {"build", "cases", "fitted", "lyapunov", "simulate"}
 
 THIRD_PARTY_FORBIDDEN = {
     "": {"snakemake"},
@@ -207,9 +210,19 @@ def test_the_pipeline_takes_of_the_library_only_what_needs_no_torch():
         for path in PIPELINE
         for name in imported(path)
         if name.split(".")[0] == "papers"
-        or (name.split(".")[0] == "dalib" and part(name) not in TO_PIPELINE)
+        or (
+            name.split(".")[0] == "dalib"
+            and part(name) not in TO_PIPELINE
+            and not name.startswith(PLAIN)
+        )
         or (name.split(".")[0] in NOT_IN_PIPELINE and path.name not in WITH_TORCH)
     ] == []
+
+
+def test_the_runs_of_studies_are_enumerated_without_any_package():
+    paths = [ROOT / f"{name.replace('.', '/')}.py" for name in PLAIN]
+    foreign = {"torch", "numpy", "xarray", "netCDF4", "scipy", "yaml"}
+    assert [where(path) for path in paths if packages(path) & foreign] == []
 
 
 def not_drawing(path: Path) -> set[str]:
@@ -383,7 +396,7 @@ def computing_rules() -> Iterator[tuple[str, str]]:
 
 def test_every_rule_that_computes_says_all_that_is_asked_of_it():
     sections = "input output log benchmark threads resources params script".split()
-    free = {"simulate": {"input"}}  # begins with the configuration alone
+    free = dict.fromkeys(("simulate", "simulate_data"), {"input"})  # the configuration alone
     assert len(list(computing_rules())) >= len(SCRIPTS)
     assert [
         f"{name}: {section}"

@@ -58,6 +58,10 @@ SETTINGS = {  # of those that are fitted to `TrainingData`: small
     "analogue": {"delays": 3, "neighbours": 2},
     "nvar": {"delays": 2, "spacing": 2, "penalty": 1e-3},
     "esn": {"units": 20, "washout": 5, "leak": 0.8, "degree": 4, "penalty": 1e-3},
+    "lstm": {
+        **{"units": 6, "layers": 2, "window": 12, "batch": 4, "washout": 3},
+        **{"steps": 20, "check_every": 5, "patience": 2},
+    },
     "equations": {"integrator": RK4(INTERVAL / 5, 5)},
 }
 MEMBERS = {"climatology": 4}

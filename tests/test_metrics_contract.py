@@ -21,7 +21,7 @@ def noise(*dims, seed=0, scale=1.0):
         "run": RUNS,
         "case": CASES,
         "lead": LEADS,
-        "time": 300,
+        "time": 150,
         "member": MEMBERS,
         "state": STATES,
     }
@@ -43,6 +43,12 @@ def evaluation():
         interval=0.1,
         lyapunov=0.9,
         period=0.7,
+        free_run=noise("run", "case", "time", "state", seed=4),
+        climate=noise("case", "time", "state", seed=5).assign_attrs(UNITS),
+        exponent=xr.DataArray([0.8, 0.9, 1.0], dims="run"),
+        parameters=xr.DataArray([0.0, 9.0, 99.0], dims="run"),
+        fit_seconds=xr.DataArray([0.0, 0.1, 10.0], dims="run"),
+        forecast_seconds=xr.DataArray([1e-6, 1e-5, 1e-4], dims="run"),
     )
 
 
@@ -111,7 +117,7 @@ def test_runs_may_be_evaluated_together_or_one_by_one(kind):
 @pytest.mark.parametrize("kind", METRICS)
 def test_what_is_asked_for_is_needed_and_nothing_else_is(kind):
     whole, metric = evaluation(), made(kind)
-    needed = {ask: getattr(whole, ask) for ask in metric.asks}
+    needed = {ask: getattr(whole, ask) for ask in metric.asks | metric.takes}
     xr.testing.assert_identical(
         metric(Evaluation(**needed)).drop_attrs(), metric(whole).drop_attrs()
     )

@@ -236,12 +236,12 @@ def test_key_given_twice_is_an_error(project):
 
 def test_a_paper_is_asked_for_by_name(real):
     text = (real / "config.yaml").read_text()
-    asked = text.replace("papers: [dkf, gpt, adda, lensf]", "papers: [gpt, adda]")
+    asked = text.replace("papers: [dkf, gpt, adda, lensf, benchmark]", "papers: [gpt, adda]")
     write(real / "config.yaml", asked)
     assert {"gpt", "adda"} == {name for name, part in load(real).items() if kinds.is_paper(part)}
     assert messages(real, {"papers": "[gtp]"}) == [
         'config.yaml: papers: unknown paper "gtp" (did you mean "gpt"?); '
-        "there are: adda, dkf, gpt, lensf"
+        "there are: adda, benchmark, dkf, gpt, lensf"
     ]
 
 

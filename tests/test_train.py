@@ -327,3 +327,21 @@ def test_a_report_that_there_is_not_is_named():
     watched = {"held_out": draws()(batches())}
     with pytest.raises(ValueError, match="'valid_loss', but the reports are held_out_loss"):
         fit(Mean(), draws(), training, watched=watched, generator=batches())
+
+
+def test_a_repeat_that_has_waited_long_enough_is_not_trained_on_for_others():
+    """What its value is after that does not count: alone it would have stopped there."""
+    values = [3.0, 1.0, 2.0, 2.0, 0.5, 0.1]
+    falls = [6.0, 5.0, 4.0, 3.0, 2.0, 1.0]
+    path = []
+    kept, history = told(
+        patience=2,
+        told=[values, falls],
+        save=lambda state: path.append(state()["model"]["value"].clone()),
+    )
+    alone, own = told(patience=2, told=[values, values])
+    assert own.checks.tolist() == [0, 5, 10, 15] and history.checks.tolist() == list(
+        range(0, 26, 5)
+    )
+    assert kept[0].item() == alone[0].item() == path[4][0].item()  # the weights after 5 steps
+    assert kept[1].item() == path[24][1].item()

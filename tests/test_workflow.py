@@ -137,11 +137,11 @@ def test_every_claim_has_a_row_in_the_scorecard(project):
     rows = json.loads((project.folder / "results/smoke/scorecard.json").read_text())
     claims = [
         claim
-        for paper in ("dkf", "gpt", "adda", "lensf")
+        for paper in ("dkf", "gpt", "adda", "lensf", "benchmark")
         for claim in yaml.safe_load((ROOT / layout.claims_of(paper)).read_text())
     ]
     assert [row["id"] for row in rows] == [claim["id"] for claim in claims]
-    assert len(rows) == 69
+    assert len(rows) == 73
     decided = [claim["id"] for claim in claims if claim["decided_from"] == "smoke"]
     assert [row["id"] for row in rows if row["verdict"] == "reproduced"] == decided
     others = {row["verdict"] for row in rows if row["id"] not in decided}
@@ -288,7 +288,7 @@ def test_lint_complains_of_missing_environments_only(tmp_path):
     assert complaints == {"Specify a conda environment or container for each rule."}, output
 
 
-@pytest.mark.parametrize("paper", ["dkf", "gpt", "adda", "lensf"])
+@pytest.mark.parametrize("paper", ["dkf", "gpt", "adda", "lensf", "benchmark"])
 @pytest.mark.parametrize("scale", MOST_JOBS)
 def test_the_graph_of_a_paper_has_few_jobs(tmp_path, scale, paper):
     fresh = Project(tmp_path / "fresh")

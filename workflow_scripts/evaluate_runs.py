@@ -14,4 +14,5 @@ with Stage(snakemake) as stage:
         io.read_all(snakemake.input.truth),
         io.read_all(snakemake.input.training),
     )
-    io.write(found, snakemake.output[0], title="scores", missing=list(found.variables))
+    every = list(found.variables)
+    io.write(found, snakemake.output[0], title="scores", missing=every, infinite=every)

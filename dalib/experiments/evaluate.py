@@ -50,7 +50,7 @@ def scores(
     if unscored:
         raise ValueError(
             f"no run has what {', '.join(unscored)} ask for; take them out of the study's metrics, "
-            "or give the case's forecasts a climate, or a method members"
+            "or give the case's forecasts a climate"
         )
     scored = {n: _put(values, len(entries)) for n, values in found.items()}
     floors = _floors(measures, Forecasts(**case["forecast"]), truth[0], training[0])
@@ -89,10 +89,10 @@ def compared(
     free = "free_run" in forecast
     return Evaluation(
         estimate=members.mean("member", skipna=False).assign_attrs(members.attrs),
-        members=members if members.sizes["member"] > 1 else None,
+        members=members,
         truth=true_windows(truth, settings, members),
         free_run=forecast.free_run.rename(chain="case").drop_vars("time") if free else None,
-        climate=true_climate(truth, settings) if free else None,
+        climate=_of_another(true_climate(truth, settings)) if free else None,
         training=training.x.rename(seed="case"),
         interval=float(training.time[1] - training.time[0]),
         lyapunov=exponent,
@@ -124,6 +124,11 @@ def true_climate(truth: xr.Dataset, settings: Forecasts) -> xr.DataArray:
     return x.rename(seed="case").drop_vars("time")
 
 
+def _of_another(climate: xr.DataArray) -> xr.DataArray:
+    """Of every test trajectory the next one, which is independent of forecasts from the first."""
+    return climate.roll(case=-1, roll_coords=False)
+
+
 def _floors(
     metrics: Mapping[str, Any], settings: Forecasts, truth: xr.Dataset, training: xr.Dataset
 ) -> dict[str, xr.DataArray]:
@@ -131,10 +136,11 @@ def _floors(
     if not settings.climate or truth.sizes["seed"] < 2:
         return {}
     climate = true_climate(truth, settings)
-    other = climate.roll(case=1, roll_coords=False).expand_dims(run=[0])
-    interval = float(training.time[1] - training.time[0])
     evaluation = Evaluation(
-        free_run=other, climate=climate, training=training.x.rename(seed="case"), interval=interval
+        free_run=climate.expand_dims(run=[0]),
+        climate=_of_another(climate),
+        training=training.x.rename(seed="case"),
+        interval=float(training.time[1] - training.time[0]),
     )
     given = {"free_run", "climate", "training", "interval"}
     return {

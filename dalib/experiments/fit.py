@@ -35,7 +35,8 @@ def fits(
     for settings, chosen in _alike(section, entries):
         method = build.method(role, settings, case)
         data = [training(case, entries[i], train, valid) for i in chosen]
-        found |= dict(zip(chosen, fit_each(method, data, generators(entries, chosen, experiment))))
+        fitted_now = fit_each(method, data, generators(entries, chosen, experiment))
+        found |= dict(zip(chosen, fitted_now, strict=True))
     return _together([found[i] for i in range(len(entries))], entries)
 
 

@@ -16,6 +16,7 @@ from dalib.forecasters.base import TrainingData
 from dalib.streams import stream
 
 CASE = {"units": "1", "long_name": "forecast: of the starts of each test trajectory in turn"}
+LEAD = {"units": "1", "long_name": "lead time"}
 CHAIN = {"units": "1", "long_name": "free run from the first start of a test trajectory"}
 
 
@@ -60,13 +61,17 @@ def _run(method: Any, settings: Forecasts, observed: xr.Dataset, generator) -> x
     y, interval = arrays.to_tensor(observed.y), float(observed.time[1] - observed.time[0])
     starts = start_indices(settings, y.shape[1])
     past = torch.stack([y[:, i - settings.context : i] for i in starts], 1).flatten(0, 1)
-    ahead = method.forecast(past, settings.horizon, generator)
+    ahead = _finite(method.forecast(past, settings.horizon, generator))
     found = {
         "forecast": arrays.labelled(("member", "case", "lead", "state"), ahead, "1", "forecast")
     }
     coords = {
         "case": ("case", np.arange(len(past)), CASE),
-        "lead": ("lead", _times(ahead.shape[2], interval), {"units": "1", "long_name": "lead time"}),
+        "lead": (
+            "lead",
+            _times(ahead.shape[2], interval),
+            {"units": "1", "long_name": "lead time"},
+        ),
         "state": ("state", observed.obs.values, arrays.STATE),
     }
     if settings.climate:
@@ -82,7 +87,12 @@ def _run(method: Any, settings: Forecasts, observed: xr.Dataset, generator) -> x
 def _free_run(method: Any, settings: Forecasts, y: Tensor, generator) -> Tensor:
     """(chain, time, state), the first member, less what statistics leave out."""
     past = y[:, : settings.context]
-    return method.forecast(past, settings.climate, generator)[0, :, settings.discard :]
+    return _finite(method.forecast(past, settings.climate, generator)[0, :, settings.discard :])
+
+
+def _finite(x: Tensor) -> Tensor:
+    """NaN for what has diverged to infinity."""
+    return x.where(x.isfinite(), torch.nan)
 
 
 def _times(count: int, interval: float) -> np.ndarray:

@@ -1,8 +1,8 @@
 """The one enumeration of what a study runs: methods, coordinates on its axes, replicates.
 
 Plain values without torch: the workflow counts runs, stages work through them, and results carry
-them as coordinates along a dimension `run`. A stage reads only some axes; runs that differ in others
-alone are one run to it (`distinct`), so that a study of forecast contexts fits nothing again.
+them as coordinates along a dimension `run`. A stage reads some axes only; runs that agree in
+these are one run to it (`distinct`), so that a study of forecast contexts fits nothing again.
 """
 
 import itertools
@@ -49,7 +49,9 @@ def runs(study: Study) -> list[Run]:
 
 def _run(study: Study, method: str, combination: Sequence, replicate: int) -> Run:
     coordinates = {a.name: label for a, label in zip(study.axes, combination, strict=True)}
-    return Run(method, coordinates, replicate, all(coordinates[a.name] == a.base for a in study.axes))
+    return Run(
+        method, coordinates, replicate, all(coordinates[a.name] == a.base for a in study.axes)
+    )
 
 
 def restricted(run: Run, heads: Iterable[str]) -> Run:
@@ -59,7 +61,7 @@ def restricted(run: Run, heads: Iterable[str]) -> Run:
 
 
 def distinct(found: Iterable[Run], heads: Iterable[str]) -> list[Run]:
-    """What is left of runs for a stage that reads the axes of `heads`; a base run is kept as one."""
+    """Runs of a stage that reads the axes of `heads`; a run shared with a base run is one."""
     heads, kept = set(heads), {}
     for run in found:
         one = restricted(run, heads)

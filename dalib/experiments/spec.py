@@ -10,8 +10,8 @@
         replicates: 3
         metrics: [vpt, {kind: vpt, name: vpt_strict, threshold: 0.2}]
 
-An axis of `vary` names a key of the case, or with `method.` in front a setting of every method. Its
-values are numbers or texts, or a mapping of labels to anything: `{sparse: {kind: every_kth, k: 8}}`.
+An axis of `vary` names a key of the case, or with `method.` in front a setting of every method.
+Its values are numbers or texts, or labels of anything: `{sparse: {kind: every_kth, k: 8}}`.
 """
 
 import difflib

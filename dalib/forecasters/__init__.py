@@ -16,11 +16,13 @@ from dalib.forecasters.analogue import Analogue
 from dalib.forecasters.base import Fitted, Forecaster, OneStepMap, TrainingData, fit_each
 from dalib.forecasters.climatology import Climatology
 from dalib.forecasters.esn import ESN
+from dalib.forecasters.lstm import LSTM
 from dalib.forecasters.nvar import NVAR
 from dalib.forecasters.persistence import Persistence
 
 __all__ = [
     "ESN",
+    "LSTM",
     "NVAR",
     "Analogue",
     "Climatology",

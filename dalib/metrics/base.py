@@ -134,6 +134,7 @@ class Metric:
     """A metric that checks what it is given and what it returns."""
 
     asks: ClassVar[frozenset[str]] = frozenset()  # fields of Evaluation
+    takes: ClassVar[frozenset[str]] = frozenset()  # fields that it uses where they are given
     function: ClassVar[Callable[..., xr.DataArray]]  # the formula
     units: ClassVar[str] = "1"
     long_name: ClassVar[str]

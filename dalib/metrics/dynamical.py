@@ -1,16 +1,25 @@
 """What a trajectory does in time."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import xarray as xr
+
+from dalib.metrics.base import Evaluation, Metric
 
 
 def lobe_changes(x: xr.DataArray, threshold: float, dim: str = "time") -> xr.DataArray:
     """Passages from below -threshold to above threshold or back, per 1000 steps along `dim`.
 
+        1000 · #{ t : the lobe entered last changes at t } / #{ steps }
+
     For the first component of Lorenz-63 and a threshold of 1 this is the rate at which the lobes
     change. The values between the thresholds count for the lobe before them (hysteresis): mere
     changes of sign would be counted several times at each passage where x is noisy, 1.3 times as
     many with noise of standard deviation 0.3. Steps from or to a NaN are not counted.
+
+    Diverged: the steps that are not there are dropped; NaN if none is left.
+    Range: 0 to 1000; that of the truth is right.
     """
     x = x.drop_vars(dim, errors="ignore")
     changes, steps = xr.apply_ufunc(
@@ -36,6 +45,10 @@ def lag_correlation(x: xr.DataArray, dim: str = "time", lag: int = 1) -> xr.Data
         Σ_t (x_t - m)(x_{t+lag} - m) / Σ_t (x_t - m)²,   m the mean along `dim`
 
     White noise of length n gives about N(0, 1/n) (Bartlett 1946). Other dimensions are kept.
+
+    Diverged: NaN.
+    Range: -1 to 1; that of the truth is right.
+    Source: Bartlett 1946.
     """
     if not 0 < lag < x.sizes[dim]:
         raise ValueError(f"lag must lie between 1 and {x.sizes[dim] - 1}, got {lag}")
@@ -60,3 +73,68 @@ def mean_period(x: xr.DataArray, interval: float, dim: str = "time") -> float:
     power = power.reshape(-1, power.shape[-1]).sum(0)
     frequency = np.fft.rfftfreq(states.shape[-1], interval)
     return float(power.sum() / (frequency * power).sum())
+
+
+def lyapunov_error(exponent: xr.DataArray, true: float | xr.DataArray) -> xr.DataArray:
+    """Relative error of the largest Lyapunov exponent of a method's own one-step map.
+
+        |λ̂₁ - λ₁| / |λ₁|
+
+    λ̂₁ by QR on the Jacobians of the map along its own orbit (`dalib.lyapunov.largest_exponent`),
+    never from the logarithm of a series: such estimates are unreliable in size.
+
+    Diverged: NaN, as for a method without a one-step map.
+    Range: 0 to infinity; 0 is perfect.
+    Source: Benettin et al. 1980.
+    """
+    return abs(exponent - true) / abs(true)
+
+
+# -- entries of the registry ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class LyapunovError(Metric):
+    """`lyapunov_error` of every run whose method is a one-step map, else NaN."""
+
+    asks = frozenset({"exponent", "lyapunov"})
+    function = staticmethod(lyapunov_error)
+    long_name = "relative error of the largest Lyapunov exponent"
+    scored = "exponent"
+
+    def of(self, evaluation: Evaluation) -> xr.DataArray:
+        return lyapunov_error(evaluation.exponent, evaluation.lyapunov)
+
+
+@dataclass(frozen=True)
+class LobeChanges(Metric):
+    """`lobe_changes` of one component of free runs."""
+
+    component: int = 0
+    threshold: float = 1.0
+
+    asks = frozenset({"free_run"})
+    function = staticmethod(lobe_changes)
+    long_name = "changes of lobe per 1000 steps"
+    scored = "free_run"
+    over = ("time", "state")
+
+    def of(self, evaluation: Evaluation) -> xr.DataArray:
+        x = evaluation.free_run.isel(state=self.component, drop=True)
+        return lobe_changes(x, self.threshold)
+
+
+@dataclass(frozen=True)
+class LagCorrelation(Metric):
+    """Mean over the components of `lag_correlation` of free runs."""
+
+    lag: int = 1
+
+    asks = frozenset({"free_run"})
+    function = staticmethod(lag_correlation)
+    long_name = "autocorrelation at a lag, mean over the components"
+    scored = "free_run"
+    over = ("time", "state")
+
+    def of(self, evaluation: Evaluation) -> xr.DataArray:
+        return lag_correlation(evaluation.free_run, lag=self.lag).mean("state", skipna=False)

@@ -89,6 +89,7 @@ class VPT(Metric):
     threshold: float | Sequence[float] = 0.4
 
     asks = frozenset({"estimate", "truth", "training", "interval", "lyapunov"})
+    takes = frozenset({"period"})
     function = staticmethod(vpt)
     long_name = "valid prediction time in Lyapunov times (periods where none is positive)"
     over = ("time", "lead", "state")

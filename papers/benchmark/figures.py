@@ -123,7 +123,7 @@ def strips_figure(data: xr.Dataset, labels: Mapping[str, str]) -> Figure:
     above = None
     for i, name in enumerate(data.method.values.tolist()):
         above = fig.add_subplot(grid[i], sharex=above)
-        _strip(above, shown.sel(method=name), labels.get(name, name), COLOURS.get(name, "C7"))
+        _strip(above, shown.sel({"method": name}), labels.get(name, name), COLOURS.get(name, "C7"))
         above.tick_params(labelbottom=i == count - 1)
     above.set_xlabel("Lyapunov times after the start")
     _bars(fig.add_subplot(grid[-1]), data, labels)
@@ -134,9 +134,9 @@ def _strip(ax: Axes, data: xr.Dataset, label: str, colour: str) -> None:
     ax.plot(data.lead, data.truth, color="#b5b5b5", linewidth=2.2)
     ax.plot(data.lead, data.x, color=colour, linewidth=1.0)
     low, high = float(data.truth.min()), float(data.truth.max())
-    ax.set_ylim(low - 0.15 * (high - low), high + 0.15 * (high - low))
     ax.set_yticks([])
-    ax.margins(x=0)
+    ax.set_xlim(0, float(data.lead.max()))
+    ax.set_ylim(low - 0.15 * (high - low), high + 0.15 * (high - low))
     crossed = float(data.vpt.isel(noise=0))
     if crossed < SHOWN:
         ax.axvline(crossed, color="#444444", linewidth=0.7, linestyle=(0, (2, 2)))
@@ -154,7 +154,7 @@ def _bars(ax: Axes, data: xr.Dataset, labels: Mapping[str, str]) -> None:
         bars = ax.bar(place, own.vpt, width * 0.92, yerr=np.stack([low, high]), ecolor="#444444")
         for bar, name in zip(bars, names, strict=True):
             bar.set_color(COLOURS.get(name, "C7"))
-            bar.set_alpha(1 - 0.35 * i)
+            bar.set(alpha=1 - 0.35 * i, linewidth=0)
     ax.set_xticks(range(len(names)), [labels.get(name, name) for name in names])
     ax.set_ylabel("valid prediction time\n(Lyapunov times)")
     text = ", ".join(f"{100 * noise:g} %" for noise in noises)
@@ -170,7 +170,7 @@ def error_figure(data: xr.Dataset, labels: Mapping[str, str]) -> Figure:
     axes = fig.subplots(1, count, sharey=True, squeeze=False)[0]
     for ax, noise in zip(axes, data.noise.values.tolist(), strict=True):
         for name in data.method.values.tolist():
-            error = data.error.sel(method=name, noise=noise)
+            error = data.error.sel({"method": name, "noise": noise})
             colour = COLOURS.get(name, "C7")
             ax.plot(data.lead, error.clip(min=1e-3), color=colour, label=labels.get(name, name))
         ax.axhline(0.4, color="#444444", linewidth=0.7, linestyle=(0, (2, 2)))

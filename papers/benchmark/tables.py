@@ -39,29 +39,32 @@ def _of(scores: xr.Dataset, method: str, noise: float) -> xr.Dataset:
     return scores.isel(run=chosen.values.nonzero()[0])
 
 
+COLUMNS = {
+    "d_stsp": "D_stsp",
+    "d_h": "D_H",
+    "crps": "CRPS",
+}  # of metrics that were asked for
+
+
 def _row(own: xr.Dataset, label: str, noise: float) -> Row:
     return {
         "method": label,
         "noise": f"{100 * noise:g} %",
         "VPT (λ₁ t)": quartiles(own.vpt),
         "NRMSE at 1 λ₁ t": _at_one(own),
-        "D_stsp": _median(own.d_stsp),
-        "D_H": _median(own.d_h),
-        "CRPS": _median(own.crps),
+        **{column: _median(own[name]) for name, column in COLUMNS.items() if name in own},
         "diverged": float(own.diverged.mean()),
     }
 
 
 def _floor(scores: xr.Dataset) -> Row:
-    empty = {"noise": "", "VPT (λ₁ t)": "", "NRMSE at 1 λ₁ t": None}
-    return {
-        "method": "floor: another true trajectory",
-        **empty,
-        "D_stsp": _median(scores.d_stsp_floor),
-        "D_H": _median(scores.d_h_floor),
-        "CRPS": None,
-        "diverged": None,
+    floors = {
+        column: _median(scores[f"{name}_floor"]) if f"{name}_floor" in scores else None
+        for name, column in COLUMNS.items()
+        if name in scores
     }
+    empty = {"noise": "", "VPT (λ₁ t)": "", "NRMSE at 1 λ₁ t": None}
+    return {"method": "floor: another true trajectory", **empty, **floors, "diverged": None}
 
 
 def quartiles(values: xr.DataArray) -> str:
