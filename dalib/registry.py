@@ -171,7 +171,6 @@ TASKS = {
         "truth": "dalib.cases.training:on_series",
     },
     "assimilate": {"given": "dalib.cases.assimilation:analyses"},
-    "forecast": {"observations": "dalib.cases.forecasts:forecasts"},
 }
 
 REGISTRIES = {

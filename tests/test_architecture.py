@@ -53,7 +53,7 @@ ARROWS = {
     "climatology": {"filters", "streams"},
     "forecasters": {"resumable", "nets", "codecs", "replicates", "train", "streams"},
     "learn": {"filters", "localise", "resumable", "train", "streams"},
-    "arrays": {"codecs", "filters", "times"},  # codebooks and beliefs are what it labels
+    "arrays": {"filters", "times"},  # beliefs are what it labels
     "era5": {"io"},
 }
 TO_PIPELINE = {"era5", "field_runs", "io", "memory", "metrics", "points", "registry"}

@@ -339,6 +339,7 @@ def sampling(data, folder):
     spec = Specs(data.config, ROOT).spec(
         "sample.py",
         device=True,
+        calls="papers.dkf.sampling:samples",
         case=("{paper}.cases.{case}", "samples"),
         sampler="{paper}.samplers.{sampler}",
     )

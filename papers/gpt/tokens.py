@@ -11,6 +11,7 @@ from dalib.cases.checkpoint import FORGOTTEN, Checkpoint, Parts
 from dalib.cases.training import fitted, repeats_of
 from dalib.codecs.bins import Codebook, require_tokens
 from dalib.streams import Streams, stream
+from papers.gpt import datasets
 
 WATCHED = 64  # windows held fixed, on which a training reports
 
@@ -24,10 +25,10 @@ def encoded(
     for split, dataset in truth.items():
         x = arrays.to_tensor(dataset.x)
         notes |= {f"clipped_{split}": codebook.outside(x), f"unseen_{split}": codebook.unseen(x)}
-        tokens[split] = arrays.tokens_dataset(
+        tokens[split] = datasets.tokens_dataset(
             codebook.encode(x), seed=dataset.seed, time=dataset.time, vocabulary=codebook.size
         )
-    return arrays.codec_dataset(codebook, truth["train"].state.values, **notes), tokens
+    return datasets.codec_dataset(codebook, truth["train"].state.values, **notes), tokens
 
 
 def trained(
@@ -120,7 +121,7 @@ def forecasts(
 
     past = windows_before(tokens, starts, settings["context"])
     forecast = generated(past.flatten(0, 1), settings["horizon"], "forecast")
-    return arrays.token_forecasts_dataset(
+    return datasets.token_forecasts_dataset(
         forecast.unflatten(-2, past.shape[:2]),
         generated(first, run["samples"], "free run"),
         codec,

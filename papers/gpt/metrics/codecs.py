@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 import xarray as xr
 
-from dalib.metrics import divergence, symbolic
 from dalib.metrics.transport import counts, wasserstein_cells
 from dalib.scores import describe
+from papers.gpt.metrics import divergence, symbolic
 from papers.gpt.metrics.tokens import (
     LAGS,
     Jacobian,
@@ -48,7 +48,7 @@ def score_codecs(
     system the way out of the origin would outweigh all else.
 
     Args:
-        codecs: by name, as `arrays.codec_dataset` makes them.
+        codecs: by name, as `datasets.codec_dataset` makes them.
         tokens: by codec and split ("train", "test"), (seed, time).
         settings: `discard`, how many first samples these are; `pairs` of disjoint groups; `sets`,
             of how many of them the distance to all training states and that between the laws of

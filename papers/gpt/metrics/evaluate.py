@@ -10,6 +10,7 @@ from torch import Tensor
 from dalib import arrays, build
 from dalib.lyapunov import lyapunov_spectrum
 from dalib.streams import stream
+from papers.gpt import datasets
 from papers.gpt.metrics.codecs import score_codecs, score_shadows
 from papers.gpt.metrics.generations import score_generations
 from papers.gpt.metrics.shadows import shadows, spread_of
@@ -112,7 +113,7 @@ def _shadow_scores(
     name: str,
 ) -> xr.Dataset:
     """True trajectories with the same tokens as each window, and how they part from it."""
-    codebook = arrays.codebook(inputs["codecs"][name])
+    codebook = datasets.codebook(inputs["codecs"][name])
     tokens = arrays.to_tensor(inputs["tokens"][name].token, torch.int64)
     truth = arrays.to_tensor(inputs["truth"].x)
     k, interval = settings["context"], build.interval(case)

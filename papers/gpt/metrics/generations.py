@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
-from dalib.metrics import symbolic
 from dalib.metrics.transport import counts, wasserstein_cells
 from dalib.scores import describe
+from papers.gpt.metrics import symbolic
 from papers.gpt.metrics.tokens import (
     LAGS,
     Jacobian,
@@ -46,7 +46,7 @@ def score_generations(
     score: no probabilities, no shadows in its codec.
 
     Args:
-        methods: as `arrays.token_forecasts_dataset` makes them.
+        methods: as `datasets.token_forecasts_dataset` makes them.
         codec_of: codec of each method.
         tokens: by codec and split ("train", "test"), (seed, time).
         marks: what `score_codecs` and `score_shadows` gave, the latter for `shadow_codec`.

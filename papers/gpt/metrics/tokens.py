@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from dalib.metrics import divergence, growth
 from dalib.metrics.distributions import wasserstein
+from papers.gpt.metrics import divergence, growth
 
 LAGS = (1, 10)  # samples between the states of a pair
 LEVELS = (0.01, 0.1)  # of the independent distance, between which a growth rate is taken

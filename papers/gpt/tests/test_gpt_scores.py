@@ -5,11 +5,11 @@ import pytest
 import xarray as xr
 
 from dalib import io
-from dalib.metrics import divergence
-from dalib.metrics.symbolic import conditional_entropies
 from dalib.metrics.transport import counts, wasserstein_cells
+from papers.gpt.metrics import divergence
 from papers.gpt.metrics.codecs import score_codecs, score_shadows
 from papers.gpt.metrics.generations import score_generations
+from papers.gpt.metrics.symbolic import conditional_entropies
 from papers.gpt.metrics.tokens import disjoint_groups, group, pair_distances, places
 
 VOCABULARY, TRAIN, TEST, TIMES, CONTEXT, HORIZON, INTERVAL = 6, 9, 3, 120, 10, 20, 0.5

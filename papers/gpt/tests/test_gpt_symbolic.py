@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dalib.metrics.symbolic import (
+from papers.gpt.metrics.symbolic import (
     conditional_entropies,
     period,
     unseen_by_chance,

@@ -1,6 +1,6 @@
 """Forecasts from stretches of observations, and free runs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -8,6 +8,7 @@ import xarray as xr
 from torch import Tensor
 
 from dalib import arrays, build
+from dalib.arrays import labelled
 from dalib.cases.checkpoint import FORGOTTEN, Checkpoint
 from dalib.streams import Streams, stream
 
@@ -41,7 +42,7 @@ def forecasts(
         one = replace(forecaster, noisy=noisy)
         return one.free_run(run["chains"], run["samples"], generator, discard=run["discard"]).states
 
-    return arrays.forecasts_dataset(
+    return forecasts_dataset(
         forecast[:, 0].unflatten(1, contexts.shape[:2]),
         seed=observations.seed,
         start=observations.time[(starts - 1).tolist()],
@@ -65,3 +66,41 @@ def start_indices(settings: Mapping, observations: xr.Dataset) -> Tensor:
             "observations before; set forecasts.starts.first, context or horizon accordingly"
         )
     return torch.arange(first, last + 1, every)
+
+
+def forecasts_dataset(
+    forecast: Tensor,
+    *,
+    seed: xr.DataArray,
+    start: xr.DataArray,
+    interval: float,
+    names: Sequence[str],
+    units: str = "1",
+    analysis: Tensor | None = None,
+    **free_runs: Tensor,
+) -> xr.Dataset:
+    """Forecasts ([repeat,] [member,] seed, start, lead, state), from the times `start` on.
+
+    `analysis` ([repeat,] seed, start, state) is what they start from.
+    `free_runs` ([repeat,] chain, time, state), by name, are trajectories without observations.
+    """
+    dims = {4: (), 5: ("repeat",), 6: ("repeat", "member")}[forecast.ndim]
+    variables = {
+        "forecast": labelled(
+            (*dims, "seed", "start", "lead", "state"), forecast, units, "forecast state"
+        )
+    }
+    if analysis is not None:
+        axes = ("repeat", "seed", "start", "state")[-analysis.ndim :]
+        variables["analysis"] = labelled(axes, analysis, units, "state that forecasts start from")
+    leads = interval * torch.arange(1, forecast.shape[-2] + 1, dtype=torch.float64)
+    coords = {
+        "seed": seed.variable,
+        "start": xr.Variable("start", start.values, arrays.TIME),
+        "lead": xr.Variable("lead", leads.numpy(), {"units": "1", "long_name": "lead time"}),
+    }
+    for name, run in free_runs.items():
+        dims = ("repeat", "chain", "time", "state")[-run.ndim :]
+        variables[name] = labelled(dims, run, units, f"state of a {name.replace('_', ' ')}")
+        coords |= arrays.times_of(run.shape[-2], interval, 0.0)
+    return xr.Dataset(variables, coords | arrays.states_of(names))

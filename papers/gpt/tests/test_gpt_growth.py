@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dalib.metrics.growth import extrapolated, mean_growth, spectral_norm
+from papers.gpt.metrics.growth import extrapolated, mean_growth, spectral_norm
 
 A, B = 1.4, 0.3
 
