@@ -10,13 +10,14 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from statistics import median
 from typing import Any, NamedTuple
 
-from pipeline import measurements, plan
-from pipeline.costs import Job, Measured, estimate, longest_chain, named, size
+from pipeline import measurements
 from pipeline.errors import ConfigError
+from pipeline.estimates import Job, Measured, estimate, longest_chain, until_the_end
+from pipeline.graph import Graph
 from pipeline.stage import say
+from pipeline.work import named, size
 
 REUSED = 1.0  # seconds of a job whose result is in the store
 LATE, SPARE = 3.0, 60.0  # a job is late beyond so many times its plan, and so many seconds more
@@ -35,20 +36,40 @@ class Expected(NamedTuple):
 
 
 def expected(
-    config: Mapping[str, Any], jobs: Iterable[Job], specs: Mapping[Job, str], past: list[Measured]
+    graph: Graph, jobs: Iterable[Job], specs: Mapping[Job, Any], past: list[Measured]
 ) -> dict[Job, Expected]:
     """What each job will take, given the jobs that have run.
 
     Args:
-        specs: digests of what the jobs are made from.
+        specs: what the jobs are made from.
     """
     jobs = list(jobs)
     stored = {one.spec for one in past if one.spec}
-    reused = kept(jobs, {job for job in jobs if specs.get(job) in stored})
+    digests = {job: measurements.digest_of(spec) for job, spec in specs.items()}
+    reused = kept(jobs, {job for job in jobs if digests.get(job) in stored})
     return {
-        job: Expected(REUSED, True) if job in reused else Expected(seconds(config, job, past))
+        job: Expected(REUSED, True)
+        if job in reused
+        else Expected(seconds(graph, job, specs.get(job), past))
         for job in jobs
     }
+
+
+def seconds(graph: Graph, job: Job, spec: Any, past: list[Measured]) -> float | None:
+    """What the same job took if it has run, else an estimate from the nearest of kin."""
+    guess = estimate(size(graph, job.rule, dict(job.wildcards), spec), past)
+    return guess.seconds if guess else None
+
+
+def order(costs: Mapping[Job, Expected]) -> dict[Job, float]:
+    """Priorities: what most work waits for goes first, and before all what is unknown.
+
+    The priority of a job is the time until the end of all that waits for it, in seconds; a job
+    that was never measured counts as longer than all others together.
+    """
+    unknown = 1.0 + sum(cost.seconds or 0.0 for cost in costs.values())
+    taken = {j: unknown if cost.seconds is None else cost.seconds for j, cost in costs.items()}
+    return {job: round(rest, 1) for job, rest in until_the_end(costs, taken).items()}
 
 
 def kept(jobs: Collection[Job], stored: Collection[Job]) -> set[Job]:
@@ -61,18 +82,6 @@ def kept(jobs: Collection[Job], stored: Collection[Job]) -> set[Job]:
         return job in stored and known and all(one(maker[p]) for p in job.inputs if p in maker)
 
     return {job for job in jobs if one(job)}
-
-
-def seconds(config: Mapping[str, Any], job: Job, past: list[Measured]) -> float | None:
-    """What the same job took if it has run, else an estimate from the nearest of kin."""
-    wildcards = dict(job.wildcards)
-    of, name = size(job.rule, plan.sections(config, wildcards)), named(job.rule, wildcards)
-    same = [m for m in past if (m.scale, m.job) == (config["scale"], name)]
-    same = [m for m in same if math.isclose(m.size.amount, of.amount, rel_tol=1e-9)]
-    if same:
-        return median(m.seconds for m in same)
-    guess = estimate(of, past)
-    return guess.seconds if guess else None
 
 
 def announced(costs: Mapping[Job, Expected], cores: int | None) -> Iterator[str]:
@@ -231,17 +240,19 @@ def follow(progress: Progress, scheduler: Any) -> threading.Thread:
 
 
 def begin(workflow: Any, config: Mapping[str, Any], root: Path, store: Path) -> None:
-    """Say what the run of this workflow will cost and follow its jobs, where they run here."""
+    """Say what the run of this workflow will cost, put its jobs in order and follow them."""
     asked = [job for job in workflow.dag.needrun_jobs() if job.output]
     jobs = {as_job(job): job for job in asked}
     if not jobs:
         return
-    specs = {as_: plan.digest_of(spec) for as_, job in jobs.items() if (spec := _spec(job))}
+    specs = {as_: spec for as_, job in jobs.items() if (spec := job.params.get("spec"))}
     try:
-        costs = expected(config, jobs, specs, measurements.known(root, store))
+        costs = expected(Graph(config, root), jobs, specs, measurements.known(root, store))
     except (ConfigError, OSError) as error:  # a run does not need to know what it costs
         say(f"what this run costs is unknown: {error}")
         return
+    for as_, priority in order(costs).items():
+        workflow.dag._priority[jobs[as_]] = priority
     cores = workflow.cores if workflow.local_exec else None
     for line in announced(costs, cores):
         say(line)
@@ -254,7 +265,3 @@ def as_job(job: Any) -> Job:
     """A job of Snakemake in our words."""
     files = (tuple(map(str, names)) for names in (job.input, job.output))
     return Job(job.rule.name, tuple(job.wildcards.items()), *files, threads=job.threads)
-
-
-def _spec(job: Any) -> Any:
-    return job.params.get("spec")

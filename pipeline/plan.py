@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from pipeline import field_costs, settings
-from pipeline.costs import Estimate, Job, Measured, estimate, longest_chain, named, size
-from pipeline.errors import ConfigError
+from pipeline import measurements
+from pipeline.estimates import Estimate, Job, estimate, longest_chain
+from pipeline.graph import Graph
 from pipeline.store import Store, directory
+from pipeline.work import size
 
-COLLECTIONS = {"filter": "filters", "sampler": "samplers", "forecaster": "forecasters"}
 HOUR, GB = 3600.0, 1e9
 
 
@@ -35,18 +32,11 @@ def main(root: Path, config: Mapping[str, Any], targets: list[str], given: list[
         print(done.stdout, file=sys.stderr)
         return done.returncode
     every, due = jobs(done.stdout), jobs(graph(root, given, targets).stdout)
-    known = sorted(measured(Store(directory()).directory, root), key=rank)
-    costs = {
-        job: estimate(size(job.rule, sections(config, dict(job.wildcards))), known) for job in every
-    }
+    known = measurements.known(root, Store(directory()).directory)
+    wiring = Graph(config, root)
+    costs = {job: estimate(size(wiring, job.rule, dict(job.wildcards)), known) for job in every}
     print("\n".join(table(scale, costs, {job.outputs for job in due})))
     return 0
-
-
-def rank(measured: Measured) -> int:
-    """The place of its scale from small to large; scales of somebody's own come last."""
-    scales = settings.SCALES
-    return scales.index(measured.scale) if measured.scale in scales else len(scales)
 
 
 def graph(root: Path, given: list[str], arguments: list[str]) -> subprocess.CompletedProcess:
@@ -78,102 +68,12 @@ def _job(rule: str, block: str) -> Job:
     )
 
 
-def sections(config: Mapping[str, Any], wildcards: Mapping[str, str]) -> dict[str, Any]:
-    """What the configuration says of a job with these wildcards."""
-    paper = config.get(wildcards.get("paper"), {})
-    found = {"batches": config["batches"], "product": wildcards.get("product")}
-    found["case"] = paper.get("cases", {}).get(wildcards.get("case"), {})
-    if field_costs.on_fields(found["case"]):
-        points = config["batches"]["points"]
-        return found | {"on_fields": field_costs.sections(paper, wildcards, points)}
-    experiments = _experiments(paper, wildcards)
-    if experiments:
-        batch = wildcards.get("batch")
-        return found | {"learning": experiments, "batch": None if batch is None else int(batch)}
-    for wildcard, collection in COLLECTIONS.items():
-        if wildcard in wildcards:
-            found["method"] = paper[collection][wildcards[wildcard]]
-    model = wildcards.get("model", found.get("method", {}).get("model"))
-    return found | ({"model": _with_codec(paper, paper["models"][model])} if model else {})
-
-
-def _experiments(paper: Mapping[str, Any], wildcards: Mapping[str, str]) -> list[Mapping]:
-    """The experiments of filters that learn which a job has to do with."""
-    learning = paper.get("learning", {})
-    if wildcards.get("product") == "learning":
-        names = paper["cases"][wildcards["case"]]["learning"]["methods"]
-    else:
-        names = [wildcards.get("model", wildcards.get("filter"))]
-    return [learning[name] for name in names if name in learning]
-
-
-def _with_codec(paper: Mapping[str, Any], model: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A model with the section of its codec in place of the name."""
-    named = model.get("codec")
-    codec = paper.get("codecs", {}).get(named) if isinstance(named, str) else None
-    return {**model, "codec": codec} if codec else model
-
-
-def measured(store: Path, root: Path) -> Iterator[Measured]:
-    """The jobs that the store remembers."""
-
-    @cache
-    def config(scale: str) -> dict[str, Any]:
-        return settings.load(root, {"scale": scale})
-
-    for path in sorted((store / "keys").glob("*/*.json")):
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-            yield as_measured(record, config(record["wildcards"]["scale"]))
-        except (ConfigError, LookupError, TypeError, ValueError):  # damaged, or no longer there
-            continue
-
-
-def as_measured(record: Mapping[str, Any], config: Mapping[str, Any]) -> Measured:
-    """What a record tells of the cost of its job, whose sections `config` has.
-
-    Raises:
-        KeyError: the job is of a case, model or method that `config` does not have.
-    """
-    stage, wildcards, spec = record["stage"], record["wildcards"], record["spec"]
-    if "case" in wildcards:
-        config[wildcards["paper"]]["cases"][wildcards["case"]]  # how large it was is unknown
-    of = size(stage, as_run(sections(config, wildcards), spec))
-    written = sum(output["size"] for output in record["outputs"].values())
-    more = named(stage, wildcards), record.get("host", ""), digest_of(spec)
-    return Measured(wildcards["scale"], of, record["seconds"], written, *more)
-
-
-def digest_of(spec: Any) -> str:
-    """The same for equal specs, whatever the order of their keys."""
-    return hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()
-
-
-def as_run(found: Mapping[str, Any], spec: Mapping[str, Any]) -> dict[str, Any]:
-    """The sections of a job with what its spec says of them, e.g. fewer steps than today."""
-    found = dict(found)
-    if "on_fields" in found:
-        return found | {"on_fields": field_costs.as_run(found["on_fields"], spec)}
-    spec = spec["config"]
-    if "learning" in found and isinstance(spec.get("model"), Mapping):
-        section = {**spec["model"], **{n: spec[n] for n in ("training",) if n in spec}}  # of tune
-        return found | {"learning": [section], "case": {**found["case"], **spec["case"]}}
-    if isinstance(spec.get("case"), Mapping):
-        found["case"] = {**found["case"], **spec["case"]}
-    for name in ("filter", "sampler", "forecaster"):
-        if name in spec:
-            found["method"] = spec[name]
-            if isinstance(spec[name].get("model"), Mapping):
-                found["model"] = spec[name]["model"]
-    return found | ({"model": spec["model"]} if "model" in spec else {})
-
-
 def table(
     scale: str, costs: Mapping[Job, Estimate | None], due: set[tuple[str, ...]]
 ) -> Iterator[str]:
     """Lines: a row for each stage, the sums, the longest chain, and what was extrapolated."""
     known = {job: cost for job, cost in costs.items() if cost is not None}
-    yield f"scale {scale}: estimated from jobs in the store"
+    yield f"scale {scale}: estimated from jobs that were measured"
     yield (
         f"{'stage':14} {'jobs':>5} {'to run':>7} {'min/job':>8} {'longest':>8} {'core h':>8} "
         f"{'GPU h':>7} {'GB/job':>7}  measured at"
@@ -195,12 +95,13 @@ def table(
     far = sorted({job.rule for job, cost in known.items() if cost.factor != 1})
     if far:
         yield (
-            f"extrapolated by the amount of work: {', '.join(far)}; times of a network made wider "
-            "are upper bounds"
+            f"extrapolated by what the configuration counts: {', '.join(far)}; a rough estimate, "
+            "worse the larger the factor"
         )
     unknown = sorted({job.rule for job, cost in costs.items() if cost is None})
     if unknown:
-        yield f"not counted, never run here: {', '.join(unknown)}"
+        lacking = sum(cost is None for cost in costs.values())
+        yield f"unknown and in no sum, never measured: {lacking} jobs of {', '.join(unknown)}"
 
 
 def _row(
@@ -213,16 +114,18 @@ def _row(
     start = f"{stage:14} {len(jobs):5d} {sum(job.outputs in due for job in jobs):7d}"
     memory = f"{most(jobs, 'mem_mb') / 1000:7.1f}"
     if not found:
-        return f"{start} {'?':>8} {'?':>8} {'?':>8} {'?':>7} {memory}  never"
+        return f"{start} {'?':>8} {'?':>8} {'?':>8} {'?':>7} {memory}  unknown"
     minutes = [cost.seconds / 60 for cost in found.values()]
     factors = [cost.factor for cost in found.values()]
     least, largest = min(factors), max(factors)
     spread = f"{least:.3g}" if least == largest else f"{least:.3g} to {largest:.3g}"
     scales = ", ".join(sorted({cost.scale for cost in found.values()}))
+    unknown = len(jobs) - len(found)
     return (
         f"{start} {median(minutes):8.1f} {max(minutes):8.1f} {core_hours(found):8.2f} "
         f"{gpu_hours(found):7.2f} {memory}  {scales}"
         + ("" if least == largest == 1 else f", work x {spread}")
+        + (f", {unknown} unknown" if unknown else "")
     )
 
 

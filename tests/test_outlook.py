@@ -11,11 +11,13 @@ from projects import configured
 from benchmarks.toy import Toy
 from dalib import io
 from pipeline import measurements, outlook, overhead, speed
-from pipeline.costs import Job, Measured, Size
-from pipeline.outlook import Expected, Progress, announced, duration, expected, kept
+from pipeline.estimates import Job, Measured
+from pipeline.graph import Graph
+from pipeline.outlook import Expected, Progress, announced, duration, expected, kept, order
+from pipeline.work import Size, names
 
 ROOT = Path(__file__).parents[1]
-CONFIG = {"scale": "smoke", "batches": {}, "lab": {"cases": {"a": {}, "b": {}}}}
+GRAPH = Graph({"scale": "smoke", "batches": {}, "lab": {"cases": {"a": {}, "b": {}}}}, ROOT)
 
 
 def job(rule, case="a", inputs=(), **more):
@@ -23,9 +25,10 @@ def job(rule, case="a", inputs=(), **more):
     return Job(rule, wildcards, tuple(inputs), (f"results/smoke/{case}/{rule}.nc",), **more)
 
 
-def ran(rule, seconds, case="a", amount=1.0, spec=""):
-    name, alike = f"{rule} paper=lab case={case}", (f'["{rule}", null, null, null]', rule)
-    return Measured("smoke", Size(amount, 1.0, alike), seconds, 0, name, "here", spec)
+def ran(rule, seconds, case="a", spec=""):
+    name = f"{rule} paper=lab case={case}"
+    size = Size({}, names("smoke", name))
+    return Measured("smoke", size, seconds, 0, name, "here", spec)
 
 
 # -- what is expected ----------------------------------------------------------------------------
@@ -33,7 +36,7 @@ def ran(rule, seconds, case="a", amount=1.0, spec=""):
 
 def test_a_job_that_has_run_takes_what_it_took_and_another_what_its_kin_took():
     past = [ran("draw", 5.0), ran("draw", 7.0, case="b")]
-    found = expected(CONFIG, [job("draw"), job("draw", "b"), job("other")], {}, past)
+    found = expected(GRAPH, [job("draw"), job("draw", "b"), job("other")], {}, past)
     assert [cost.seconds for cost in found.values()] == [5.0, 7.0, None]
 
 
@@ -43,8 +46,10 @@ def test_a_result_counts_as_kept_only_where_all_that_it_reads_is():
     jobs = [first, second, third]
     assert kept(jobs, jobs) == {first, second}  # nobody knows what is in data/raw.txt
     assert kept(jobs, [second]) == set()
-    past = [ran("make", 50.0, spec="m"), ran("double", 90.0, spec="d")]
-    found = expected(CONFIG, [first, second], {first: "m", second: "d"}, past)
+    specs = {first: {"config": {"m": 1}}, second: {"config": {"d": 1}}}
+    digests = [measurements.digest_of(spec) for spec in specs.values()]
+    past = [ran("make", 50.0, spec=digests[0]), ran("double", 90.0, spec=digests[1])]
+    found = expected(GRAPH, [first, second], specs, past)
     assert all(cost == Expected(outlook.REUSED, True) for cost in found.values())
 
 
@@ -56,6 +61,17 @@ def test_a_run_is_announced_with_jobs_minutes_and_cores():
         == "2 jobs to run: about 10 minutes on 2 cores of this machine (12 minutes of CPU time)"
     )
     assert most == "  most of it: train 10 minutes, draw 2.0 minutes"
+
+
+def test_what_most_waits_for_is_first_and_what_is_unknown_before_all():
+    long, short = job("train"), job("draw", "b")
+    needed = job("observe")
+    waiting = job("last", inputs=needed.outputs)
+    costs = {long: Expected(50.0), short: Expected(5.0), needed: Expected(1.0)}
+    costs |= {waiting: Expected(100.0)}
+    assert order(costs) == {long: 50.0, short: 5.0, needed: 101.0, waiting: 100.0}
+    new = order(costs | {short: Expected(None)})
+    assert max(new, key=new.get) == short and new[long] == 50.0
 
 
 def test_cores_share_what_does_not_wait_for_each_other():
@@ -130,7 +146,7 @@ def test_progress_says_what_was_never_measured():
 
 def test_seconds_of_another_machine_count_by_its_speed(tmp_path, monkeypatch):
     monkeypatch.setattr(measurements, "calibrated", lambda: {"products": 2.0, "interpreter": 8.0})
-    monkeypatch.setattr(measurements.plan, "measured", lambda store, root: [])
+    monkeypatch.setattr(measurements, "stored", lambda store, root: [])
     shipped = [ran("draw", 5.0)]
     there = {"products": 1.0, "interpreter": 1.0}
     monkeypatch.setattr(measurements, "reference", lambda root: (there, shipped))
@@ -143,7 +159,7 @@ def test_seconds_of_another_machine_count_by_its_speed(tmp_path, monkeypatch):
 
 
 def test_the_reference_is_written_from_the_results_of_this_host(tmp_path, monkeypatch):
-    """Others' are left out; a job whose work has changed since is worth that much more."""
+    """Others' are left out; what counts is what ran."""
     root = Path(".")
     monkeypatch.chdir(tmp_path)
     configured(root)
@@ -153,7 +169,8 @@ def test_the_reference_is_written_from_the_results_of_this_host(tmp_path, monkey
         result = f"results/smoke/dkf/{name}/x.txt"
         io.write_text(result, "x")
         record = {"stage": "simulate", "wildcards": wildcards | {"split": name}, "spec": {}}
-        record |= {"spec": {"config": {}}, "seconds": 3.14, "host": host}
+        config = {"case": {"truth": {"test": {"samples": 5}}}}
+        record |= {"spec": {"config": config}, "seconds": 3.14, "host": host}
         io.write_json(f"{result}.prov.json", record | {"outputs": {result: {"size": 1}}})
     monkeypatch.setattr(measurements, "calibrated", lambda: {"products": 0.5})
     assert measurements.main(root) == 1  # nothing of scale quick
@@ -162,13 +179,13 @@ def test_the_reference_is_written_from_the_results_of_this_host(tmp_path, monkey
     speeds, (found,) = measurements.reference(root)
     assert speeds == {"products": 0.5}
     assert (found.job, found.seconds) == ("simulate paper=dkf case=clean split=a", 3.1)
-    assert found.size.amount > 1
+    assert found.size.counts == {"samples": 5}  # of what ran, not of the configuration of today
 
 
 def test_what_the_store_remembers_goes_before_what_is_shipped(tmp_path, monkeypatch):
     here = measurements.socket.gethostname()
     remembered = [ran("draw", 3.0)._replace(host=here)]
-    monkeypatch.setattr(measurements.plan, "measured", lambda store, root: remembered)
+    monkeypatch.setattr(measurements, "stored", lambda store, root: remembered)
     monkeypatch.setattr(
         measurements, "reference", lambda root: ({"products": 1.0}, [ran("draw", 9.0)])
     )

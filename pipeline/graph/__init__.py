@@ -2,8 +2,8 @@
 
     files.py       where the files of a case lie
     task.py        what a stage reads and what its spec holds, as data
-    estimating.py  era5, observe, assimilate, forecast, sample
-    learning.py    tune, train
+    estimating.py  simulate, era5, observe, assimilate, forecast, sample
+    learning.py    encode, tune, train
     scoring.py     evaluate, time, judge
 
 Rules ask one `Graph`. Nothing here knows Snakemake.
@@ -11,14 +11,12 @@ Rules ask one `Graph`. Nothing here knows Snakemake.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-from pipeline import costs, plan
 from pipeline.entry_points import entry_point
 from pipeline.graph import estimating, learning, scoring
 from pipeline.graph.files import Files, Job
@@ -26,8 +24,10 @@ from pipeline.graph.task import Stage, Task
 from pipeline.specs import Specs
 
 STAGES: dict[str, Stage] = {
+    "simulate": estimating.SIMULATE,
     "era5": estimating.ERA5,
     "observe": estimating.OBSERVE,
+    "encode": learning.ENCODE,
     "tune": learning.TUNE,
     "train": learning.TRAIN,
     "sample": estimating.SAMPLE,
@@ -44,10 +44,6 @@ class Graph(Files):
     """What rules are wired with: functions of the wildcards, made from a checked configuration."""
 
     root: Path
-
-    # What learning waits for is made first, then learning starts, then comes all that is short.
-    BEFORE_TUNING: ClassVar[int] = 50
-    TUNING: ClassVar[int] = 40  # more than any training
 
     @cached_property
     def specs(self) -> Specs:
@@ -74,14 +70,20 @@ class Graph(Files):
             **task.sections_of(self, job),
         )
 
-    def longest_first(self, stage: str) -> Callable[[Any], float]:
-        """Priority of a job, log10 of its multiplications: what is longest should not run last."""
+    def sections_of(self, stage: str, job: Job) -> dict[str, Any]:
+        """The sections of the configuration that a job of a stage is made from."""
+        wanted = self.task(stage, job).sections_of(self, job)
+        named = {n: [given] if isinstance(given, str) else given for n, given in wanted.items()}
+        return {
+            name: self.specs.section(tuple(dotted.format(**job).split(".")), keys)
+            for name, (dotted, *keys) in named.items()
+        }
 
-        def priority(wildcards: Any) -> float:
-            work = costs.size(stage, plan.sections(self.config, dict(wildcards.items())))
-            return round(math.log10(max(work.amount, 1)), 2)
-
-        return priority
+    def length_of(self, task: Task, job: Job) -> dict[str, Any]:
+        """What a job goes through once: seeds and samples of a part; {} where nothing is said."""
+        dotted, *keys = task.length or ("",)
+        found = self.entry(dotted, job) if dotted else None
+        return {key: found[key] for key in keys or found if key in found} if found else {}
 
     # -- functions that Snakemake calls -----------------------------------------------------------
 
@@ -100,14 +102,6 @@ class Graph(Files):
             return self.spec_of(stage, dict(wildcards.items()))
 
         return spec
-
-    def calls(self, stage: str, task: str) -> Callable[[Any], str]:
-        """What a stage calls in one of its tasks, of the paper of a job."""
-
-        def calls(wildcards: Any) -> str:
-            return entry_point(self.config, wildcards.paper, stage, task)
-
-        return calls
 
     def resource(self, stage: str, name: str) -> Callable[[Any, int], int]:
         """`mem_mb` or `runtime` in minutes, doubled with every attempt."""

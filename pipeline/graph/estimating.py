@@ -1,9 +1,11 @@
-"""Stages between the truth and the scores: era5, observe, assimilate, forecast, sample."""
+"""Stages from the truth to estimates: simulate, era5, observe, assimilate, forecast, sample."""
 
 from __future__ import annotations
 
 from pipeline.graph.files import Files, Job
 from pipeline.graph.task import CASE, FIELDS_OF, LEARNED_FROM, Input, Sections, Stage, Task, one
+
+TEST = (f"{CASE}.truth.test", "seeds", "samples")
 
 
 def observed_from(files: Files, job: Job) -> Sections:
@@ -64,6 +66,13 @@ def fitted_to(files: Files, job: Job) -> str | None:
     return with_codec("{here}/codecs/{codec}.tokens_train.nc")(files, job)
 
 
+SIMULATE = one(
+    Task(
+        inputs={},
+        sections={"case": (CASE, "system", "integrator", "dtype", "truth")},
+    )
+)
+
 ERA5 = one(
     Task(
         inputs={"fields": lambda files, job: files.reanalysis(job, "era5")},
@@ -79,6 +88,7 @@ OBSERVE = one(
             "test": "{home}/truth_{scored}.nc",
         },
         sections={"case": observed_from},
+        length=(f"{CASE}.truth",),
     )
 )
 
@@ -102,6 +112,7 @@ ASSIMILATE = Stage(
             },
             batch="seeds",
             device=True,
+            length=TEST,
         ),
         "learned": Task(
             inputs={
@@ -111,6 +122,7 @@ ASSIMILATE = Stage(
             sections={"case": LEARNED_FROM, "model": "{paper}.learning.{filter}"},
             batch="jobs",
             device=True,
+            length=(f"{CASE}.truth.test", "samples"),
         ),
         "fields": Task(
             inputs={
@@ -130,6 +142,7 @@ ASSIMILATE = Stage(
             },
             batch="points",
             device=True,
+            length=TEST,
         ),
     },
 )

@@ -1,4 +1,4 @@
-"""Stages that fit something: tune and train, from training and validation parts alone."""
+"""Stages that fit something: encode, tune and train."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pipeline.graph.task import LEARNED_FROM, Input, Sections, Stage, Task
 
 EXPERIMENT = "{paper}.learning.{model}"
 AFTERWARDS = ("grids", "reference")  # of an experiment what begins when all is learned
+TRAINING = ("{paper}.cases.{case}.truth.train", "samples")  # which every epoch goes through
 TUNED_AS = ("map", "dtype", "filters", "learned", "losses", "priors", "seen", "base", "base_of")
 TUNED_WITH = ("trajectories", "test_trajectories", "segment", "clip", "limit", "restart_beyond")
 
@@ -75,6 +76,17 @@ OBSERVATIONS = {
     "held_out": "{here}/observations_valid.nc",
 }
 
+# A codec is fitted to the training part; all parts are encoded with it.
+ENCODE = Stage(
+    tasks={
+        "tokens": Task(
+            inputs={part: f"{{here}}/truth_{part}.nc" for part in ("train", "valid", "test")},
+            sections={"codec": "{paper}.codecs.{codec}"},
+            length=("{paper}.cases.{case}.truth",),
+        )
+    }
+)
+
 TUNE = Stage(
     tasks={
         "filters": Task(
@@ -83,6 +95,7 @@ TUNE = Stage(
             more=tuned_differently,
             batch="jobs",
             device=True,
+            length=TRAINING,
         )
     }
 )
@@ -95,6 +108,7 @@ TRAIN = Stage(
             sections={"case": LEARNED_FROM, "model": learned_as},
             batch="jobs",
             device=True,
+            length=TRAINING,
         ),
         "observations": network_from("{here}/observations_{part}.nc"),
         "truth": network_from("{here}/truth_{part}.nc"),

@@ -59,6 +59,7 @@ def experiments_scored(files: Files, job: Job) -> dict[str, Sections]:
 
 TESTED, OBSERVED = "{here}/truth_test.nc", "{here}/observations_test.nc"
 PRODUCT = f"{CASE}.{{product}}"
+TEST = (f"{CASE}.truth.test", "seeds", "samples")
 SCORED = {"case": (CASE, "system", "integrator"), "product": PRODUCT}
 
 EVALUATE = Stage(
@@ -76,6 +77,7 @@ EVALUATE = Stage(
             },
             sections=SCORED,
             extras=no_codecs,
+            length=TEST,
         ),
         "forecasts": Task(
             inputs={
@@ -86,6 +88,7 @@ EVALUATE = Stage(
             },
             sections=SCORED,
             extras=no_codecs,
+            length=TEST,
         ),
         "samples": Task(
             inputs={
@@ -96,6 +99,7 @@ EVALUATE = Stage(
             },
             sections=SCORED,
             extras=no_codecs,
+            length=TEST,
         ),
         "codecs": Task(
             inputs={
@@ -106,6 +110,7 @@ EVALUATE = Stage(
             },
             sections=SCORED,
             extras=no_codecs,
+            length=TEST,
         ),
         "forecasts of tokens": Task(
             inputs={
@@ -116,6 +121,7 @@ EVALUATE = Stage(
             },
             sections=SCORED,
             extras=codecs_named,
+            length=TEST,
         ),
         "learning": Task(
             inputs={
@@ -145,6 +151,7 @@ EVALUATE = Stage(
             sections={"case": FIELDS_OF, "product": PRODUCT, "filters": filters_scored},
             more=models_scored,
             extras=no_codecs,
+            length=TEST,
         ),
         "stations": Task(
             inputs={"fields": lambda files, job: files.reanalysis(job, "stations")},

@@ -33,6 +33,7 @@ class Task:
         batch: what a job has a share of: `seeds`, `repeats` or `points` of `batches`, or the
             `jobs` of an experiment, which says itself how many there are.
         device: whether it may use a GPU.
+        length: of the configuration what a job goes through once beside what its spec says.
         kinds_in: a file that names further code.
     """
 
@@ -42,6 +43,7 @@ class Task:
     extras: Callable[[Files, Job], Mapping[str, Any]] | None = None
     batch: str | None = None
     device: bool = False
+    length: tuple[str, ...] | None = None
     kinds_in: str | None = None
 
     def files(self, files: Files, job: Job) -> dict[str, str | list[str]]:

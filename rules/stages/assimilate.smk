@@ -7,7 +7,6 @@ rule assimilate:
         "results/{scale}/logs/assimilate/{paper}.{case}.{filter}.{batch}.log",
     benchmark:
         "results/{scale}/benchmarks/assimilate/{paper}.{case}.{filter}.{batch}.tsv"
-    priority: graph.longest_first("assimilate")
     threads: 1
     resources:
         mem_mb=mem("assimilate"),

@@ -12,12 +12,11 @@ rule encode:
         "results/{scale}/logs/encode/{paper}.{case}.{codec}.log",
     benchmark:
         "results/{scale}/benchmarks/encode/{paper}.{case}.{codec}.tsv"
-    priority: graph.BEFORE_TUNING
     threads: 1
     resources:
         mem_mb=mem("encode"),
         runtime=runtime("encode"),
     params:
-        spec=spec("encode.py", codec="{paper}.codecs.{codec}", calls=graph.calls("encode", "tokens")),
+        spec=graph.spec("encode"),
     script:
         "../../workflow_scripts/encode.py"

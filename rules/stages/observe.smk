@@ -12,7 +12,6 @@ rule observe:
         "results/{scale}/benchmarks/observe/{paper}.{case}.tsv"
     wildcard_constraints:
         case=graph.cases_with("observations"),
-    priority: graph.BEFORE_TUNING
     threads: 1
     resources:
         mem_mb=mem("observe"),

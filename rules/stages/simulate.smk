@@ -9,15 +9,11 @@ rule simulate:
         "results/{scale}/benchmarks/simulate/{paper}.{case}.tsv"
     wildcard_constraints:
         case=graph.cases_with("truth", without="era5"),
-    priority: graph.BEFORE_TUNING
     threads: 1
     resources:
         mem_mb=mem("simulate"),
         runtime=runtime("simulate"),
     params:
-        spec=spec(
-            "simulate.py",
-            case=("{paper}.cases.{case}", "system", "integrator", "dtype", "truth"),
-        ),
+        spec=graph.spec("simulate"),
     script:
         "../../workflow_scripts/simulate.py"

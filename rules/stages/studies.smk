@@ -7,7 +7,6 @@ rule simulate_data:
         "results/{scale}/logs/simulate_data/{paper}.{data}.log",
     benchmark:
         "results/{scale}/benchmarks/simulate_data/{paper}.{data}.tsv"
-    priority: graph.BEFORE_TUNING
     threads: 1
     resources:
         mem_mb=mem("simulate"),
@@ -29,7 +28,6 @@ rule observe_data:
         "results/{scale}/logs/observe_data/{paper}.{data}.log",
     benchmark:
         "results/{scale}/benchmarks/observe_data/{paper}.{data}.tsv"
-    priority: graph.BEFORE_TUNING
     threads: 1
     resources:
         mem_mb=mem("observe"),
@@ -49,7 +47,6 @@ rule fit:
         "results/{scale}/logs/fit/{paper}.{study}.{part}.log",
     benchmark:
         "results/{scale}/benchmarks/fit/{paper}.{study}.{part}.tsv"
-    priority: graph.TUNING
     threads: 1
     resources:
         mem_mb=mem("fit"),

@@ -8,7 +8,6 @@ rule train:
         "results/{scale}/logs/train/{paper}.{case}.{model}.{batch}.log",
     benchmark:
         "results/{scale}/benchmarks/train/{paper}.{case}.{model}.{batch}.tsv"
-    priority: graph.longest_first("train")
     threads: 1
     resources:
         mem_mb=mem("train"),

@@ -8,7 +8,6 @@ rule tune:
         "results/{scale}/logs/tune/{paper}.{case}.{model}.{batch}.log",
     benchmark:
         "results/{scale}/benchmarks/tune/{paper}.{case}.{model}.{batch}.tsv"
-    priority: graph.TUNING
     threads: 1
     resources:
         mem_mb=mem("tune"),
