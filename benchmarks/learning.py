@@ -27,7 +27,7 @@ from torch.nn.functional import conv1d, softplus
 
 from benchmarks.learning_reference import CorrectedRing, adjoint, direct, log_likelihood
 from dalib.filters import Ensemble, Gaussian
-from dalib.filters.covariance import LocalisedEnKF
+from dalib.filters.local_enkf import LocalEnKF
 from dalib.integrate import trajectory
 from dalib.learn import Learnable, Learning, learn
 from dalib.learn.fields import Noise, Scale
@@ -67,9 +67,9 @@ class Ring:
         apart = ring_distance(sites[:, None], sites, SIZE)
         self.taper = gaspari_cohn(apart / RADIUS).to(dtype)
 
-    def filter(self, values: Mapping[str, Tensor]) -> LocalisedEnKF:
+    def filter(self, values: Mapping[str, Tensor]) -> LocalEnKF:
         """Ours, as published: noise not centred, nothing inflated."""
-        return LocalisedEnKF(
+        return LocalEnKF(
             step=self.map.flow({"beta": self.beta, **values}),
             observe=Identity(SIZE),
             obs_std=1.0,
@@ -188,8 +188,8 @@ class Orbit:
             found[name] = Learnable(own.start.double(), own.transform, own.group)
         return found
 
-    def filter(self, values: Mapping[str, Tensor]) -> LocalisedEnKF:
-        return LocalisedEnKF(
+    def filter(self, values: Mapping[str, Tensor]) -> LocalEnKF:
+        return LocalEnKF(
             step=self.map.flow(values),
             observe=Subset((0, 1, 2)),
             obs_std=self.obs_std,

@@ -49,8 +49,13 @@ def make(role: str, section: Mapping, supplies: Mapping[str, Callable[[], Any]] 
     return cls(**settings, **supplied)
 
 
-def method(role: str, section: Mapping, case: Mapping = {}) -> Any:  # noqa: B006
-    """A method of a study: `kind` and settings; of the case what some methods hold."""
+def method(role: str, section: Mapping, case: Mapping = {}, **given: Any) -> Any:  # noqa: B006
+    """A method of a study: `kind` and settings; of the case what some methods hold.
+
+    given: to filters, what neither says, see `filter`.
+    """
+    if role == "filter":
+        return filter(case, section, **given)
     return make(role, section, {"integrator": lambda: make("integrator", case["integrator"])})
 
 
@@ -91,9 +96,9 @@ def operator(case: Mapping, size: int) -> Any:
 def filter(case: Mapping, section: Mapping, **given: Any) -> Any:
     """A filter for a case: any of the registry for any case.
 
-    What the filter takes and its section does not say is found in this order: what is `given`,
-    what its case says. A section may have a `localisation` with `kind` and settings, or a `radius`
-    alone, of the localisation that is given.
+    What the filter takes and its section does not say is `given`, or said by its case. A section
+    may have a `localisation` with `kind` and settings, or a `radius` alone, of the places that are
+    given; a localisation that is given as a whole, as one that is learned, comes before both.
 
     Args:
         case: system, integrator and observations.
@@ -108,15 +113,18 @@ def filter(case: Mapping, section: Mapping, **given: Any) -> Any:
         "tangent": lambda: None if "step" in given else tangent(case),
         "observe": lambda: operator(case, system(case).size),
         "background": lambda: climatology(case, device),
-        "matrix": lambda: system(case).matrix.to(device),
-        "noise_cov": lambda: system(case).noise_cov.to(device),
+        "matrix": lambda: _of_system(case, section, "matrix").to(device),
+        "noise_cov": lambda: _of_system(case, section, "noise_cov").to(device),
         **{name: (lambda value=value: value) for name, value in given.items()},
     }
-    if "localisation" in section:
+    known = given.get("localisation")
+    whole = known is not None and (known.matrix is not None or known.radius is not None)
+    if "localisation" in section and not whole:
+        _check_local(section["kind"])
         size = given.get("size") or system(case).size
         own = section["localisation"]
         supplies["localisation"] = lambda: localisation(own, size).to(device)
-    elif "radius" not in section:
+    elif "radius" not in section and not whole:
         supplies.pop("localisation", None)
     return make("filter", without(section, "localisation"), supplies)
 
@@ -184,6 +192,32 @@ def training(section: Mapping) -> Any:
     from dalib.train import Training
 
     return Training(**without(section, "repeats", "batch", "window"))
+
+
+def _of_system(case: Mapping, section: Mapping, name: str) -> Any:
+    """What a linear system has and a filter needs."""
+    if not hasattr(system(case), name):
+        raise ValueError(
+            f"the filter {section['kind']!r} needs `{name}` of linear equations, and "
+            f"{case['system']['kind']} has none; for equations that are not linear take ekf or an "
+            "ensemble"
+        )
+    return getattr(system(case), name)
+
+
+def _check_local(kind: str) -> None:
+    """Refuse a localisation for a filter that would leave it aside."""
+    if "localisation" in _takes(kind):
+        return
+    table = REGISTRIES["filter"]
+    local = [
+        k for k in table if "localisation" in inspect.signature(resolve("filter", k)).parameters
+    ]
+    raise ValueError(f"{kind} takes no localisation; those that do: {', '.join(sorted(local))}")
+
+
+def _takes(kind: str) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(resolve("filter", kind)).parameters
 
 
 def localisation(section: Mapping, size: int) -> Any:

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from dalib.filters import Ensemble, Gaussian, assimilate, cycle
-from dalib.filters.covariance import LocalisedEnKF
 from dalib.filters.ekf import EKF
 from dalib.filters.enkf import DEnKF, EnKF
 from dalib.filters.ensf import EnSF
@@ -17,7 +16,7 @@ from dalib.filters.hybrid import Ens3DVar
 from dalib.filters.kalman import Kalman
 from dalib.filters.latent import LatentFilter
 from dalib.filters.letkf import LETKF
-from dalib.filters.local import LocalEnKF
+from dalib.filters.local_enkf import LocalEnKF
 from dalib.filters.particle import BootstrapParticle
 from dalib.filters.variational import Climatology, FixedGain, OptimalInterpolation, Var3D
 from dalib.localise import Localisation
@@ -51,7 +50,7 @@ def filters() -> dict:
         "letkf": LETKF(localisation=Localisation(matrix=torch.ones(D, D).double()), **members),
         "local_letkf": LETKF(localisation=Localisation(LINE, 2.0), **members),
         "local_enkf": LocalEnKF(localisation=Localisation(LINE, 0.5), **members),
-        "localised": LocalisedEnKF(**members),
+        "localised": LocalEnKF(**members),
         "hybrid": Ens3DVar(background=PRIOR, **members),
         "ensf": EnSF(**members),
         "particle": BootstrapParticle(**members),

@@ -276,7 +276,7 @@ def test_the_slope_with_respect_to_errors_is_right_where_a_value_is_missing(kind
 
 WHERE = {"none": None, "ring": Ring(1.0), "grid": Grid((2, 4), 1.0)}
 SEEN = {"full": range(SIZE), "partial": range(0, SIZE, 2), "missing": range(0, SIZE, 2)}
-NEED = ("letkf", "local_letkf", "local_enkf")  # a localisation
+NEED = ("letkf", "local_letkf")  # a localisation
 CONSTANT = ("climatology", "oi")  # analyses that do not depend on the prior
 STOCHASTIC = ("enkf", "localised_enkf", "local_enkf", "ens3dvar", "ensf", "particle", "latent")
 

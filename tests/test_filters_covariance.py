@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from dalib.filters import Ensemble, Gaussian, at, cycle, scored
-from dalib.filters.covariance import LocalisedEnKF
 from dalib.filters.enkf import EnKF
 from dalib.filters.etkf import ETKF
 from dalib.filters.hybrid import Ens3DVar
 from dalib.filters.kalman import Kalman, gain
 from dalib.filters.letkf import LETKF
+from dalib.filters.local_enkf import LocalEnKF
 from dalib.filters.variational import FixedGain, Var3D
 from dalib.localise import Localisation, Ring
 from dalib.observe import Arctan, Identity, Linear, MovingSubset, Subset
@@ -72,7 +72,7 @@ def make(kind: str, p: dict, observe=OBSERVE, **settings):
         "letkf": {"inflation": p["inflation"], "localisation": where, **noise},
     }
     classes = {
-        "localised": LocalisedEnKF,
+        "localised": LocalEnKF,
         "hybrid": Ens3DVar,
         "var3d": Var3D,
         "fixed_gain": FixedGain,
@@ -303,7 +303,7 @@ def test_the_localised_filter_tends_to_the_kalman_filter_as_one_over_root_n():
     reference = [(a.mean, a.std) for _, a in cycle(exact, first, y, None)]
     sizes, errors = (250, 1000, 4000), []
     for N in sizes:
-        filter = LocalisedEnKF(
+        filter = LocalEnKF(
             step=lambda x: x @ Phi.T,
             observe=observe,
             obs_std=std,
@@ -323,9 +323,9 @@ def test_the_localised_filter_tends_to_the_kalman_filter_as_one_over_root_n():
     assert slope == pytest.approx(-0.5, abs=0.15)
 
 
-def certain_of_nothing(**settings) -> LocalisedEnKF:
+def certain_of_nothing(**settings) -> LocalEnKF:
     """A filter whose gain is 1: members become the perturbed observations."""
-    return LocalisedEnKF(
+    return LocalEnKF(
         step=None, observe=Identity(2), obs_std=1.0, members=50, scale=1e14, **settings
     )
 
@@ -429,7 +429,7 @@ BACKGROUND = Gaussian(torch.zeros(SIZE).double(), torch.eye(SIZE).double())
 @pytest.mark.parametrize(
     ("refused", "message"),
     [
-        (lambda: LocalisedEnKF(**BASE, scale=0.0), "scale is 0.0; it has to be positive"),
+        (lambda: LocalEnKF(**BASE, scale=0.0), "scale is 0.0; it has to be positive"),
         (
             lambda: Ens3DVar(**BASE, background=BACKGROUND, weight=1.5),
             r"weight is 1.5; it has to be in \[0, 1\]",
@@ -477,7 +477,7 @@ def tuned(kind: str, value: torch.Tensor):
     else:
         given |= {"members": MEMBERS, "centred": True}
         own = {"background": background, "weight": value} if kind == "hybrid" else {"scale": value}
-        filter = (Ens3DVar if kind == "hybrid" else LocalisedEnKF)(**given | own)
+        filter = (Ens3DVar if kind == "hybrid" else LocalEnKF)(**given | own)
         belief = Ensemble(draw(MEMBERS, SIZE, name="members"))
     return filter, belief, draw(len(INDEX), name="y")
 

@@ -6,12 +6,11 @@ import pytest
 import torch
 
 from dalib.filters import Ensemble, scored
-from dalib.filters.covariance import LocalisedEnKF
 from dalib.filters.enkf import EnKF
 from dalib.filters.etkf import ETKF
 from dalib.filters.free import FreeRun
 from dalib.filters.letkf import LETKF, letkf_analysis
-from dalib.filters.local import LocalEnKF
+from dalib.filters.local_enkf import LocalEnKF
 from dalib.filters.local_transform import local_transform, poles
 from dalib.filters.patches import patches
 from dalib.localise import Grid, Localisation, Ring, on_map
@@ -229,13 +228,18 @@ def test_the_derivative_is_that_of_the_dense_analysis():
 
 @pytest.mark.parametrize("lead", [(), (2, 3)])
 @pytest.mark.parametrize("missing", [False, True])
-def test_tapers_by_patches_give_the_dense_stochastic_filter(lead, missing):
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"scale": 1.7}, {"centred": False}, {"positive": True, "inflation": 1.1}],
+    ids=["plain", "scaled", "free noise", "positive"],
+)
+def test_tapers_by_patches_give_the_dense_stochastic_filter(lead, missing, settings):
     """With the same perturbations: analyses and likelihoods."""
     belief, x = sample(lead=lead)
     y = EVERY(x)
     y[..., 3] = torch.nan if missing else y[..., 3]
-    dense = LocalisedEnKF(localisation=GRID, **model(EVERY))
-    here = LocalEnKF(localisation=Localisation(PLACES, RADIUS), **model(EVERY))
+    dense = LocalEnKF(localisation=GRID, **model(EVERY, **settings))
+    here = LocalEnKF(localisation=Localisation(PLACES, RADIUS), **model(EVERY, **settings))
     (expected, score), (found, own) = (
         scored(filter, belief, y, stream("same")) for filter in (dense, here)
     )

@@ -8,13 +8,12 @@ import pytest
 import torch
 
 from dalib.filters import Ensemble, Gaussian, assimilate
-from dalib.filters.covariance import LocalisedEnKF
 from dalib.filters.ekf import EKF
 from dalib.filters.enkf import EnKF
 from dalib.filters.ensf import EnSF
 from dalib.filters.etkf import ETKF
 from dalib.filters.letkf import LETKF
-from dalib.filters.local import LocalEnKF
+from dalib.filters.local_enkf import LocalEnKF
 from dalib.filters.places import by_loss, places_of
 from dalib.localise import Localisation, Ring
 from dalib.observe import Identity, Linear, Subset
@@ -24,6 +23,7 @@ SIZE, MEMBERS, RADIUS = 24, 8, 2.0
 SITES, SEEN = torch.arange(SIZE), tuple(range(0, SIZE, 3))
 POINTS = SITES[:, None].double()
 TAPER = Ring(RADIUS)(SITES, SITES, SIZE)
+ByMatrix = functools.partial(LocalEnKF, scale=1.0)
 ByColumns = functools.partial(LETKF, most=61)  # between places, where LETKF is given a matrix
 
 
@@ -49,7 +49,7 @@ SINGLE = {  # of one component each, with slopes that vanish, or that nobody can
 
 def made(method, observe, obs_std=0.1, **settings):
     own, at = {}, settings.pop("obs_places", None)
-    if method in (LETKF, LocalisedEnKF):
+    if method in (LETKF, ByMatrix):
         own = {"localisation": Localisation(matrix=TAPER, obs_places=at)}
     if method in (ByColumns, LocalEnKF):
         own = {"localisation": Localisation(POINTS, RADIUS, float(SIZE), at)}
@@ -115,7 +115,7 @@ def test_series_are_placed_each_by_itself():
     slopes = E.mean(-2).abs()
     expected = torch.where(slopes[:, 1::3] > slopes[:, ::3], SITES[1::3], SITES[::3])
     assert torch.equal(place, expected)
-    for kind in (LETKF, ByColumns, LocalEnKF, LocalisedEnKF):
+    for kind in (LETKF, ByColumns, LocalEnKF, ByMatrix):
         filter = made(kind, observe, inflation=1.1)
         generator = streams("each", range(3), "noise")
         together = filter.analyse(Ensemble(E), observe(x), generator).members
@@ -123,7 +123,7 @@ def test_series_are_placed_each_by_itself():
             alone = made(kind, observe, inflation=1.1)
             found = alone.analyse(Ensemble(E[i]), observe(x[i]), own).members
             close(together[i], found, 1e-9)
-            if kind is not LocalEnKF and kind is not LocalisedEnKF:
+            if kind is not LocalEnKF and kind is not ByMatrix:
                 again = filter.analyse(Ensemble(E[i]), observe(x[i]), None).members
                 close(again, found, 1e-9)
 
@@ -196,7 +196,7 @@ def test_missing_observations_are_not_among_the_nearest():
         close(found[i], alone.analyse(Ensemble(E[i]), y[i, there], None).members, 1e-9)
 
 
-@pytest.mark.parametrize("method", [EnKF, ETKF, LETKF, ByColumns, LocalEnKF, LocalisedEnKF, EnSF])
+@pytest.mark.parametrize("method", [EnKF, ETKF, LETKF, ByColumns, LocalEnKF, ByMatrix, EnSF])
 @pytest.mark.parametrize("inflation", [1.0, 1.1])
 @pytest.mark.parametrize("lead", [(), (2,)])
 def test_no_observations_change_nothing(method, inflation, lead):
@@ -225,7 +225,7 @@ def test_inflation_is_one_thing_in_every_filter():
     close(found[:2], torch.full((2, 2), a / 2**0.5, dtype=torch.float64))
 
 
-@pytest.mark.parametrize("method", [LETKF, ByColumns, LocalEnKF, LocalisedEnKF])
+@pytest.mark.parametrize("method", [LETKF, ByColumns, LocalEnKF, ByMatrix])
 def test_inflation_stays_where_observations_reach(method):
     """50 times one observed site: with or without, the spread of what it does not reach is one."""
     spread = {}
@@ -240,7 +240,7 @@ def test_inflation_stays_where_observations_reach(method):
 
 def test_what_is_hardly_reached_is_hardly_inflated():
     E, x = sample()
-    for method in (LETKF, ByColumns, LocalEnKF, LocalisedEnKF):
+    for method in (LETKF, ByColumns, LocalEnKF, ByMatrix):
         share = made(method, Subset((12,))).reached(E, x[[12]]).expand(SIZE)
         close(share, TAPER[12])
     assert torch.equal(made(EnSF, Subset((12,))).reached(E, x[[12]]), SITES == 12)
@@ -248,7 +248,7 @@ def test_what_is_hardly_reached_is_hardly_inflated():
 
 def test_all_that_is_densely_seen_is_inflated_alike():
     E, x = sample()
-    for method in (LETKF, ByColumns, LocalEnKF, LocalisedEnKF):
+    for method in (LETKF, ByColumns, LocalEnKF, ByMatrix):
         share = made(method, Subset(SEEN), inflation=1.1).reached(E, x[list(SEEN)])
         assert torch.equal(share.expand(SIZE), torch.ones(SIZE).double())
 
@@ -265,7 +265,7 @@ def test_all_that_is_densely_seen_is_inflated_alike():
 )
 def test_filters_that_linearise_refuse_operators_without_derivative(observe, said):
     E = normal((10, 8), stream("members"))
-    filter = LocalisedEnKF(step=lambda x: x, observe=observe, obs_std=1.0, members=10)
+    filter = ByMatrix(step=lambda x: x, observe=observe, obs_std=1.0, members=10)
     with pytest.raises(ValueError, match=f"observe.. .*{said}.*tangent.*ETKF"):
         filter.analyse(Ensemble(E), torch.zeros(2).double(), stream("noise"))
 

@@ -5,13 +5,12 @@ import torch
 from torch.autograd import gradcheck, gradgradcheck
 
 from dalib.filters import Ensemble, Gaussian
-from dalib.filters.covariance import LocalisedEnKF
 from dalib.filters.enkf import DEnKF, EnKF
 from dalib.filters.etkf import ETKF, _square_root
 from dalib.filters.hybrid import Ens3DVar
 from dalib.filters.letkf import LETKF
 from dalib.filters.linalg import solution
-from dalib.filters.local import LocalEnKF
+from dalib.filters.local_enkf import LocalEnKF
 from dalib.localise import Localisation
 from dalib.nets.gpt import GPT, Gelu, TiedLoss
 from dalib.observe import Subset
@@ -27,7 +26,7 @@ FILTERS = [
     (LETKF, {"localisation": Localisation(matrix=ONE)}),
     (LETKF, {"localisation": Localisation(PLACES, 2.0)}),
     (LocalEnKF, {"localisation": Localisation(PLACES, 2.0)}),
-    (LocalisedEnKF, {}),
+    (LocalEnKF, {}),
     (
         Ens3DVar,
         {"background": Gaussian(torch.zeros(SIZE).double(), ONE + torch.eye(SIZE).double())},

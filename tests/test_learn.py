@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from dalib.filters import Ensemble, Gaussian
-from dalib.filters.covariance import LocalisedEnKF
 from dalib.filters.ekf import EKF
 from dalib.filters.enkf import EnKF
 from dalib.filters.etkf import ETKF
 from dalib.filters.hybrid import Ens3DVar
 from dalib.filters.letkf import LETKF
+from dalib.filters.local_enkf import LocalEnKF
 from dalib.filters.variational import FixedGain, Var3D
 from dalib.integrate import RK4, trajectory
 from dalib.learn import Decay, Learnable, Learning, Plateau, learn
@@ -128,7 +128,7 @@ MAKERS = {
         3,
     ),
     "localised_enkf": (
-        ensemble(LocalisedEnKF, localisation=lambda v: TAPER, scale=lambda v: 1 + v[:, None]),
+        ensemble(LocalEnKF, localisation=lambda v: TAPER, scale=lambda v: 1 + v[:, None]),
         3,
     ),
     "var3d": (var3d, 2),

@@ -1,6 +1,7 @@
 """Long loops continue as if they had not been interrupted, and never with what is another's."""
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
@@ -108,3 +109,15 @@ def test_a_progress_bar_says_how_far_it_is(capsys):
 def test_a_loop_that_lacks_a_part_says_so(name):
     with pytest.raises(NotImplementedError, match="Resumable"):
         getattr(Resumable(), name)()
+
+
+def test_nothing_else_saves_and_continues_in_a_way_of_its_own():
+    """A class that accepts what was saved, or a line that says so, has one home."""
+    dalib = Path(__file__).parents[1] / "dalib"
+    words = ("def accepts(", "continues from", "starts from the beginning")
+    homes = {
+        str(path.relative_to(dalib))
+        for path in dalib.rglob("*.py")
+        if any(word in path.read_text() for word in words)
+    }
+    assert homes == {"resumable.py"}

@@ -6,7 +6,7 @@ import xarray as xr
 
 from dalib import arrays, build
 from dalib.cases.checkpoint import FORGOTTEN, Checkpoint
-from dalib.filters.base import Gaussian, assimilate
+from dalib.filters import Gaussian, assimilate
 from dalib.streams import streams
 
 

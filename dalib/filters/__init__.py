@@ -1,5 +1,6 @@
 """Filters: prior and observations to beliefs."""
 
+from dalib.filters.assimilation import assimilate
 from dalib.filters.base import (
     Analyses,
     Ensemble,
@@ -7,18 +8,20 @@ from dalib.filters.base import (
     Gaussian,
     Likelihood,
     Weighted,
-    assimilate,
     at,
-    cycle,
     scored,
 )
+from dalib.filters.cycle import Freeze, Raise, Reset, cycle
 
 __all__ = [
     "Analyses",
     "Ensemble",
     "Filter",
+    "Freeze",
     "Gaussian",
     "Likelihood",
+    "Raise",
+    "Reset",
     "Weighted",
     "assimilate",
     "at",

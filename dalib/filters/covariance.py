@@ -10,8 +10,8 @@ from torch import Tensor
 from dalib.filters.base import Ensemble, Gaussian, Likelihood
 from dalib.filters.ensemble import EnsembleFilter, anomalies
 from dalib.filters.kalman import error_cov, observation_matrix
-from dalib.filters.linalg import PRECISE, factor, kept, like, solution
-from dalib.filters.local import taper_between, taper_seen
+from dalib.filters.linalg import PRECISE, kept, like, solution
+from dalib.filters.local import taper_between
 from dalib.localise import Localisation
 from dalib.streams import Generator, normal_like
 
@@ -167,37 +167,6 @@ class CovarianceFilter(EnsembleFilter):
     def taper(self) -> Tensor | None:
         """The weights between components where they are given as a matrix."""
         return None if self.localisation is None else self.localisation.matrix
-
-
-@dataclass(frozen=True, kw_only=True)
-class LocalisedEnKF(CovarianceFilter):
-    """Stochastic ensemble Kalman filter with a tapered and inflated covariance, C = a ρ ∘ P.
-
-    The factor is in the covariance, hence in the gain and the likelihood; the members are not
-    spread. Without taper and factor it is the stochastic EnKF.
-
-    Attributes:
-        scale: a > 0, a number or (...,).
-    """
-
-    axes: ClassVar[dict] = {"scale": ()}
-
-    scale: Tensor | float = 1.0
-
-    def __post_init__(self):
-        super().__post_init__()
-        check_number("scale", self.scale, lambda a: a > 0, "positive: it scales variances")
-
-    def reached(self, forecast: Tensor, y: Tensor) -> Tensor:
-        """(..., state), min(1, Σ_j ρ_ij) over the y_j that are not missing; 1 without a taper."""
-        if self.localisation is None:
-            return super().reached(forecast, y)
-        taper = taper_seen(self.localisation, self.observe, forecast)
-        return (taper * ~y.isnan()[..., None, :]).sum(-1).clamp(max=1)
-
-    def covariance(self, x: Tensor) -> tuple[None, Tensor | float]:
-        """C = 0 + a ρ ∘ P."""
-        return None, factor(self.scale, x)
 
 
 def _like(likelihood: Likelihood, x: Tensor) -> Likelihood:

@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 
 from dalib.filters.columns import by_eigenvalues, in_parts, localised, transformed
-from dalib.filters.ensemble import whiten
+from dalib.filters.ensemble import EnsembleFilter, whiten
 from dalib.filters.etkf import rotated
-from dalib.filters.local import LocalFilter
+from dalib.filters.local import Local, taper_seen
 from dalib.filters.places import check_count
+from dalib.localise import Localisation
 from dalib.streams import Generator
 
 
@@ -36,7 +37,7 @@ def letkf_analysis(
 
 
 @dataclass(frozen=True, kw_only=True)
-class LETKF(LocalFilter):
+class LETKF(Local, EnsembleFilter):
     """Local ensemble transform Kalman filter; see `letkf_analysis`.
 
     Components at the same place are updated together. Between places many columns are transformed
@@ -44,23 +45,34 @@ class LETKF(LocalFilter):
     for, or weights are given as a matrix, by eigenvalues.
 
     Attributes:
+        localisation: places, distances and weights.
+        radius: in place of that of the localisation, so that it can be tuned; None to leave it.
         most: how many observations a column has at most, the nearest that are not missing; of those
             equally far, which is left open. None for all that reach it.
         rotate: as in the ETKF, the same rotation everywhere.
     """
 
+    localisation: Localisation | None = None
+    radius: float | None = None
     most: int | None = 61
     rotate: bool = False
 
     def __post_init__(self):
         super().__post_init__()
+        if not isinstance(self.localisation, Localisation):
+            raise ValueError(
+                "LETKF needs a localisation, such as Ring(4.0).on(40), got "
+                f"{type(self.localisation).__name__}; in a configuration "
+                "localisation: {kind: ring, radius: 4.0}"
+            )
+        self._check_radius()
         if self.most is not None and self.most < 1:
             raise ValueError(f"most is {self.most}; a column needs at least 1 observation, or None")
 
     def updated(self, E: Tensor, predicted: Tensor, y: Tensor, generator: Generator) -> Tensor:
         """(..., member, state)."""
-        if self.reach.matrix is not None:
-            taper = self._taper_seen(E)
+        if not self._between_places:
+            taper = taper_seen(self.localisation, self.observe, E)
             check_count(taper.shape[-1], y)
             E = letkf_analysis(E, predicted, y, self.obs_std, taper)
         elif not y.isnan().all():

@@ -1,58 +1,46 @@
-"""Ensemble Kalman filters of large fields, where covariances reach only so far."""
+"""Which observations reach which components, for filters whose covariances reach only so far."""
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from dalib.filters.base import Ensemble, Likelihood
-from dalib.filters.ensemble import EnsembleFilter, anomalies, centred_noise, whiten
-from dalib.filters.linalg import like, solution
+from dalib.filters.linalg import like
 from dalib.filters.patches import Patch, patches
 from dalib.filters.places import check_count, places_of
 from dalib.localise import Localisation
-from dalib.streams import Generator
 
 KNOWN = 8  # arrangements of observations whose neighbours are remembered
 
 
-@dataclass(frozen=True, kw_only=True)
-class LocalFilter(EnsembleFilter):
+class Local:
     """What local filters share: where things are, and how far observations reach.
 
-    Neighbours are searched once for each filter as long as observations stand where they stood.
+    Neighbours are searched once for each filter as long as observations stand where they stood. A
+    filter has the fields
 
-    Attributes:
-        localisation: places, distances and weights.
-        radius: in place of that of the localisation, so that it can be tuned; None to leave it.
+        localisation: places, distances and weights
+        radius: in place of that of the localisation, so that it can be tuned; None to leave it
     """
 
     axes: ClassVar[dict] = {"taper": ("state", "state")}
 
-    localisation: Localisation | None = None
-    radius: float | None = None
-
-    def __post_init__(self):
-        super().__post_init__()
-        if not isinstance(self.localisation, Localisation):
-            raise ValueError(
-                f"{type(self).__name__} needs a localisation, such as Ring(4.0).on(40), got "
-                f"{type(self.localisation).__name__}; in a configuration "
-                "localisation: {kind: ring, radius: 4.0}"
-            )
-        if self.localisation.matrix is None and self.localisation.radius is None:
-            if self.radius is None:
-                raise ValueError("localisation needs a radius above 0, got None")
+    def _check_radius(self) -> None:
+        """Refuse a localisation between places that has no radius."""
         if self.radius is not None and not self.radius > 0:
             raise ValueError(f"localisation needs a radius above 0, got {self.radius}")
+        where = self.localisation
+        if where is not None and where.matrix is None and where.radius is self.radius is None:
+            raise ValueError("localisation needs a radius above 0, got None")
 
     def reached(self, forecast: Tensor, y: Tensor) -> Tensor:
         """(..., state), min(1, Σ_j ρ_ij) over the y_j that are not missing."""
-        if self.reach.matrix is not None:
-            taper = self._taper_seen(forecast)
+        if self.localisation is None:
+            return super().reached(forecast, y)
+        if not self._between_places:
+            taper = taper_seen(self.localisation, self.observe, forecast)
             return (taper * ~y.isnan()[..., None, :]).sum(-1).clamp(max=1)
         leading = torch.broadcast_shapes(forecast.shape[:-2], y.shape[:-1])
         rows = ~y.isnan().expand(*leading, -1).reshape(math.prod(leading), -1)
@@ -66,16 +54,17 @@ class LocalFilter(EnsembleFilter):
     @property
     def taper(self) -> Tensor | None:
         """The weights between components where they are given as a matrix."""
-        return self.localisation.matrix
+        return None if self.localisation is None else self.localisation.matrix
+
+    @property
+    def _between_places(self) -> bool:
+        """Whether weights come from distances, so that only what is near need be looked at."""
+        return self.localisation is not None and self.localisation.matrix is None
 
     @property
     def reach(self) -> Localisation:
         """Of observations."""
         return self.localisation.within(self.radius)
-
-    def _taper_seen(self, E: Tensor) -> Tensor:
-        """ρ (..., state, obs), of a matrix."""
-        return taper_seen(self.localisation, self.observe, E)
 
     def _stand(self, E: Tensor) -> Tensor:
         """Components (obs,) or (..., obs), or points (obs, axis), at which observations stand."""
@@ -154,81 +143,6 @@ class LocalFilter(EnsembleFilter):
     @property
     def _most(self) -> int | None:
         return None
-
-
-@dataclass(frozen=True, kw_only=True)
-class LocalEnKF(LocalFilter):
-    """Stochastic ensemble Kalman filter with tapered covariances of and with observations.
-
-        C = I + ρ ∘ SᵀS / (N-1)
-        E <- E + (d - S + ε) C⁻¹ (ρ ∘ SᵀX) / (N-1)        ε ~ N(0, I), centred over the members
-
-    with X, S, d of `filters.ensemble`: (Houtekamer and Mitchell 2001, eq. 6) for errors that are
-    independent. Of the second covariance, only what is not zero is formed. The likelihood is that
-    of y in N(mean h(E), σ C σ). For observations in their thousands C is large; use `LocalLETKF`.
-    """
-
-    def analyse(self, belief: Ensemble, y: Tensor, generator: Generator) -> Ensemble:
-        """Members given y (..., obs)."""
-        return self.scored(belief, y, generator)[0]
-
-    def scored(
-        self, forecast: Ensemble, y: Tensor, generator: Generator
-    ) -> tuple[Ensemble, Likelihood]:
-        """Members given y (..., obs), and how well they foretold it: one factor of C for both."""
-        E = forecast.members
-        S, d = whiten(self.observe(E), y, self.obs_std)
-        noise = centred_noise(S, generator)
-        W, likelihood = self._solved(E, S, d - S + noise, d, y)
-        W = W / (E.shape[-2] - 1)
-        if not y.shape[-1]:
-            return forecast, likelihood
-        leading, X = torch.broadcast_shapes(E.shape[:-2], y.shape[:-1]), anomalies(E)[1]
-        flat = (
-            value.expand(*leading, -1, -1).reshape(-1, *value.shape[-2:]) for value in (S, X, W)
-        )
-        S, X, W = flat
-        moves = X.new_zeros(X.shape)
-        for series, found in self._alike(E, y):
-            own = slice(None) if len(series) == len(X) else series
-            S_own, X_own, W_own = S[own], X[own], W[own]
-            for components, seen, taper in found:
-                index = components.flatten()
-                covariance = S_own[..., seen].mT @ X_own[..., index].to(S)
-                covariance = covariance * taper.to(S).repeat(1, len(components))
-                move = (W_own[..., seen] @ covariance).to(E)
-                if isinstance(own, slice):
-                    moves[..., index] = move
-                else:
-                    moves[own[:, None], :, index] = move.transpose(1, 2)
-        updated = E + moves.reshape(*leading, *E.shape[-2:])
-        return Ensemble(self.inflated(updated, E, y)), likelihood
-
-    def likelihood(self, forecast: Ensemble, y: Tensor) -> Likelihood:
-        """Of y (..., obs) in N(mean h(E), σ C σ)."""
-        E = forecast.members
-        S, d = whiten(self.observe(E), y, self.obs_std)
-        return self._solved(E, S, S[..., :0, :], d, y)[1]
-
-    def _solved(
-        self, E: Tensor, S: Tensor, D: Tensor, d: Tensor, y: Tensor
-    ) -> tuple[Tensor, Likelihood]:
-        """D C⁻¹ and the likelihood of y. A missing y has unit variance and deviates by 0."""
-        taper = self._taper(E)
-        check_count(taper.shape[-1], y)
-        C = taper * (S.mT @ S) / (S.shape[-2] - 1)
-        C.diagonal(dim1=-2, dim2=-1).add_(1)
-        W, misfit, log_det = solution(C, D, d)
-        seen, obs_std = ~y.isnan(), like(self.obs_std, d).expand_as(y)
-        log_det = log_det + torch.where(seen, 2 * obs_std.log(), 0.0).sum(-1)
-        return W, Likelihood(log_det.to(y), misfit.to(y), seen.sum(-1))
-
-    def _taper(self, E: Tensor) -> Tensor:
-        """ρ (obs, obs), or (..., obs, obs) where series differ."""
-        points = self._points(self._stand(E))
-        return self._known(
-            "taper", points, E, lambda: self.reach.weights(points, points).to(E.device)
-        )
 
 
 def taper_seen(localisation: Localisation, observe: Any, E: Tensor) -> Tensor:

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from dalib.filters.base import at, scored
-from dalib.filters.checks import check_given, forecast_of
-from dalib.learn.guards import clamped, restarted, strayed
+from dalib.filters import Reset
+from dalib.filters.checks import check_given
+from dalib.filters.cycle import Cycle
 from dalib.streams import Generator
 
 
@@ -41,19 +41,13 @@ def follow(
     whose innovation exceeds `restart_beyond` standard deviations starts again from the prior.
     """
     check_given(filter, prior, observations, generator)
-    first = belief = filter.start(prior, generator)
-    restarts = torch.zeros(observations.shape[:-2], dtype=torch.int64, device=observations.device)
-    rows = []
-    series = tqdm(observations.unbind(-2), progress, disable=progress is None)
-    for k, y in enumerate(series):
-        now = at(filter, k)
-        forecast, _ = clamped(forecast_of(now, belief, generator), limit)
-        belief, likelihood = scored(now, forecast, y, generator)
-        lost = strayed(belief, likelihood, restart_beyond)
-        belief = restarted(belief, first, lost)
-        restarts += lost
-        log_det, misfit = (part.masked_fill(lost, torch.nan) for part in likelihood[:2])
-        rows.append((belief.mean, log_det, misfit))
+    policy = Reset(restart_beyond, limit)
+    run = Cycle(filter, prior, observations, generator, policy)
+    rows, restarts = [], 0
+    for step in tqdm(run.steps(), progress, run.times, disable=progress is None):
+        log_det, misfit = (part.masked_fill(step.lost, torch.nan) for part in step.judged[:2])
+        rows.append((step.analysis.mean, log_det, misfit))
+        restarts = restarts + step.lost.long()
     mean, log_det, misfit = zip(*rows, strict=True)
     return Followed(
         torch.stack(mean, -2), torch.stack(log_det, -1), torch.stack(misfit, -1), restarts

@@ -17,7 +17,6 @@ from dalib.filters import Ensemble, Gaussian
 from dalib.filters.checks import explain
 from dalib.learn.adam import Adam
 from dalib.learn.checks import check_filter, check_given, check_observed, check_parts, expanded
-from dalib.learn.guards import detached
 from dalib.learn.parameters import Learnable
 from dalib.learn.schedule import Constant, Decay, Plateau
 from dalib.learn.segment import LOSSES, Series
@@ -361,6 +360,11 @@ class _Tally:
         """Mean loss where there was any, and the counts."""
         counts = {name: getattr(self, name) for name in ("restarts", "clamped", "skipped")}
         return {"loss": self.score / self.seen} | counts  # 0 / 0 is NaN
+
+
+def detached(belief):
+    """The belief as a constant."""
+    return type(belief)(*(value.detach() for value in belief))
 
 
 def _made(make, values: Values):

@@ -6,24 +6,30 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from dalib.filters import at
-from dalib.filters.base import scored
-from dalib.filters.checks import forecast_of
-from dalib.learn.guards import beyond, clamped, lost, restarted
+from dalib.filters import scored
+from dalib.filters.cycle import Open, Step, lost, passage, restarted
 from dalib.streams import Generator, continue_from, positions
 
 
+class Judged(NamedTuple):
+    """Of one time (run, trajectory): the loss, and how far the innovation is, squared."""
+
+    score: Tensor
+    distance: Tensor
+
+
 def likelihood(filter, forecast, y: Tensor, generator: Generator) -> tuple:
-    """Analysis, loss ½ log det S + ½ dᵀ S⁻¹ d of the innovation d, and dᵀ S⁻¹ d."""
+    """Analysis; loss ½ log det S + ½ dᵀ S⁻¹ d of the innovation d, and dᵀ S⁻¹ d."""
     analysis, seen = scored(filter, forecast, y, generator)
-    return analysis, 0.5 * (seen.log_det + seen.misfit), seen.misfit
+    return analysis, Judged(0.5 * (seen.log_det + seen.misfit), seen.misfit)
 
 
 def misfit(filter, forecast, y: Tensor, generator: Generator) -> tuple:
-    """Analysis, loss |d|² of the innovation d = y - h(forecast mean), and |d / σ|²."""
+    """Analysis; loss |d|² of the innovation d = y - h(forecast mean), and |d / σ|²."""
     d = torch.where(y.isnan(), 0.0, y - filter.observe(forecast.mean))
     std = torch.as_tensor(filter.obs_std).to(d)
-    return filter.analyse(forecast, y, generator), d.square().sum(-1), (d / std).square().sum(-1)
+    judged = Judged(d.square().sum(-1), (d / std).square().sum(-1))
+    return filter.analyse(forecast, y, generator), judged
 
 
 LOSSES = {"likelihood": likelihood, "misfit": misfit}
@@ -44,11 +50,23 @@ class Passed(NamedTuple):
     clamped: Tensor
 
 
-class _Time(NamedTuple):
-    forecast: Tensor | None  # states before they were clamped; all fields are of one time
-    analysis: tuple
-    score: Tensor
-    distance: Tensor
+class _Noting(Open):
+    """Shows forecast states as they were before they were clamped; refuses other shapes."""
+
+    def __init__(self, shape: torch.Size, limit: float | None) -> None:
+        super().__init__(limit)
+        self.shape = shape
+
+    def before(self, forecast) -> tuple:
+        """The forecast with states within the limit, and the states before."""
+        states = forecast[0]
+        if states.shape != self.shape:
+            raise ValueError(
+                f"one step turns states of shape {tuple(self.shape)} into "
+                f"{tuple(states.shape)}; step() has to keep it: a parameter (run,) of the model "
+                "meets states (run, trajectory, member, state) as value[:, None, None, None]"
+            )
+        return super().before(forecast)[0], states
 
 
 @dataclass(frozen=True)
@@ -89,11 +107,8 @@ class Series:
         """
         if cautious:
             return self._guarded(filter, belief, times, generator)
-        before, ys = positions(generator), self._observations(times)
-        passed, latest = [], belief
-        for k, y in zip(times, ys, strict=True):
-            passed.append(self._advanced(at(filter, k), latest, y, generator))
-            latest = passed[-1].analysis
+        before = positions(generator)
+        passed = list(self._passage(filter, belief, times, generator))
         gone = self._lost(passed)
         if gone.any():
             continue_from(before, generator)
@@ -102,47 +117,45 @@ class Series:
 
     def _guarded(self, filter, belief, times: range, generator: Generator) -> Passed:
         passed, gones = [], []
-        for k, y in zip(times, self._observations(times), strict=True):
-            now, before = at(filter, k), positions(generator)
-            one = self._advanced(now, belief, y, generator)
+        for k in times:
+            before, now = positions(generator), range(k, k + 1)
+            (one,) = self._passage(filter, belief, now, generator)
             gone = self._lost([one])[0]
             if gone.any():  # again from states that are not lost: 0 times NaN is a NaN gradient
                 continue_from(before, generator)
-                one = self._advanced(now, restarted(belief, self.first, gone), y, generator)
-                analysis = restarted(one.analysis, self.first, gone)
-                one = one._replace(analysis=analysis, score=torch.where(gone, 0.0, one.score))
-            belief = one.analysis
+                anew = restarted(belief, self.first, gone)
+                (one,) = self._passage(filter, anew, now, generator)
+                judged = one.judged._replace(score=torch.where(gone, 0.0, one.judged.score))
+                belief = restarted(one.belief, self.first, gone)
+                one = one._replace(belief=belief, judged=judged)
+            belief = one.belief
             passed.append(one)
             gones.append(gone)
         return self._together(passed, torch.stack(gones))
 
-    def _observations(self, times: range) -> tuple[Tensor, ...]:
-        return self.observations[:, :, times.start : times.stop].unbind(2)
+    def _passage(self, filter, belief, times: range, generator: Generator):
+        ys = self.observations[:, :, times.start : times.stop].unbind(2)
+        guard = _Noting(belief[0].shape, self.limit)
+        return passage(filter, belief, times, ys, generator, guard, judge=LOSSES[self.loss])
 
-    def _advanced(self, filter, belief, y: Tensor, generator: Generator) -> _Time:
-        forecast, states = clamped(forecast_of(filter, belief, generator), self.limit)
-        if states.shape != belief[0].shape:
-            raise ValueError(
-                f"one step turns states of shape {tuple(belief[0].shape)} into "
-                f"{tuple(states.shape)}; step() has to keep it: a parameter (run,) of the model "
-                "meets states (run, trajectory, member, state) as value[:, None, None, None]"
-            )
-        unclamped = None if self.limit is None else states
-        return _Time(unclamped, *LOSSES[self.loss](filter, forecast, y, generator))
-
-    def _lost(self, passed: list[_Time]) -> Tensor:
+    def _lost(self, passed: list[Step]) -> Tensor:
         """(time, run, trajectory) bool."""
-        analyses = [one.analysis[0].detach() for one in passed]
+        analyses = [one.belief[0].detach() for one in passed]
         sums = [x.sum(tuple(range(2, x.ndim))) for x in analyses]
         states = torch.stack(sums)[..., None]  # finite where all are
-        scores = torch.stack([one.score.detach() for one in passed])
-        distances = torch.stack([one.distance.detach() for one in passed])
+        scores = torch.stack([one.judged.score.detach() for one in passed])
+        distances = torch.stack([one.judged.distance.detach() for one in passed])
         return lost(states, scores, distances, self.furthest)
 
-    def _together(self, passed: list[_Time], gone: Tensor) -> Passed:
+    def _together(self, passed: list[Step], gone: Tensor) -> Passed:
         count = gone.new_zeros(gone.shape[1], dtype=torch.int64)
         if self.limit is not None:
             states = torch.stack([one.forecast.detach() for one in passed])
             count = (beyond(states, self.limit, gone.ndim) * ~gone).sum((0, 2))
-        scores = torch.stack([one.score for one in passed])
-        return Passed(passed[-1].analysis, scores, gone, count)
+        scores = torch.stack([one.judged.score for one in passed])
+        return Passed(passed[-1].belief, scores, gone, count)
+
+
+def beyond(states: Tensor, limit: float, leading: int) -> Tensor:
+    """How many states (..., state) are not within ± limit, over all but the `leading` axes."""
+    return (states.abs() > limit).any(-1).reshape(*states.shape[:leading], -1).sum(-1)

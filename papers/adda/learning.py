@@ -224,20 +224,24 @@ class Experiment:
         given = {"observe": operator, "obs_std": obs_std}
         if "members" in self.group.shared:
             given["members"] = int(self.group.shared["members"])
-        if "localisation" in method:
-            taper = build.localisation(method["localisation"], self.size).taper()
-            taper = taper.to(self.device, self.dtype)  # one product, as derivatives want it
-            given["localisation"] = Localisation(matrix=taper)
+        given |= self.localisation()
 
         def make(values: Mapping[str, Tensor]):
             own = {n.removeprefix("map."): v for n, v in values.items() if n.startswith("map.")}
             parts = {"step": self.map.flow({**self.fixed, **own}), **given}
             for name, field in fields.items():
                 parts |= field.field(values[name])
-            supplies = {name: (lambda part=part: part) for name, part in parts.items()}
-            return build.make("filter", build.without(method, "localisation"), supplies)
+            return build.filter(self.case, method, **parts)
 
         return make
+
+    def localisation(self) -> dict[str, Localisation]:
+        """That of the filter, as one matrix of weights, as derivatives want it; none without."""
+        method = self.section["filters"][self.group.filter]
+        if "localisation" not in method:
+            return {}
+        taper = build.localisation(method["localisation"], self.size).taper()
+        return {"localisation": Localisation(matrix=taper.to(self.device, self.dtype))}
 
     def operator(self, times: int):
         """What is seen of the state: a part of what was observed."""
@@ -476,6 +480,7 @@ def _reference(
         case,
         section["filters"][section["reference"]],
         obs_std=torch.full((1,), point["obs_variance"] ** 0.5, dtype=one.dtype, device=device),
+        **one.localisation(),
     )
     one.make = lambda times: lambda values: true
     return one.followed(observations, {})

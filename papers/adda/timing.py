@@ -12,8 +12,7 @@ import torch
 import xarray as xr
 
 from dalib import build
-from dalib.filters import at
-from dalib.learn.guards import clamped
+from dalib.filters.cycle import Open, passage
 from dalib.points import Group, base_point, one_repeat, training_of
 from dalib.timing import in_turn
 from papers.adda.learning import Experiment
@@ -140,14 +139,33 @@ def _steps(one: Experiment, data: xr.Dataset, segments: int) -> tuple[float, flo
     make, generator, limit = one.make(ys.shape[-2]), one.generator("timing"), one.settings().limit
     values = {name: part.start for name, part in one.learnables(ys.shape[-1]).items()}
     belief = make(values).start(one.prior(trajectories, "first state"), generator)
-    forecasts = analyses = 0.0
-    for k, y in enumerate(ys.unbind(-2)):
-        if k % length == 0:
-            filter = make(values)
-        now, start = at(filter, k), time.process_time()
-        forecast, _ = clamped(now.forecast(belief, generator), limit)
-        middle = time.process_time()
-        belief = now.analyse(forecast, y, generator)
-        forecasts, analyses = forecasts + middle - start, analyses + time.process_time() - middle
+    clock = Clock()
+    timed = {"forecast": clock.forecast, "judge": clock.analysis}
+    for first in range(0, ys.shape[-2], length):
+        part = ys[..., first : first + length, :].unbind(-2)
+        times, filter = range(first, first + len(part)), make(values)
+        for step in passage(filter, belief, times, part, generator, Open(limit), **timed):
+            belief = step.belief
     steps = ys.shape[-2] * trajectories
-    return forecasts / steps, analyses / steps
+    return clock.forecasts / steps, clock.analyses / steps
+
+
+class Clock:
+    """CPU seconds that the forecasts and analyses of a filter took."""
+
+    def __init__(self) -> None:
+        self.forecasts = self.analyses = 0.0
+
+    def forecast(self, filter, belief, generator):
+        """The forecast, timed."""
+        start = time.process_time()
+        made = filter.forecast(belief, generator)
+        self.forecasts += time.process_time() - start
+        return made
+
+    def analysis(self, filter, forecast, y, generator):
+        """The analysis, timed, and nothing beside it."""
+        start = time.process_time()
+        made = filter.analyse(forecast, y, generator)
+        self.analyses += time.process_time() - start
+        return made, None

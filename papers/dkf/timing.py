@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import xarray as xr
 
 from dalib import arrays, build
-from dalib.filters.base import Gaussian, assimilate
+from dalib.filters import Gaussian, assimilate
 from dalib.streams import stream
 from dalib.timing import cpu_seconds, in_turn
 

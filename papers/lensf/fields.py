@@ -15,7 +15,7 @@ from dalib.cases.training import fitted, repeats_of
 from dalib.cases.truth import dtype
 from dalib.cases.weather import steps_of
 from dalib.field_runs import FieldRun, runs_of_job
-from dalib.filters.base import Analyses, Ensemble, assimilate
+from dalib.filters import Analyses, Ensemble, assimilate
 from dalib.filters.latent import latent_noise
 from dalib.localise import Localisation, on_map
 from dalib.nets.scaling import per_channel, per_variable, spread

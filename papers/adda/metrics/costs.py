@@ -13,9 +13,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from dalib.filters import at
+from dalib.filters.cycle import Open, passage
 from dalib.learn.checks import expanded
-from dalib.learn.guards import clamped
 from dalib.learn.segment import LOSSES
 from dalib.points import COORDINATES, Group, base_point, one_repeat
 from papers.adda.learning import Experiment
@@ -106,13 +105,8 @@ def counted(one: Experiment, segment: int) -> Cost:
     with Operations() as operations:
         with torch.autograd.graph.saved_tensors_hooks(kept.keep, kept.give):
             filter = make({name: part.value(latents[name]) for name, part in learnables.items()})
-            scores = []
-            for k, y in enumerate(ys):
-                now = at(filter, k)
-                forecast, _ = clamped(now.forecast(belief, generator), limit)
-                belief, score, _ = loss(now, forecast, y, generator)
-                scores.append(score)
-            objective = torch.stack(scores).sum()
+            steps = passage(filter, belief, range(segment), ys, generator, Open(limit), judge=loss)
+            objective = torch.stack([step.judged.score for step in steps]).sum()
         memory = kept.bytes
         objective.backward()
     return Cost(operations.count, memory)

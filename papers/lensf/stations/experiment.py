@@ -21,7 +21,7 @@ from dalib.era5 import synthetic
 from dalib.era5.prepare import trimmed
 from dalib.era5.read import read
 from dalib.field_runs import FieldRun, runs_of
-from dalib.filters.base import Ensemble, assimilate
+from dalib.filters import Ensemble, assimilate
 from dalib.filters.ensf import EnSF
 from dalib.filters.latent import DirectDecode, LatentFilter
 from dalib.filters.letkf import LETKF

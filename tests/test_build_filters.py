@@ -1,0 +1,161 @@
+"""Every filter of the registry can be made for every case: of components, of a map, of codes."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+from dalib import build
+from dalib.cases import assimilation, fields, observed
+from dalib.cases.truth import truth
+from dalib.filters import Gaussian, assimilate
+from dalib.nets.dkf import DeepKalman
+from dalib.nets.scaling import Scaling
+from dalib.registry import FILTERS
+from dalib.streams import normal, streams
+
+CASE = {
+    "system": {"kind": "lorenz96", "size": 12},
+    "integrator": {"kind": "rk4", "dt": 0.05},
+    "truth": {
+        "start": {"mean": 2.3, "std": 3.6},
+        "spinup": 5.0,
+        "model_noise_std": 0.0,
+        "train": {"seeds": 2, "samples": 150},
+        "valid": {"seeds": 1, "samples": 20},
+        "test": {"seeds": 2, "samples": 5},
+    },
+    "observations": {"operator": {"kind": "identity"}, "error_std": 1.0, "until": None},
+    "prior": {"mean": 2.3, "std": 1.0},
+}
+MAP = CASE | {
+    "observations": {"operator": {"kind": "identity"}, "relative_error": [0.1], "until": None},
+    "prior": {"members": 100, "starts": {"noise": {"mean": 2.3, "std": 3.6}}},
+}
+LINEAR = {"system": {"kind": "shifted_ring", "size": 12}, "integrator": {"kind": "iterate"}}
+RING = {"kind": "ring", "radius": 2.0}
+SETTINGS = {
+    "ensf": {"mean": 2.3, "std": 3.6, "steps": 20},
+    "particle": {"members": 100, "jitter_std": 0.3},
+    "fixed_gain": {"gain": 0.4 * torch.eye(12).double()},
+    "latent": {"filter": {"kind": "etkf", "members": 8, "obs_std": 0.3}},
+} | dict.fromkeys(("letkf", "local_letkf", "local_enkf", "localised_enkf", "ens3dvar"), {})
+LOCAL = ("letkf", "local_letkf", "local_enkf")
+OPTIONAL = ("localised_enkf", "ens3dvar")
+MEMBERS = [k for k in FILTERS if "members" in build.resolve("filter", k).__dataclass_fields__]
+NETWORKS = ("deep_kalman", "deep_kalman_smoother")
+
+
+def section(kind: str, **settings) -> dict:
+    own = {"kind": kind, **SETTINGS.get(kind, {}), **settings}
+    if kind in MEMBERS:
+        own = {"members": 8} | own
+    return own | ({"localisation": RING} if kind in LOCAL + OPTIONAL else {})
+
+
+def network(kind: str) -> DeepKalman:
+    scaling = Scaling(torch.full((1, 12), 2.0), torch.full((1, 12), 4.0))
+    settings = {"latent": 3, "hidden": 6, "backward": kind.endswith("smoother")}
+    return DeepKalman(scaling, **settings, generator=streams("net", range(1), "weights"))
+
+
+@pytest.fixture(scope="module")
+def on_map() -> dict:
+    states = {split: truth(MAP, split, "t") for split in ("train", "valid", "test")}
+    return {"truth": states, **observed.observed(MAP, states, "t")}
+
+
+@pytest.mark.parametrize("kind", sorted(set(FILTERS) - {"latent", "direct_decode"}))
+def test_a_case_of_a_few_components_has_every_filter(kind):
+    case = CASE | (LINEAR if kind == "kalman" else {})
+    given = {"obs_std": torch.ones(12), "network": network(kind)}
+    filter = build.method("filter", section(kind), case, **given)
+    y = 2 + normal((2, 4, 12), streams("build", range(2), "y"))
+    prior = Gaussian(torch.full((2, 12), 2.3).double(), torch.eye(12).double())
+    if hasattr(filter, "smooth"):
+        assert filter.smooth(y).mean.isfinite().all()
+        return
+    found = assimilate(filter, prior, y, streams("build", range(2), "filter"))
+    assert found.mean.isfinite().all()
+
+
+CODEC = {
+    "name": "linear",
+    "codec": {"kind": "pca", "components": 12, "variables": 1, "ridge": 1e-6},
+    "every": 1,
+    "data": "fields",
+    "noise": 0.1,
+    "training": {"repeats": 1},
+}
+
+
+@pytest.fixture(scope="module")
+def codec(on_map) -> xr.Dataset:
+    states, everything = on_map["truth"], {"index": 0, "size": 100}
+    given = {"batch": everything, "experiment": "t", "device": "cpu"}
+    return fields.trained({"model": CODEC}, states["train"], states["valid"], **given)[0]
+
+
+@pytest.mark.parametrize("kind", sorted(set(FILTERS) - {"kalman", *NETWORKS}))
+def test_a_case_of_gridded_states_has_every_filter(kind, on_map, codec):
+    """With a localisation of its own, and with that of the map, of which it gives the radius."""
+    base = {"every": 1, "noise": 0.1, "start": "noise", "interval": 1, "errors": "given"}
+    own, models = section(kind), {}
+    if kind in ("latent", "direct_decode"):
+        own, models = own | {"model": CODEC}, {"linear": codec}
+    ways = [own]
+    if kind in LOCAL:
+        ways.append(build.without(own, "localisation") | {"radius": 2.0})
+    means = []
+    for way in ways:
+        sections = {
+            "case": MAP,
+            "filters": {"m": way},
+            "methods": {"m": [{}]},
+            "fields": {"base": base, "sampled": 100},
+        }
+        inputs = {"observations": on_map["test"], "prior": on_map["prior"], "models": models}
+        everything = {"index": 0, "size": 100}
+        given = {"batch": everything, "experiment": "t/job", "device": "cpu"}
+        means.append(fields.analyses(sections, inputs, **given)["mean"].values)
+        assert np.isfinite(means[-1]).all()
+    np.testing.assert_array_equal(means[0], means[-1])
+
+
+def test_the_stage_of_a_few_components_has_local_filters():
+    """As in `analyses` of a paper, from its files to its file."""
+    states = truth(CASE, "test", "t")
+    inputs = {
+        "observations": observed.observations(CASE, states, "test", "t"),
+        "prior": observed.prior(CASE, states, "t"),
+    }
+    means = {}
+    for kind in LOCAL:
+        sections = {"case": CASE, "filter": section(kind), "tuning": {}}
+        given = {"batch": {"index": 0, "size": 2}, "experiment": "t", "device": "cpu"}
+        found = assimilation.analyses(sections, inputs, **given)
+        means[kind] = found["mean"].values
+        assert np.isfinite(means[kind]).all()
+    np.testing.assert_array_equal(means["letkf"], means["local_letkf"])
+
+
+def test_a_localisation_for_a_filter_that_takes_none_is_refused():
+    with pytest.raises(ValueError, match="etkf takes no localisation; those that do: .*letkf"):
+        build.filter(CASE, {"kind": "etkf", "localisation": RING}, obs_std=torch.ones(12))
+
+
+def test_a_linear_filter_of_equations_that_are_not_is_refused():
+    with pytest.raises(ValueError, match="'kalman' needs `matrix`.*lorenz96 has none.*ekf"):
+        build.filter(CASE, {"kind": "kalman"}, obs_std=torch.ones(12))
+
+
+def test_filters_are_made_at_one_place():
+    root = Path(__file__).parents[1] / "dalib"
+    made = {
+        str(path.relative_to(root))
+        for path in root.rglob("*.py")
+        if 'make("filter"' in path.read_text()
+    }
+    assert made == {"build.py"}
