@@ -52,11 +52,17 @@ def make(role: str, section: Mapping, supplies: Mapping[str, Callable[[], Any]] 
 def method(role: str, section: Mapping, case: Mapping = {}, **given: Any) -> Any:  # noqa: B006
     """A method of a study: `kind` and settings; of the case what some methods hold.
 
+    A setting may be an object of its own: `sampler: {kind: reverse_sde, steps: 100}`.
+
     given: to filters, what neither says, see `filter`.
     """
     if role == "filter":
         return filter(case, section, **given)
-    return make(role, section, {"integrator": lambda: make("integrator", case["integrator"])})
+    settings = {
+        key: make(key, value) if isinstance(value, Mapping) and "kind" in value else value
+        for key, value in section.items()
+    }
+    return make(role, settings, {"integrator": lambda: make("integrator", case["integrator"])})
 
 
 def task(dotted: str) -> Callable:

@@ -100,6 +100,12 @@ FORECASTERS = {
     "markov": "dalib.forecasters.markov:Markov",
     "nvar": "dalib.forecasters.nvar:NVAR",
     "persistence": "dalib.forecasters.persistence:Persistence",
+    "tokenised": "dalib.forecasters.tokens:TokenForecaster",
+}
+
+GENERATORS = {
+    "gaussian": "dalib.generators.gaussian:GaussianGenerator",
+    "score_diffusion": "dalib.generators.score:ScoreDiffusion",
 }
 
 MAPS = {
@@ -184,6 +190,7 @@ REGISTRIES = {
     "network": NETWORKS,
     "sampler": SAMPLERS,
     "forecaster": FORECASTERS,
+    "generator": GENERATORS,
     "map": MAPS,
     "schedule": SCHEDULES,
     "metric": METRICS,

@@ -52,6 +52,8 @@ ARROWS = {
     "filters": {"localise", "resumable", "streams"},
     "climatology": {"filters", "streams"},
     "forecasters": {"resumable", "nets", "codecs", "replicates", "train", "streams"},
+    "estimators": {"filters", "forecasters", "streams"},
+    "generators": {"diffusion", "forecasters", "nets", "resumable", "streams", "train"},
     "learn": {"filters", "localise", "resumable", "train", "streams"},
     "arrays": {"filters", "times"},  # beliefs are what it labels
     "era5": {"io"},
@@ -63,6 +65,7 @@ PARTS_A_NAME_CAN_STAND_FOR = {
     "diffusion",
     "filters",
     "forecasters",
+    "generators",
     "integrate",
     "learn",
     "localise",

@@ -56,6 +56,10 @@ SETTINGS = {  # of those that are fitted to `TrainingData`: small
     "persistence": {},
     "climatology": {"members": 4},
     "analogue": {"delays": 3, "neighbours": 2},
+    "tokenised": {
+        **{"codec": {"kind": "bins", "cells": 5}, "forecaster": {"kind": "markov", "order": 2}},
+        "temperature": 0.0,
+    },
     "nvar": {"delays": 2, "spacing": 2, "penalty": 1e-3},
     "esn": {"units": 20, "washout": 5, "leak": 0.8, "degree": 4, "penalty": 1e-3},
     "lstm": {
@@ -74,7 +78,7 @@ def data():
 
 
 def forecaster(kind):
-    return build.make("forecaster", {"kind": kind, **SETTINGS[kind]})
+    return build.method("forecaster", {"kind": kind, **SETTINGS[kind]})
 
 
 def fitted(kind):
@@ -180,7 +184,7 @@ def test_a_missing_value_in_the_training_data_is_refused(kind):
 
 @pytest.mark.parametrize("kind", sorted(k for k in SETTINGS if k != "persistence"))
 def test_a_context_of_another_system_is_refused(kind):
-    with pytest.raises(ValueError, match=r"context has 2 components, but .* 3"):
+    with pytest.raises(ValueError, match=r"2 components, but .* 3|3 components, got states of 2"):
         fitted(kind).forecast(states()[:, :TIME, :2], HORIZON, cases())
 
 
@@ -192,6 +196,14 @@ def test_what_was_written_forecasts_as_before_bit_for_bit(kind, tmp_path):
     assert type(restored) is type(ready)
     expected = ready.forecast(context, HORIZON, cases())
     assert torch.equal(restored.forecast(context, HORIZON, cases()), expected)
+
+
+def test_a_chain_of_tokens_is_saved_too(tmp_path):
+    ready, context = markov(), states()[:, :TIME]
+    io.write(to_dataset(ready), tmp_path / "fitted.nc", title="a chain")
+    restored = from_dataset(io.read(tmp_path / "fitted.nc"))
+    first, second = (f.forecast(context, HORIZON, stream("chain")) for f in (ready, restored))
+    assert torch.equal(first, second)
 
 
 @pytest.mark.parametrize("kind", sorted(SETTINGS))

@@ -46,7 +46,7 @@ def test_a_gap_in_the_past_is_refused(states):
     codec = Bins(6).fit(states)
     context = states[:, :10].clone()
     context[2, 3, 1] = torch.nan
-    with pytest.raises(ValueError, match="of the encoded states 1 of 40 are not"):
+    with pytest.raises(ValueError, match="must be complete, but 1 of 80 .* case 2 at time 3"):
         Tokenised(codec, Next(codec.size)).forecast(context, 3, None)
 
 

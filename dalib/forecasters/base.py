@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from dalib.resumable import Save
 from dalib.streams import Generator, each
 
 NEEDS = frozenset({"states", "observations", "tokens", "equations"})
@@ -119,7 +120,12 @@ def free_run(fitted: OneStepMap, context: Tensor, horizon: int) -> Tensor:
 
 
 def fit_each(
-    forecaster: Forecaster, data: TrainingData | Sequence[TrainingData], generator: Generator
+    forecaster: Forecaster,
+    data: TrainingData | Sequence[TrainingData] | None,
+    generator: Generator,
+    *,
+    save: Save | None = None,
+    resume: dict | None = None,
 ) -> list[Fitted]:
     """The forecaster fitted once for each stream of `generator`: replicates.
 
@@ -128,13 +134,15 @@ def fit_each(
 
     Args:
         data: for all of them, or one for each.
+        save, resume: of a method with `fit_each`, whose fit is long, see `dalib.resumable`; others
+            begin again.
     """
     generators = each(generator)
     sets = [data] * len(generators) if isinstance(data, TrainingData | None) else list(data)
     if len(sets) != len(generators):
         raise ValueError(f"{len(generators)} streams need as many data sets, got {len(sets)}")
     if hasattr(forecaster, "fit_each"):
-        return forecaster.fit_each(sets, generator)
+        return forecaster.fit_each(sets, generator, save=save, resume=resume)
     return [forecaster.fit(one, own) for one, own in zip(sets, generators, strict=True)]
 
 

@@ -1,11 +1,12 @@
 """Models of sequences of tokens, and the forecasters of states that they make with a codec."""
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
 
+from dalib.forecasters.base import TrainingData, complete
 from dalib.streams import Generator, Streams, uniform
 
 BLOCK = 64  # tokens summed at once in a draw
@@ -39,9 +40,31 @@ class Tokenised:
 
     def forecast(self, context: Tensor, horizon: int, generator: Generator | None) -> Tensor:
         """(case, time, state) -> ([repeat,] member = 1, case, horizon, state)."""
-        tokens = self.codec.encode(context)
+        tokens = self.codec.encode(complete(context, "the context"))
         ahead = self.model.generate(tokens, horizon, self.temperature, generator)
         return self.codec.decode(ahead).unsqueeze(-4)
+
+
+@dataclass(frozen=True)
+class TokenForecaster:
+    """States as tokens, and a model of sequences of tokens.
+
+    Args:
+        codec: settings with `fit(states)`, such as `dalib.codecs.bins.Bins`.
+        forecaster: settings with `fit(tokens, vocabulary)`, such as `Markov`.
+        temperature: 1 draws from the model's law, 0 takes the most likely token.
+    """
+
+    codec: Any
+    forecaster: Any
+    temperature: float = 1.0
+    needs: ClassVar[frozenset[str]] = frozenset({"states"})
+
+    def fit(self, data: TrainingData, generator: Generator | None = None) -> Tokenised:
+        states = complete(data.train, "the training data")
+        codec = self.codec.fit(states)
+        model = self.forecaster.fit(codec.encode(states), codec.size)
+        return Tokenised(codec, model, self.temperature)
 
 
 def require_temperature(temperature: float | Tensor, cases: int) -> Tensor:
