@@ -44,6 +44,39 @@ def lyapunov_spectrum(
     return (growth / (count * interval)).sort(dim=-1, descending=True).values
 
 
+def leading_exponent(
+    step: Callable[[Tensor], Tensor],
+    z0: Tensor,
+    count: int = 20_000,
+    *,
+    interval: float = 1.0,
+    discard: int = 1000,
+) -> Tensor:
+    """(..., z) -> (...), the largest exponent of a differentiable map z' = F(z) on its own orbit.
+
+        v = J(z) v_old / |J(z) v_old|        lambda_1 = sum of log |J(z) v_old| / (count interval)
+
+    the first column of the QR method, without the others: products of the Jacobian J with one
+    vector, by forward-mode derivatives. NaN where an orbit leaves to infinity.
+
+    Args:
+        step: F, (..., z) -> (..., z), e.g. of a `OneStepMap`; leading axes are orbits.
+        z0: (..., z), a state on the attractor.
+        count: intervals averaged over.
+        interval: model time of an interval; the exponent is per unit of it.
+        discard: intervals before the average, in which the vector aligns.
+    """
+    z, v = z0, torch.ones_like(z0)
+    growth = z0.new_zeros(z0.shape[:-1])
+    for k in range(discard + count):
+        z, v = torch.func.jvp(step, (z,), (v,))
+        norm = torch.linalg.vector_norm(v, dim=-1)
+        v = v / norm[..., None]
+        if k >= discard:
+            growth += norm.log()
+    return torch.where(z.isfinite().all(-1), growth / (count * interval), torch.nan)
+
+
 def kaplan_yorke(exponents: Tensor) -> Tensor:
     """(..., state) -> (...), dimension of the attractor (Kaplan and Yorke 1979).
 

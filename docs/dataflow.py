@@ -8,7 +8,7 @@ STAGES = {  # stage: (x, y, title, what it writes)
     "config": (0.0, 2.0, "configuration", "papers/<paper>/\nconfig.yaml"),
     "truth": (2.2, 2.0, "simulate, era5", "truth: training,\nvalidation, test"),
     "observe": (4.9, 3.2, "observe", "observations (NaN:\nnot observed), prior"),
-    "fit": (4.9, 0.8, "encode, tune, train", "codecs, weights,\nchosen settings"),
+    "fit": (4.9, 0.8, "fit (encode, tune)", "codecs, weights,\nchosen settings"),
     "run": (7.6, 2.0, "assimilate,\nforecast, sample", "analyses, forecasts,\nsamples"),
     "evaluate": (9.8, 2.0, "evaluate, time", "scores, CPU times"),
     "judge": (12.0, 3.2, "judge", "scorecard: claims\nand verdicts"),

@@ -73,6 +73,8 @@ def kind_problems(
 ) -> Iterator[Problem]:
     """Unknown kinds in a tree that stands at `path`, and settings that their classes refuse."""
     for choice in kinds.choices(tree, path):
+        if choice.path[1:2] == ("studies",) and "methods" in choice.path:
+            continue  # their task says what they are: _study_problems
         if choice.role is None:
             roles = ", ".join(sorted(REGISTRIES))
             yield Problem((*choice.path, "kind"), f"no code is chosen here, but for: {roles}")
@@ -145,10 +147,10 @@ def _study_problems(
         return
     for name, study in spec.studies(paper).items():
         where = (*path, "studies", name)
-        collection, role = spec.TASKS[study.task]
-        for method, own in study.methods.items():
-            base = runs.values(study, {axis.name: axis.base for axis in study.axes})
-            given = {"kind": paper[collection][method]["kind"], **runs.method_at({}, own, base)}
+        _, role = spec.TASKS[study.task]
+        base = runs.values(study, {axis.name: axis.base for axis in study.axes})
+        for method in study.methods:
+            given = runs.method_at(spec.method(paper, study, method), base)
             found = kind_problems({role: given}, schema, root)
             yield from (_moved(problem, (*where, "methods", method)) for problem in found)
         for metric, section in study.metrics.items():

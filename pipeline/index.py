@@ -27,7 +27,7 @@ NO_PAPERS = {"logs", "benchmarks"}  # they too have a folder `figures`
 
 
 class Artefact(NamedTuple):
-    """A figure, a table, or a note beside the tables: that its files exist is not said."""
+    """A figure, a table, or notes beside the tables; its files may be missing."""
 
     paper: str
     name: str
@@ -61,7 +61,7 @@ class Artefact(NamedTuple):
 
 @dataclass(frozen=True)
 class Contents:
-    """What the page tells of one scale."""
+    """All that the page shows of one scale."""
 
     root: Path
     results: Path
@@ -86,7 +86,7 @@ class Contents:
 
     @cached_property
     def lost(self) -> set[str]:
-        """Outputs that a failed job has not made again."""
+        """Outputs of failed jobs that are missing."""
         outputs = {output for job in self.failed for output in job["outputs"]}
         return {output for output in outputs if not (self.root / output).exists()}
 
@@ -106,7 +106,7 @@ class Contents:
             waiting += [p for p, _ in inputs(record) if p not in waiting]
 
     def newer(self, output: str) -> str | None:
-        """What `output` would be made from now: an input that has changed since, or is lost."""
+        """An input of `output` that has changed since or is missing; None if there is none."""
         for _, record in self.chain(output):
             for path, used in inputs(record):
                 if path in self.lost or self.content(path, used) != used:

@@ -1,4 +1,4 @@
-"""What can be asked for: every paper with its figures and tables, and which of them are made."""
+"""The list of `make list`: papers, their figures and tables, and which of them exist."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page `index.html`: what `index` has collected, as HTML that needs nothing beside itself."""
+"""The page `index.html`: what `index` has collected, as one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def html(contents: Contents, state: str) -> str:
     body = [
         f"<h1>Results at scale <em>{escape(contents.scale)}</em></h1>",
         overview(contents),
-        trouble(contents),
+        failed_or_missing(contents),
         *(paper_section(contents, paper) for paper in contents.papers),
         times(contents.jobs),
         software(contents.jobs),
@@ -39,7 +39,7 @@ def html(contents: Contents, state: str) -> str:
 
 
 def overview(contents: Contents) -> str:
-    """The page in one line of boxes."""
+    """Counts in one line of boxes."""
     verdicts = [row["verdict"] for row in contents.claims]
     failed, missing = len(contents.failed), len(contents.missing)
     total = sum(map(len, contents.artefacts.values()))
@@ -56,8 +56,8 @@ def overview(contents: Contents) -> str:
     return f'<div class="boxes">{cells}</div>'
 
 
-def trouble(contents: Contents) -> str:
-    """Failed jobs with their reasons, and what is not there."""
+def failed_or_missing(contents: Contents) -> str:
+    """Failed jobs with their reasons, and missing figures and tables."""
     results, told = contents.results, {o for job in contents.failed for o in job["outputs"]}
     lines = [
         f"<li><b>{escape(job['job'])}</b> failed: {escape(job['why'])}"
@@ -96,15 +96,15 @@ def paper_section(contents: Contents, paper: str) -> str:
     parts = [
         f"<h2>{escape(about.get('title', paper))}</h2>",
         f'<p class="byline">{escape(byline)}</p>' if byline else "",
-        older(contents, f"results/{contents.scale}/{paper}/scorecard.json"),
+        not_up_to_date(contents, f"results/{contents.scale}/{paper}/scorecard.json"),
         claims(rows),
         *(figure(a, contents) for a in contents.artefacts[paper] if a.shown.exists()),
     ]
     return f'<section id="{escape(paper)}">{"".join(parts)}</section>'
 
 
-def older(contents: Contents, output: str) -> str:
-    """A warning before what would now come out otherwise."""
+def not_up_to_date(contents: Contents, output: str) -> str:
+    """A warning before results whose inputs have changed since, or nothing."""
     newer = contents.newer(output)
     if newer is None:
         return ""
@@ -116,7 +116,7 @@ def older(contents: Contents, output: str) -> str:
 
 
 def claims(rows: list[dict]) -> str:
-    """The scorecard: what the paper says beside what we measured."""
+    """The scorecard: published values beside ours."""
     if not rows:
         return ""
     head = "".join(f"<th>{t}</th>" for t in ("", "claim", "paper", "ours", "verdict"))
@@ -133,7 +133,7 @@ def claims(rows: list[dict]) -> str:
 
 
 def measured(row: dict) -> str:
-    """Each measured number with its interval, its name, what was asked of it, and null methods."""
+    """Each measured number with its interval, name, criterion and null methods."""
     lines = [
         f"<li><b>{plain(value)}</b>{interval(row, name)} {escape(name)}{limit(row, name)}</li>"
         for name, value in row["measured"].items()
@@ -147,12 +147,12 @@ def interval(row: dict, name: str) -> str:
 
 
 def limit(row: dict, name: str) -> str:
-    asked = escape("; ".join(scorecard.asked(row, name)))
-    return f' <span class="limit">({asked})</span>' if asked else ""
+    remarks = escape("; ".join(scorecard.remarks(row, name)))
+    return f' <span class="limit">({remarks})</span>' if remarks else ""
 
 
 def reason(row: dict) -> str:
-    """Why the verdict, where thresholds come from that are not the paper's, and the scores."""
+    """The reason for the verdict, the source of thresholds of ours, and the scores used."""
     sources = "".join(
         f"<p>Threshold of {escape(name)}: {escape(source)}</p>"
         for name, source in row.get("threshold_from", {}).items()
@@ -188,7 +188,7 @@ def figure(item: Artefact, contents: Contents) -> str:
     caption = f"<b>{escape(item.title)}.</b> {escape(item.caption)}"
     return (
         f'<figure id="{escape(item.paper)}-{escape(item.name)}">'
-        f"{older(contents, item.output)}{content}"
+        f"{not_up_to_date(contents, item.output)}{content}"
         f'<figcaption>{caption} <span class="links">{links}</span></figcaption>'
         f"{history(item.output, contents)}</figure>"
     )

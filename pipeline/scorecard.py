@@ -33,14 +33,14 @@ def measured(row: Mapping[str, Any]) -> str:
     """`EKF RMSE 0.325 [0.31, 0.34] (< 0.4; persistence 8.1); ...`; a note has no criterion."""
     lines = []
     for name, value in row["measured"].items():
-        said = "; ".join(asked(row, name))
+        said = "; ".join(remarks(row, name))
         ends = interval(row.get("interval", {}).get(name))
         lines.append(f"{name} {number(value)}{ends}" + (f" ({said})" if said else ""))
     return "; ".join(lines)
 
 
-def asked(row: Mapping[str, Any], name: str) -> Iterator[str]:
-    """`< 0.4`, what null methods score, and whether the interval straddles the threshold."""
+def remarks(row: Mapping[str, Any], name: str) -> Iterator[str]:
+    """The criterion, scores of null methods, and whether the interval straddles the threshold."""
     if name in row["criterion"]:
         yield row["criterion"][name]
     for null, value in row.get("nulls", {}).get(name, {}).items():

@@ -97,7 +97,8 @@ class Specs:
         for name, (dotted, *keys) in request["sections"].items():
             path = tuple(dotted.split("."))
             config[name] = self.section(path, keys)
-            roots |= _roots(config[name], path)
+            role = request.get("roles", {}).get(name)  # where the place does not say it
+            roots |= _roots({role: config[name]}, ()) if role else _roots(config[name], path)
         if "calls" in request:
             roots.add(request["calls"])
         roots |= set(request.get("classes", ()))

@@ -170,9 +170,9 @@ class Studies:
 
     def needs(self, paper: str, study: Study, method: str) -> frozenset[str]:
         """What the class of a method says that it needs, read from its source."""
-        collection, role = spec.TASKS[study.task]
-        section = {**self.specs.config[paper][collection][method], **study.methods[method]}
-        where = f"{paper}.{collection}.{method}"
+        _, role = spec.TASKS[study.task]
+        section = spec.method(self.specs.config[paper], study, method)
+        where = f"{paper}.studies.{study.name}.methods.{method}"
         try:
             found = class_constant(dotted(role, section["kind"]), self.specs.root, "needs")
         except NoSuchClassError as error:
@@ -255,10 +255,13 @@ class Studies:
         collection, role = spec.TASKS[study.task]
         needs = self.needs(wildcards.paper, study, method)
         keys = (*keys, *(("system", "integrator") if "equations" in needs else ()))
-        sections = {"method": (f"{wildcards.paper}.{collection}.{method}",)}
+        own = f"studies.{study.name}.methods.{method}"
+        shared = method in self.specs.config[wildcards.paper].get(collection, {})
+        sections = {"method": (f"{wildcards.paper}.{own}",)}
+        sections |= {"shared": (f"{wildcards.paper}.{collection}.{method}",)} if shared else {}
         if keys:
             sections["case"] = (f"{wildcards.paper}.cases.{study.case}", *keys)
-        more |= {"settings": dict(study.methods[method]), "role": role}
+        more |= {"role": role, "roles": {"method": role, "shared": role}}
         return self._spec(wildcards, script, study.case, sections, **more)
 
     def _spec(

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dalib.integrate import RK4, Exact, Iterate
-from dalib.lyapunov import kaplan_yorke, lyapunov_spectrum
+from dalib.lyapunov import kaplan_yorke, leading_exponent, lyapunov_spectrum
 from dalib.simulate import Start, simulate
 from dalib.streams import streams
 from dalib.systems.clohessy_wiltshire import ClohessyWiltshire
@@ -93,3 +93,27 @@ def test_kaplan_yorke_dimension(exponents, dimension):
 def test_counts_that_do_not_divide_are_refused():
     with pytest.raises(ValueError, match="multiples of every 4"):
         lyapunov_spectrum(Iterate().tangent(Henon()), torch.zeros(2), 10, 4)
+
+
+def test_the_exponent_of_a_linear_map_is_the_logarithm_of_its_largest_eigenvalue():
+    """Not normal, eigenvalues 0.9 and -0.5 in directions 10 degrees apart; then one that grows."""
+    directions = torch.tensor([[1.0, math.cos(0.17)], [0.0, math.sin(0.17)]]).double()
+    for first in (0.9, 1.3):
+        matrix = directions @ torch.tensor([first, -0.5]).double().diag() @ directions.inverse()
+        z0 = torch.zeros(3, 2, dtype=torch.float64)
+        found = leading_exponent(lambda z, m=matrix: z @ m.T, z0, 50, interval=0.5, discard=100)
+        torch.testing.assert_close(found, torch.full((3,), 2 * math.log(first)).double())
+
+
+def test_the_leading_exponent_is_the_first_of_the_spectrum():
+    integrator, options = Iterate(), {"discard": 50}
+    x0 = on_attractor(integrator.flow(Henon()), [0.0, 0.0], 0.1, 4, 100)
+    spectrum = lyapunov_spectrum(integrator.tangent(Henon()), x0, 1000, **options)
+    found = leading_exponent(integrator.flow(Henon()), x0, 1000, **options)
+    torch.testing.assert_close(found, spectrum[:, 0], rtol=0, atol=1e-9)
+
+
+def test_the_leading_exponent_of_an_orbit_that_leaves_is_missing():
+    z0 = torch.tensor([[0.5], [3.0]], dtype=torch.float64)
+    found = leading_exponent(lambda z: 0.5 * z + z**3, z0, 100, discard=10)
+    assert found[0].item() == pytest.approx(math.log(0.5)) and found[1].isnan()

@@ -10,7 +10,15 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 from scipy.stats import norm
 
-from dalib.metrics import distributions, dynamical, measures, pointwise, probabilistic
+from dalib.metrics import (
+    Evaluation,
+    distributions,
+    dynamical,
+    measures,
+    pointwise,
+    probabilistic,
+    symbolic,
+)
 
 rng = np.random.default_rng
 
@@ -299,3 +307,75 @@ def test_count_leaves_out_what_is_missing():
 
 def test_a_nan_reaches_the_measured_value():
     assert math.isnan(measures.Median()(xr.DataArray([1.0, np.nan], dims="seed")).value)
+
+
+def test_ranks_of_a_calibrated_ensemble_are_equally_frequent():
+    members = xr.DataArray(rng(8).normal(size=(20_000, 4)), dims=("case", "member"))
+    truth = xr.DataArray(rng(9).normal(size=20_000), dims="case")
+    counts = probabilistic.rank_counts(members, truth, over=("case",))
+    assert counts.dims == ("rank",) and counts.sum() == 20_000
+    np.testing.assert_allclose(counts, 4000, atol=5 * math.sqrt(20_000 * 0.2 * 0.8))
+
+
+def test_ranks_count_the_members_below_the_truth_of_whole_ensembles():
+    members = xr.DataArray([[0.0, 1.0], [0.0, 1.0], [np.nan, 1.0]], dims=("case", "member"))
+    truth = xr.DataArray([0.5, 2.0, 0.5], dims="case")
+    counts = probabilistic.rank_counts(members, truth, over=("case",))
+    assert counts.values.tolist() == [0, 1, 1] and counts["rank"].values.tolist() == [0, 1, 2]
+
+
+def ensembles(members, truth):
+    """(case, state, member) and (case, state) of one run and one lead."""
+    members = xr.DataArray(np.array(members, float), dims=("case", "state", "member"))
+    truth = xr.DataArray(np.array(truth, float), dims=("case", "state"))
+    return Evaluation(members=members.expand_dims(run=1, lead=1), truth=truth.expand_dims(lead=1))
+
+
+def test_the_registered_crps_is_a_mean_and_of_one_member_the_absolute_error():
+    of = ensembles([[[0.0, 2.0], [1.0, 1.0]]], [[1.0, 4.0]])
+    values = probabilistic.CRPS(over=("lead",))(of)
+    assert values.dims == ("run", "case", "state")
+    assert values.values.ravel().tolist() == [0.0, 3.0]  # 1 - 1 and 3 - 0
+    assert probabilistic.CRPS()(of).item() == 1.5
+    assert probabilistic.CRPS()(ensembles([[[3.0]]], [[1.0]])).item() == 2.0
+
+
+def test_the_registered_crps_of_a_gaussian_ensemble_is_the_closed_form():
+    """N(0, 2²) at truths 0.7 and -3 (Gneiting & Raftery 2007, eq. 21), members at the quantiles."""
+    n, truths, std = 4000, np.array([0.7, -3.0]), 2.0
+    members = std * norm.ppf((np.arange(n) + 0.5) / n)
+    z = truths / std
+    closed = std * (z * (2 * norm.cdf(z) - 1) + 2 * norm.pdf(z) - 1 / math.sqrt(math.pi))
+    of = ensembles(np.tile(members, (2, 1, 1)), truths[:, None])
+    np.testing.assert_allclose(probabilistic.CRPS()(of).values[0], closed, atol=2e-3)
+
+
+def test_a_lost_member_is_infinitely_wrong_and_an_unknown_truth_is_missing():
+    lost = ensembles([[[0.0, np.nan]], [[0.0, 1.0]]], [[0.0], [np.nan]])
+    values = probabilistic.CRPS()(lost).values.ravel()
+    assert values[0] == np.inf and np.isnan(values[1])
+    values = probabilistic.Coverage()(lost).isel(run=0)
+    assert values[0].values.tolist() == [0.0, 0.0] and np.isnan(values[1]).all()
+
+
+def test_coverage_is_compared_with_what_so_few_members_reach():
+    of = ensembles(rng(5).normal(size=(50, 400, 9)), rng(6).normal(size=(50, 400)))
+    found = probabilistic.Coverage()(of)
+    reached = probabilistic.CalibratedCoverage()(of)
+    assert found.level.values.tolist() == reached.level.values.tolist() == [0.5, 0.9]
+    assert reached.values.tolist() == [[pytest.approx(0.6), pytest.approx(0.8)]]
+    np.testing.assert_allclose(found.mean("case"), reached, atol=5 * 0.5 / math.sqrt(20_000))
+
+
+def test_tokens_of_the_truth_are_at_no_distance_and_a_cycle_is_found():
+    centres = xr.DataArray(np.arange(6.0)[:, None], dims=("token", "state"))
+    cycle = xr.DataArray(np.tile([0, 1, 2, 3], (2, 50)), dims=("case", "time"))
+    lost = cycle * np.nan
+    of = Evaluation(
+        tokens=xr.concat([cycle, cycle + 1, lost], "run"), true_tokens=cycle, centres=centres
+    )
+    assert symbolic.TokenDistance()(of).values.tolist() == [0.0, 1.0, np.inf]
+    assert symbolic.UnseenShare()(of).values.tolist() == [0.0, pytest.approx(99 / 199), 1.0]
+    assert symbolic.CycleShare()(of).values.tolist() == [1.0, 1.0, 1.0]
+    entropies = symbolic.ConditionalEntropies(longest=2)(of)
+    assert entropies.dims == ("run", "order") and abs(entropies[:2] < 1e-12).all()

@@ -2,12 +2,14 @@
 
 import dataclasses
 import inspect
+from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
 
-from dalib import build
+from dalib import build, io
+from dalib.metrics import predictability, reference
 from dalib.metrics.base import Evaluation, Metric, Score
 from dalib.registry import METRICS
 
@@ -24,9 +26,19 @@ def noise(*dims, seed=0, scale=1.0):
         "time": 150,
         "member": MEMBERS,
         "state": STATES,
+        "token": 9,
+        "channel": 2,
+        "lat": 5,
+        "lon": 4,
     }
     draws = np.random.default_rng(seed).normal(size=[lengths[d] for d in dims])
     return xr.DataArray(scale * draws, dims=dims)
+
+
+def tokens(*dims, seed):
+    """Of nine cells, those in the middle more often."""
+    cells = 3 + noise(*dims, seed=seed)
+    return cells.clip(0, 8).astype(int)
 
 
 def evaluation():
@@ -45,6 +57,9 @@ def evaluation():
         period=0.7,
         free_run=noise("run", "case", "time", "state", seed=4),
         climate=noise("case", "time", "state", seed=5).assign_attrs(UNITS),
+        tokens=tokens("run", "case", "time", seed=6),
+        true_tokens=tokens("case", "time", seed=7),
+        centres=noise("token", "state", seed=8),
         exponent=xr.DataArray([0.8, 0.9, 1.0], dims="run"),
         parameters=xr.DataArray([0.0, 9.0, 99.0], dims="run"),
         fit_seconds=xr.DataArray([0.0, 0.1, 10.0], dims="run"),
@@ -52,12 +67,30 @@ def evaluation():
     )
 
 
+GRIDDED = ("weighted_rmse", "relative_rmse", "anomaly_correlation")
+
+
+def gridded():
+    """Forecasts of maps."""
+    at = {"lat": np.linspace(-60.0, 60.0, 5)}
+    truth = noise("case", "lead", "channel", "lat", "lon", seed=1).assign_coords(at)
+    error = noise("run", "case", "lead", "channel", "lat", "lon", seed=2, scale=0.1)
+    climatology = noise("channel", "lat", "lon", seed=3, scale=0.1).assign_coords(at)
+    return Evaluation(
+        estimate=truth + error, truth=truth.assign_attrs(UNITS), climatology=climatology
+    )
+
+
+def whole_of(kind):
+    return gridded() if kind in GRIDDED else evaluation()
+
+
 def made(kind):
     return build.make("metric", {"kind": kind})
 
 
 def score(kind, of=None):
-    return made(kind)(of or evaluation())
+    return made(kind)(of or whole_of(kind))
 
 
 def arrays_of_runs(whole):
@@ -83,7 +116,7 @@ def ruined(whole, run=1):
 @pytest.mark.parametrize("kind", METRICS)
 def test_every_metric_keeps_the_dimensions_that_it_declares(kind):
     values = score(kind)
-    assert values.dims == made(kind).keeps(evaluation())
+    assert values.dims == made(kind).keeps(whole_of(kind))
     assert np.isfinite(values).all()
 
 
@@ -96,15 +129,23 @@ def test_every_metric_has_units_and_a_name(kind):
 
 @pytest.mark.parametrize("kind", METRICS)
 def test_a_run_that_diverged_changes_no_other_run(kind):
-    before, after = score(kind), score(kind, ruined(evaluation()))
+    before, after = score(kind), score(kind, ruined(whole_of(kind)))
     if "run" in before.dims:
         rest = [0, 2]
         np.testing.assert_array_equal(after.isel(run=rest).values, before.isel(run=rest).values)
 
 
 @pytest.mark.parametrize("kind", METRICS)
+def test_a_run_that_diverged_has_the_worst_value(kind):
+    """What only counts or depends on the truth alone says so: `worst` is None."""
+    worst = made(kind).worst
+    if worst is not None:
+        np.testing.assert_array_equal(score(kind, ruined(whole_of(kind))).isel(run=1), worst)
+
+
+@pytest.mark.parametrize("kind", METRICS)
 def test_runs_may_be_evaluated_together_or_one_by_one(kind):
-    whole, metric = evaluation(), made(kind)
+    whole, metric = whole_of(kind), made(kind)
     together = metric(whole)
     if "run" not in together.dims:
         return
@@ -116,7 +157,7 @@ def test_runs_may_be_evaluated_together_or_one_by_one(kind):
 
 @pytest.mark.parametrize("kind", METRICS)
 def test_what_is_asked_for_is_needed_and_nothing_else_is(kind):
-    whole, metric = evaluation(), made(kind)
+    whole, metric = whole_of(kind), made(kind)
     needed = {ask: getattr(whole, ask) for ask in metric.asks | metric.takes}
     xr.testing.assert_identical(
         metric(Evaluation(**needed)).drop_attrs(), metric(whole).drop_attrs()
@@ -124,6 +165,17 @@ def test_what_is_asked_for_is_needed_and_nothing_else_is(kind):
     for ask in metric.asks:
         with pytest.raises(ValueError, match=f"asks for .*{ask}.*, but {ask} is None"):
             metric(dataclasses.replace(whole, **{ask: None}))
+
+
+@pytest.mark.parametrize("kind", METRICS)
+def test_every_metric_can_be_written_and_read(kind, tmp_path):
+    values = score(kind).rename(kind)
+    if kind == "vpt":
+        values = predictability.VPT((0.2, 0.4))(evaluation()).rename(kind)
+    io.write(values.to_dataset(), tmp_path / "scores.nc", title="scores")
+    read = io.read(tmp_path / "scores.nc")[kind]
+    xr.testing.assert_equal(read, values)
+    assert read.attrs["units"] == values.attrs["units"]
 
 
 @pytest.mark.parametrize("kind", METRICS)
@@ -157,3 +209,38 @@ def test_coordinates_must_agree_exactly():
     )
     with pytest.raises(ValueError, match="lead"):
         score("rmse", late)
+
+
+def test_the_page_of_metrics_is_current():
+    page = Path(__file__).parents[1] / "docs/metrics.md"
+    assert page.read_text() == reference.markdown(), (
+        "run: python -m dalib.metrics.reference > docs/metrics.md"
+    )
+    assert all(f"### `{name}`" in page.read_text() for name in METRICS)
+
+
+@dataclasses.dataclass(frozen=True)
+class Bias(Metric):
+    """A metric of a user: the mean error."""
+
+    asks = frozenset({"estimate", "truth"})
+    long_name = "bias"
+    over = ("case", "lead", "state")
+
+    def of(self, evaluation):
+        return (evaluation.estimate - evaluation.truth).mean(self.over)
+
+
+def test_a_metric_may_be_the_users_own():
+    metric = build.make("metric", {"kind": f"{__name__}:Bias"})
+    assert metric(evaluation()).dims == ("run",)
+    with pytest.raises(ValueError, match="Bias asks for estimate, truth, but truth is None"):
+        metric(dataclasses.replace(evaluation(), truth=None))
+
+
+def test_a_metric_that_asks_for_what_no_evaluation_has_is_refused():
+    class Wrong(Bias):
+        asks = frozenset({"estimate", "weather"})
+
+    with pytest.raises(ValueError, match="Wrong asks for weather: no field of Evaluation"):
+        Wrong()(evaluation())

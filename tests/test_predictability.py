@@ -95,6 +95,18 @@ def test_vpt_on_lorenz63_is_censored_for_the_truth_and_a_twentieth_for_persisten
     assert (censored[0] == 1).all() and (censored[1:] == 0).all()
 
 
+def test_a_time_says_its_threshold_its_norm_and_its_unit():
+    attrs = predictability.VPT(threshold=0.5)(lorenz(10, 2)).attrs
+    assert attrs["threshold"] == 0.5 and attrs["per_time"] == LYAPUNOV
+    assert "root mean square" in attrs["norm"]
+
+
+def test_a_variable_that_is_constant_in_training_is_refused():
+    constant = series([[1.0], [1.0]], ("time", "state"))
+    with pytest.raises(ValueError, match=r"training truth is constant: .* which are \[0.0\]"):
+        predictability.VPT()(forecasts([[0.0]], [[0.0]], training=constant))
+
+
 def test_two_independent_states_are_root_two_apart():
     of = lorenz()
     error = pointwise.NRMSE(over=("case", "lead", "state"))(of)

@@ -11,6 +11,7 @@ import yaml
 from documents import FILES, ROOT, blocks, examples, headings, text
 
 from dalib import arrays, io
+from dalib.forecasters.base import TrainingData, fit_each
 
 LINKS = [
     (file, link)
@@ -88,6 +89,15 @@ def test_the_examples_of_the_library_run_and_find_what_is_true(tmp_path, monkeyp
     error = (written["mean"].sel(state="position") - np.cos(written.time))[50:]
     assert (error**2).mean() ** 0.5 < 0.1
     assert names["learned"].values["rate"].item() == pytest.approx(2.0, abs=0.05)
+
+
+def test_the_forecaster_of_the_examples_learns_its_rate():
+    names = run("docs/extending.md")
+    x = 3.0 + 2.0 * 0.9 ** torch.arange(50, dtype=torch.float64)[None, :, None]
+    data = TrainingData(train=torch.cat((x, 6.0 - x)))  # on both sides of the mean
+    made = fit_each(names["Relaxation"](), data, torch.Generator())[0]
+    assert made.rate.item() == pytest.approx(0.9, rel=1e-12)
+    assert made.forecast(x[:, :10], 5).squeeze().tolist() == pytest.approx(x[0, 10:15, 0].tolist())
 
 
 def test_the_examples_write_a_series_that_diverges(tmp_path, monkeypatch):

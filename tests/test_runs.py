@@ -75,9 +75,8 @@ def test_values_of_a_run_stand_in_the_sections_of_case_and_method():
     assert runs.case_at(CASE, chosen)["observations"]["obs_std"] == 0.5
     assert CASE["observations"]["obs_std"] == 0.1
     section = {"kind": "latent", "filter": {"kind": "ensf"}}
-    assert runs.method_at(section, {"members": 5}, chosen) == {
+    assert runs.method_at(section, chosen) == {
         "kind": "latent",
-        "members": 5,
         "filter": {"kind": "ensf", "inflation": 1.1},
     }
 

@@ -30,7 +30,11 @@ def config():
         ("results/smoke/dfk/figures/fig1.pdf", 'unknown paper "dfk" (did you mean "dkf"?)'),
         ("results/smoke/./figures/fig1.pdf", "figure fig1: the name lacks its paper"),
         ("results/smoke/figures/fig1.pdf", "A figure is named like "),
-        ("dfk", 'unknown paper "dfk" (did you mean "dkf"?); there are: adda, dkf, gpt, lensf'),
+        (
+            "dfk",
+            'unknown paper "dfk" (did you mean "dkf"?); '
+            "there are: adda, benchmark, dkf, gpt, lensf",
+        ),
     ],
 )
 def test_a_name_that_there_is_not_comes_with_the_nearest_and_all_others(config, target, said):

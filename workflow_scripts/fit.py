@@ -8,7 +8,7 @@ with Stage(snakemake) as stage:
 
     found = fit.fits(
         stage.spec["role"],
-        stage.config["method"] | stage.spec["settings"],
+        stage.config.get("shared", {}) | stage.config["method"],
         stage.config.get("case", {}),
         stage.spec["runs"],
         io.read_all(snakemake.input.train),

@@ -8,7 +8,7 @@ with Stage(snakemake) as stage:
 
     found = forecast.forecasts(
         stage.spec["role"],
-        stage.config["method"] | stage.spec["settings"],
+        stage.config.get("shared", {}) | stage.config["method"],
         stage.config["case"],
         stage.spec["runs"],
         io.read_all(snakemake.input.context),

@@ -45,7 +45,7 @@ def scores(
         evaluation = compared(one, settings, truth[place], training[place], exponent)
         for name, metric in measures.items():
             if all(getattr(evaluation, ask) is not None for ask in metric.asks):
-                found[name].append(metric(evaluation))
+                found[name].append(_named(metric, metric(evaluation)))
     unscored = [name for name, values in found.items() if not values]
     if unscored:
         raise ValueError(
@@ -59,6 +59,12 @@ def scores(
         scored["lyapunov"] = xr.DataArray(known, dims="run", attrs=attrs)
     made = xr.Dataset({**scored, **floors}).assign_coords(runs.labels(entries))
     return _described(made, forecasts[0])
+
+
+def _named(metric: Any, values: xr.DataArray) -> xr.DataArray:
+    """Scores along `case`, the starts, or `chain`, the free runs of a metric of these."""
+    free = metric.asks & FREE and "case" in values.dims
+    return values.rename(case="chain") if free else values
 
 
 def _each(forecasts: Sequence[xr.Dataset]) -> Iterator[xr.Dataset]:
@@ -144,7 +150,7 @@ def _floors(
     )
     given = {"free_run", "climate", "training", "interval"}
     return {
-        f"{name}_floor": metric(evaluation).isel(run=0, drop=True)
+        f"{name}_floor": _named(metric, metric(evaluation)).isel(run=0, drop=True)
         for name, metric in metrics.items()
         if metric.asks & FREE and metric.asks <= given
     }

@@ -42,7 +42,7 @@ def fits(
 
 def _alike(section: Mapping, entries: Sequence[Mapping]) -> Iterator[tuple[dict, list[int]]]:
     """(settings, numbers of the runs that have them)."""
-    every = [runs.method_at(section, {}, entry["values"]) for entry in entries]
+    every = [runs.method_at(section, entry["values"]) for entry in entries]
     for settings in {str(one): one for one in every}.values():
         yield settings, [i for i, one in enumerate(every) if one == settings]
 

@@ -40,7 +40,7 @@ def forecasts(
     made = []
     for entry in entries:
         own = runs.case_at(case, entry["values"])
-        settings = runs.method_at(section, {}, entry["values"])
+        settings = runs.method_at(section, entry["values"])
         method = fit_of(entry, fits) if fits else without_data(role, settings, own)
         generator = stream(experiment, entry["replicate"], "forecast")
         made.append(_run(method, Forecasts(**own["forecast"]), context[entry["data"]], generator))

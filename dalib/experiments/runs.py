@@ -103,13 +103,11 @@ def case_at(case: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Any
     return _with(case, {n: v for n, v in own.items() if n.split(".")[0] in case})
 
 
-def method_at(
-    section: Mapping[str, Any], own: Mapping[str, Any], chosen: Mapping[str, Any]
-) -> dict[str, Any]:
-    """The section of a method with the settings of the study, and the values of a run."""
+def method_at(section: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """The section of a method with the values {axis: value} of a run."""
     head = f"{OF_METHODS}."
     varied = {n.removeprefix(head): v for n, v in chosen.items() if n.startswith(head)}
-    return _with({**section, **own}, varied)
+    return _with(section, varied)
 
 
 def _with(tree: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,12 +4,13 @@
       noise:
         case: lorenz63                          what is simulated and observed
         task: forecast                          what methods do with it
-        methods: {persistence: {}, esn: {units: 300}}
+        methods: {persistence: {kind: persistence}, esn: {units: 300}}
         vary: {observations.obs_std_relative: [0.0, 0.05]}
         base: {observations.obs_std_relative: 0.0}
         replicates: 3
         metrics: [vpt, {kind: vpt, name: vpt_strict, threshold: 0.2}]
 
+A method without `kind` is an entry of the paper's `forecasters`, with other settings as given here.
 An axis of `vary` names a key of the case, or with `method.` in front a setting of every method.
 Its values are numbers or texts, or labels of anything: `{sparse: {kind: every_kth, k: 8}}`.
 """
@@ -130,6 +131,12 @@ def problems(paper: Mapping[str, Any]) -> Iterator[Problem]:
         yield from _study_problems(paper, ("studies", name), name, section)
 
 
+def method(paper: Mapping[str, Any], study: Study, name: str) -> dict[str, Any]:
+    """The section of a method: that of the paper's collection with the settings of the study."""
+    collection, _ = TASKS[study.task]
+    return {**paper.get(collection, {}).get(name, {}), **study.methods[name]}
+
+
 # -- one study -----------------------------------------------------------------------------------
 
 KEYS = ("case", "task", "methods", "vary", "base", "replicates", "metrics")
@@ -194,13 +201,13 @@ def _method_problems(paper: Mapping, section: Mapping, path: tuple) -> Iterator[
     if not isinstance(methods, Mapping) or not methods:
         yield Problem((*path, "methods"), "methods with settings are needed: {name: {}}")
         return
-    collection = TASKS[task][0] if task in TASKS else None
+    known = paper.get(TASKS[task][0], {}) if task in TASKS else methods
     for name, own in methods.items():
-        if collection and name not in paper.get(collection, {}):
-            known = paper.get(collection, {})
-            yield Problem((*path, "methods", name), _unknown("method", name, known))
         if own is not None and not isinstance(own, Mapping):
             yield Problem((*path, "methods", name), "settings are needed, {} for none")
+        elif name not in known and "kind" not in (own or {}):
+            message = f"{_unknown('method', name, known)}; or give it a kind"
+            yield Problem((*path, "methods", name), message)
 
 
 def _metric_problems(section: Mapping, path: tuple) -> Iterator[Problem]:

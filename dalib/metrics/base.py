@@ -17,6 +17,12 @@ import xarray as xr
 
 ORDER = ("run", "case", "time", "lead", "channel", "lat", "lon", "state")  # of dimensions kept
 STATE = "units of the state"  # as `units` of a metric: those of the truth
+LABELS = {  # of the dimensions that metrics add
+    "threshold": "threshold of the normalised error",
+    "level": "share of a calibrated truth that an interval should hold",
+    "rank": "members below the truth",
+    "order": "tokens that are given",
+}
 
 
 @dataclass(frozen=True)
@@ -89,7 +95,13 @@ class Evaluation:
     @property
     def std(self) -> xr.DataArray:
         """([run,] state), standard deviation of each variable on the training truth."""
-        return self.training.std(_sampled(self.training))
+        std = self.training.std(_sampled(self.training))
+        if not (std > 0).all():
+            raise ValueError(
+                "a variable of the training truth is constant: errors cannot be given in its "
+                f"standard deviations, which are {std.values.round(6).tolist()}"
+            )
+        return std
 
     @property
     def mean(self) -> xr.DataArray:
@@ -113,8 +125,8 @@ NEEDED_DIMS = {
     "parameters": ("run",),
     "fit_seconds": ("run",),
     "forecast_seconds": ("run",),
-    "tokens": ("run", "time"),
-    "true_tokens": ("time",),
+    "tokens": ("run", "case", "time"),
+    "true_tokens": ("case", "time"),
     "centres": ("token", "state"),
 }
 
@@ -138,6 +150,7 @@ class Metric:
     function: ClassVar[Callable[..., xr.DataArray]]  # the formula
     units: ClassVar[str] = "1"
     long_name: ClassVar[str]
+    worst: ClassVar[float | None] = np.inf  # of a run that diverged; None where it does not matter
     scored: ClassVar[str] = "estimate"  # the field whose dimensions the result keeps ...
     over: Sequence[str] = ()  # ... but for these
     adds: Sequence[str] = ()  # and the metric's own
@@ -154,7 +167,10 @@ class Metric:
             )
         units = evaluation.units if self.units == STATE else self.units
         named = {"units": units, "long_name": self.long_name}
-        return values.transpose(*kept).rename(None).assign_attrs({**values.attrs, **named})
+        values = values.transpose(*kept).rename(None).assign_attrs({**values.attrs, **named})
+        for dim in set(self.adds) & set(values.coords):
+            values[dim].attrs = {"units": "1", "long_name": LABELS.get(dim, dim)}
+        return values
 
     def of(self, evaluation: Evaluation) -> xr.DataArray:
         """The formula, applied to the fields that the metric asks for."""

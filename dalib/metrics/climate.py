@@ -267,6 +267,7 @@ class DH(Metric):
     smoothing: float = 20.0
 
     asks = frozenset({"free_run", "climate"})
+    worst = 1.0
     function = staticmethod(d_h)
     long_name = "Hellinger distance of the power spectra"
     scored = "free_run"
@@ -287,6 +288,7 @@ class CorrelationDimension(Metric):
 
     asks = frozenset({"free_run", "climate", "interval"})
     takes = frozenset({"period"})
+    worst = np.nan
     function = staticmethod(correlation_dimension)
     long_name = "correlation dimension"
     scored = "free_run"

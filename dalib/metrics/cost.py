@@ -45,6 +45,7 @@ class Parameters(Metric):
     """`parameters` of every run."""
 
     asks = frozenset({"parameters"})
+    worst = None
     function = staticmethod(parameters)
     long_name = "fitted parameters"
     scored = "parameters"
@@ -58,6 +59,7 @@ class FitTime(Metric):
     """`fit_time` of every run."""
 
     asks = frozenset({"fit_seconds"})
+    worst = None
     function = staticmethod(fit_time)
     units = "s"
     long_name = "wall time of the fit"
@@ -72,6 +74,7 @@ class ForecastTime(Metric):
     """`forecast_time` of every run."""
 
     asks = frozenset({"forecast_seconds"})
+    worst = None
     function = staticmethod(forecast_time)
     units = "us"
     long_name = "wall time of one step of one forecast"

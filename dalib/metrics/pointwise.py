@@ -211,6 +211,7 @@ class SMAPE(Metric):
     over: Sequence[str] = SERIES
 
     asks = frozenset({"estimate", "truth"})
+    worst = 200.0
     function = staticmethod(smape)
     units = "%"
     long_name = "symmetric mean absolute percentage error"
@@ -274,6 +275,7 @@ class ClimatologicalStd(Metric):
     """`climatological_std` of the truth."""
 
     asks = frozenset({"truth"})
+    worst = None
     function = staticmethod(climatological_std)
     units = STATE
     long_name = "root mean variance of the truth"

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import xarray as xr
 
 from dalib.metrics.base import Evaluation, Metric
 from dalib.metrics.dynamical import mean_period
 from dalib.metrics.pointwise import nrmse
+
+NORM = "root mean square over the variables, each in its standard deviations on the training truth"
 
 
 def vpt(
@@ -83,13 +84,15 @@ def diverged(
 class VPT(Metric):
     """`vpt` of every case, in Lyapunov times; in periods where the exponent is not positive.
 
-    With several thresholds the values have a dimension `threshold`.
+    With several thresholds the values have a dimension `threshold`. Its attributes say what a
+    caption must: the threshold, the norm, and how many of these times are in a unit of model time.
     """
 
     threshold: float | Sequence[float] = 0.4
 
     asks = frozenset({"estimate", "truth", "training", "interval", "lyapunov"})
     takes = frozenset({"period"})
+    worst = 0.0
     function = staticmethod(vpt)
     long_name = "valid prediction time in Lyapunov times (periods where none is positive)"
     over = ("time", "lead", "state")
@@ -99,14 +102,18 @@ class VPT(Metric):
         return ("threshold",) if isinstance(self.threshold, Sequence) else ()
 
     def of(self, evaluation: Evaluation) -> xr.DataArray:
-        return vpt(
+        per_time = rate(evaluation)
+        time = vpt(
             evaluation.estimate,
             evaluation.truth,
             evaluation.std,
             evaluation.interval,
-            lyapunov=rate(evaluation),
+            lyapunov=per_time,
             threshold=_thresholds(self.threshold),
             dim=evaluation.along,
+        )
+        return time.assign_attrs(
+            threshold=self.threshold, norm=NORM, per_time=per_time.values.tolist()
         )
 
 
@@ -117,6 +124,7 @@ class VPTCensored(Metric):
     threshold: float | Sequence[float] = 0.4
 
     asks = frozenset({"estimate", "truth", "training"})
+    worst = 0.0
     function = staticmethod(vpt_censored)
     long_name = "1 where the horizon came before the threshold"
     over = ("time", "lead", "state")
@@ -142,6 +150,7 @@ class Diverged(Metric):
     bound: float = 10.0
 
     asks = frozenset({"estimate", "training"})
+    worst = 1.0
     function = staticmethod(diverged)
     long_name = "share of cases that diverged"
     over = ("case", "time", "lead", "state")
@@ -162,5 +171,4 @@ def rate(evaluation: Evaluation) -> xr.DataArray:
 def _thresholds(threshold: float | Sequence[float]) -> float | xr.DataArray:
     if not isinstance(threshold, Sequence):
         return threshold
-    values = np.asarray(threshold)
-    return xr.DataArray(values, dims="threshold", coords={"threshold": values})
+    return xr.DataArray(list(threshold), dims="threshold", coords={"threshold": list(threshold)})

@@ -73,6 +73,28 @@ def _left_out(members: int, level: float) -> int:
     return max(1, int((1 - level) / 2 * (members + 1) + 1e-9))
 
 
+def rank_counts(
+    ensemble: xr.DataArray, truth: xr.DataArray, dim: str = "member", over: Sequence[str] = ()
+) -> xr.DataArray:
+    """Rank histogram: how often so many members lie below the truth.
+
+        c_r = #{ cases with #{ i : X_i < y } = r },   r = 0 ... m
+
+    over the dimensions `over`; flat for a calibrated ensemble. Where the truth or a member is not
+    there nothing is counted, so that the counts sum to the number of whole ensembles.
+
+    Diverged: dropped; the counts of a run that diverged are 0.
+    Range: 0 to the number of cases; equal counts are right.
+    Source: Hamill 2001.
+    """
+    rank = (ensemble < truth).sum(dim)
+    there = np.isfinite(ensemble).all(dim) & np.isfinite(truth)
+    ranks = xr.DataArray(np.arange(ensemble.sizes[dim] + 1), dims="rank")
+    ranks = ranks.assign_coords(rank=ranks)
+    each = [((rank == r) & there).sum(over) for r in ranks.values]
+    return xr.concat(each, ranks).transpose(..., "rank").astype(float)
+
+
 # -- entries of the registry ---------------------------------------------------------------------
 
 
@@ -105,6 +127,7 @@ class Coverage(Metric):
     over: Sequence[str] = SERIES
 
     asks = frozenset({"members", "truth"})
+    worst = 0.0
     function = staticmethod(coverage)
     long_name = "share of truths within the central interval"
     scored = "members"
@@ -124,6 +147,7 @@ class CalibratedCoverage(Metric):
     levels: Sequence[float] = (0.5, 0.9)
 
     asks = frozenset({"members"})
+    worst = None
     function = staticmethod(calibrated_coverage)
     long_name = "share of truths that so many calibrated members hold"
     scored = "members"
@@ -135,3 +159,21 @@ class CalibratedCoverage(Metric):
         shares = [calibrated_coverage(count, level) for level in self.levels]
         shares = xr.DataArray(shares, dims="level", coords={"level": list(self.levels)})
         return shares.expand_dims(run=runs)
+
+
+@dataclass(frozen=True)
+class RankCounts(Metric):
+    """`rank_counts` over all cases, times and components."""
+
+    over: Sequence[str] = ("case", *SERIES)
+
+    asks = frozenset({"members", "truth"})
+    function = staticmethod(rank_counts)
+    worst = 0.0
+    long_name = "how often so many members lie below the truth"
+    scored = "members"
+    adds = ("rank",)
+
+    def of(self, evaluation: Evaluation) -> xr.DataArray:
+        members, truth = evaluation.members, evaluation.truth
+        return rank_counts(members, truth, over=present(self.over, members))

@@ -40,6 +40,8 @@ def wasserstein_cells(a: np.ndarray, b: np.ndarray, centres: np.ndarray) -> floa
     Args:
         a, b: (cell,), visits, or probabilities times any constant.
         centres: (cell, state).
+
+    Range: 0 to infinity; the value between two true runs is the floor.
     """
     require_distribution(a, "first")
     require_distribution(b, "second")

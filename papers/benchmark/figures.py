@@ -146,7 +146,7 @@ def _strip(ax: Axes, data: xr.Dataset, label: str, colour: str) -> None:
 def _bars(ax: Axes, data: xr.Dataset, labels: Mapping[str, str]) -> None:
     """VPT of every method, a bar for each level of noise, lighter with more of it."""
     names, noises = data.method.values.tolist(), data.noise.values.tolist()
-    width = 0.8 / len(noises)
+    width, top = 0.8 / len(noises), _top(data)
     for i, noise in enumerate(noises):
         own = data.sel(noise=noise)
         place = np.arange(len(names)) + (i - (len(noises) - 1) / 2) * width
@@ -155,11 +155,21 @@ def _bars(ax: Axes, data: xr.Dataset, labels: Mapping[str, str]) -> None:
         for bar, name in zip(bars, names, strict=True):
             bar.set_color(COLOURS.get(name, "C7"))
             bar.set(alpha=1 - 0.35 * i, linewidth=0)
+        for x, height in zip(place, own.vpt.values, strict=True):
+            if height > top:
+                ax.text(x + width, 0.97 * top, f"{height:.3g}, the horizon", va="top")
+    ax.set_ylim(0, top)
     ax.set_xticks(range(len(names)), [labels.get(name, name) for name in names])
     ax.set_ylabel("valid prediction time\n(Lyapunov times)")
     text = ", ".join(f"{100 * noise:g} %" for noise in noises)
     ax.set_title(f"bars from left to right: observation error {text}", loc="left")
     ax.grid(axis="y")
+
+
+def _top(data: xr.Dataset) -> float:
+    """Where the axis of the bars ends: above the quartiles of all that err before the horizon."""
+    high = data.vpt_high.where(data.vpt < 0.99 * float(data.lead.max()))
+    return 1.1 * float(high.max()) if high.notnull().any() else 1.1 * float(data.vpt_high.max())
 
 
 @plotting.published
@@ -176,7 +186,7 @@ def error_figure(data: xr.Dataset, labels: Mapping[str, str]) -> Figure:
         ax.axhline(0.4, color="#444444", linewidth=0.7, linestyle=(0, (2, 2)))
         ax.set(yscale="log", ylim=(1e-3, 3), xlabel="Lyapunov times")
         ax.set_title(f"observation error {100 * noise:g} %")
-        ax.margins(x=0)
+        ax.set_xlim(0, float(data.lead.max()))
         ax.grid(axis="y")
     axes[0].set_ylabel("median NRMSE")
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=7)

@@ -34,7 +34,7 @@ ON_METHODS = (
     "[range] over seeds. Sparsity: grid points for each one observed. N: members. An empty cell "
     "has no number; a run that diverged counts as the worst."
 )
-ON_REMEDIES = (
+ON_MITIGATIONS = (
     "Relative RMSE of the analysis mean in normalised variables, mean over the late times: on "
     "validation trajectories, where the one marked is the best, and on those of the test, there "
     "also at the last time: median [range] over trajectories."
@@ -99,7 +99,7 @@ def ranged(name: str, values: xr.DataArray | None) -> Row:
     return {name: median, name + SPREAD[0]: low, name + SPREAD[1]: high}
 
 
-def remedies(scores: xr.Dataset, validation: xr.Dataset) -> list[Row]:
+def mitigations(scores: xr.Dataset, validation: xr.Dataset) -> list[Row]:
     """A row for each run that validation trajectories have too: errors there and on the test."""
     names = scores.nth.values.astype(str).tolist()
     rows = []
@@ -218,15 +218,15 @@ def together(median: float, low: float, high: float) -> str:
 
 
 def tables(given: Any, config: Mapping) -> dict[str, list[str]]:
-    """Errors of all runs, times of an analysis as in Table 1, and rings of many sizes."""
+    """Errors of all runs, times of an analysis as in Table 1, and Lorenz-96 of many sizes."""
     basin = io.read(given.basin)
     errors = methods(basin, config["fields"]["discard"])
-    changes = remedies(basin, io.read(given.validation))
+    changes = mitigations(basin, io.read(given.validation))
     times = timing(io.read(given.timing))
     sizes = rings(io.read_scores(given.rings), config["rings"])
     return {
         "methods": [page(errors, ON_METHODS), csv(errors)],
-        "remedies": [page(changes, ON_REMEDIES), csv(changes)],
+        "remedies": [page(changes, ON_MITIGATIONS), csv(changes)],
         "timing": [page(times, ON_TIMING), csv(times)],
         "ring": [page(sizes, ON_RING), csv(sizes)],
     }

@@ -68,7 +68,7 @@ def orbit_panels(scores: xr.Dataset) -> list[Panel]:
 
 
 def ring_panels(scores: xr.Dataset, sizes: Sequence[xr.Dataset]) -> list[Panel]:
-    """Lorenz-96: error of a forecast. sizes: scores of rings of different size."""
+    """Lorenz-96: error of a forecast. sizes: scores at different sizes."""
     by_size, scores = sized(sizes, ["error"]), with_own(scores, "letkf", "observed")
     return [
         Panel(of, "error", sweep, "forecast-RMSE")

@@ -8,13 +8,13 @@ from dalib.plotting import Drawn
 from papers.lensf.figures import (
     animation,
     calibration,
-    codes,
     field_sweeps,
     fields,
     grids,
     latent_scheme,
+    latents,
     maps,
-    remedies,
+    mitigations,
     ring,
     weather,
 )
@@ -50,8 +50,8 @@ def states(given: Any, config: Mapping) -> Iterator[Drawn]:
     figure = maps.examples_figure(data)
     yield Drawn("figS_examples", data, figure, "True and perturbed states", [*data.data_vars])
 
-    data = codes.codes_data(scores)
-    figure = codes.codes_figure(data)
+    data = latents.latents_data(scores)
+    figure = latents.latents_figure(data)
     yield Drawn("figS_codes", data, figure, "Latents of states and of their observations")
 
     data = animation.animation_data(scores)
@@ -72,7 +72,7 @@ def states(given: Any, config: Mapping) -> Iterator[Drawn]:
 def errors(given: Any, config: Mapping) -> Iterator[Drawn]:
     """Figures 5, 6, 13, 14, and ours: errors of filters against time and what is varied."""
     scores = io.read(given.basin)
-    lost = ["median", "low", "high"]  # of runs that were lost
+    lost = ["median", "low", "high"]  # of runs that diverged
     means = ["mean_median", "mean_low", "mean_high"]
 
     data = fields.sparsity_data(scores)
@@ -103,14 +103,14 @@ def errors(given: Any, config: Mapping) -> Iterator[Drawn]:
     missing = [*means, "place", "likelihood_std"]  # of what is there for comparison
     yield Drawn("figS_tuning", data, figure, "Error by settings of the score filter", missing)
 
-    data = remedies.remedies_data(scores, io.read(given.validation))
-    figure = remedies.remedies_figure(data)
+    data = mitigations.mitigations_data(scores, io.read(given.validation))
+    figure = mitigations.mitigations_figure(data)
     yield Drawn(
         "figS_remedies",
         data,
         figure,
         "Mitigations of the late error of Latent-EnSF",
-        remedies.MISSING,
+        mitigations.MISSING,
     )
 
     data = calibration.calibration_data(scores)
@@ -129,8 +129,8 @@ def errors(given: Any, config: Mapping) -> Iterator[Drawn]:
     data = ring.ring_data(io.read_scores(given.rings), config["rings"])
     figure = ring.ring_figure(data)
     missing = list(data)  # runs differ in length, and not all have published values
-    yield Drawn("figS_ring", data, figure, "Rings: error, spread and coverage", missing)
+    yield Drawn("figS_ring", data, figure, "Lorenz-96: error, spread and coverage", missing)
 
     data = ring.timing_data(list(map(io.read, given.timings)))
     figure = ring.timing_figure(data)
-    yield Drawn("timing_figS_ring", data, figure, "Rings: time", list(data))
+    yield Drawn("timing_figS_ring", data, figure, "Lorenz-96: time", list(data))

@@ -10,7 +10,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Polygon, Rectang
 from dalib import plotting
 from papers.lensf import style
 from papers.lensf.figures import maps
-from papers.lensf.figures.codes import METHOD, codec_of
+from papers.lensf.figures.latents import METHOD, codec_of
 
 CODES = "PiYG"  # colours of latents, which have no unit
 CODE_RANGE = 2.0  # standard normal numbers lie mostly within

@@ -1,4 +1,4 @@
-"""Filters of rings of many sizes: errors, calibration and time against the size."""
+"""Filters of Lorenz-96 of many sizes: errors, calibration and time against the size."""
 
 from collections.abc import Mapping, Sequence
 

@@ -7,7 +7,15 @@ import pytest
 from drawing import check_redrawn
 from matplotlib.figure import Figure
 
-from papers.lensf.figures import calibration, field_sweeps, fields, grids, remedies, ring, selection
+from papers.lensf.figures import (
+    calibration,
+    field_sweeps,
+    fields,
+    grids,
+    mitigations,
+    ring,
+    selection,
+)
 
 QUICK = made_up.scores(times=20)
 PAPER = made_up.scores(made_up.paper_points(), seeds=8, times=20)
@@ -61,12 +69,15 @@ OF_SCORES = {
     "latent_sizes": (field_sweeps.latent_sizes_data, field_sweeps.latent_sizes_figure),
     "interval": (field_sweeps.interval_data, field_sweeps.interval_figure),
     "tuning": (field_sweeps.tuning_data, field_sweeps.tuning_figure),
-    "remedies": (lambda s: remedies.remedies_data(s, validated(s)), remedies.remedies_figure),
+    "mitigations": (
+        lambda s: mitigations.mitigations_data(s, validated(s)),
+        mitigations.mitigations_figure,
+    ),
     "calibration": (calibration.calibration_data, calibration.calibration_figure),
     "training": (calibration.training_data, calibration.training_figure),
     "grids": (tried_of, grids.grids_figure),
 }
-NOTED = ("fig14", "latent_sizes", "interval", "remedies")
+NOTED = ("fig14", "latent_sizes", "interval", "mitigations")
 FIGURES = {
     "ring": (rings, ring.ring_figure),
     "timing_ring": (times, ring.timing_figure),
@@ -224,8 +235,8 @@ def test_codecs_that_no_case_has_are_missed():
         calibration.training_data(made_up.ring())
 
 
-def test_remedies_begin_with_the_method_of_the_paper_and_say_what_differs():
-    data = remedies.remedies_data(PAPER, validated(PAPER))
+def test_mitigations_begin_with_the_method_of_the_paper_and_say_what_differs():
+    data = mitigations.mitigations_data(PAPER, validated(PAPER))
     words = data.description.values.tolist()
     assert words[0] == "Latent-EnSF as in the paper"
     assert set(words[1:5]) == {"weight 0.5", "reparameterise=true", "model vae10_wide", "$S = 1$"}

@@ -8,7 +8,7 @@ from drawing import check_redrawn
 from matplotlib.figure import Figure
 
 from dalib import io, plotting
-from papers.lensf.figures import animation, codes, latent_scheme, maps, weather
+from papers.lensf.figures import animation, latent_scheme, latents, maps, weather
 
 SETTINGS = ("scale", "eps_beta", "likelihood_std", "inflation", "weight")
 RUNS = {  # label: method, every, members, codec
@@ -126,7 +126,7 @@ BASIN = {
     "fig2": (maps.score_data, maps.score_figure),
     "fig4": (maps.sparsity_data, maps.sparsity_figure),
     "examples": (maps.examples_data, maps.examples_figure),
-    "codes": (codes.codes_data, codes.codes_figure),
+    "latents": (latents.latents_data, latents.latents_figure),
     "animation": (animation.animation_data, animation.animation_figure),
 }
 WEATHER = {
@@ -276,7 +276,7 @@ def test_the_scheme_asks_for_a_latent_run():
 
 
 def test_codes_without_matching_are_those_of_a_codec_that_is_alike_otherwise():
-    data = codes.codes_data(scores())
+    data = latents.latents_data(scores())
     assert data.codec.values.tolist() == ["vae5", "vae5_apart"]
     assert data.matched.values.tolist() == [1, 0]
     assert float(data.mismatch[0]) == 0.0 and float(data.mismatch[1]) > 0.5
@@ -285,9 +285,9 @@ def test_codes_without_matching_are_those_of_a_codec_that_is_alike_otherwise():
 
 
 def test_without_such_a_codec_the_figure_says_so():
-    alone = codes.codes_data(scores().sel(codec=["vae2", "vae5"]))
+    alone = latents.latents_data(scores().sel(codec=["vae2", "vae5"]))
     assert alone.codec.values.tolist() == ["vae5"]
-    (legend,) = codes.codes_figure(alone).legends
+    (legend,) = latents.latents_figure(alone).legends
     assert "(without the matching term: only from scale desk on)" in [
         text.get_text() for text in legend.get_texts()
     ]

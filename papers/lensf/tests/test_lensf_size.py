@@ -1,4 +1,4 @@
-"""Fields of the paper's size: 150 x 150 points, codes of 400 numbers, a ring of a million sites."""
+"""Gridded states of the paper's size: 150 x 150 points, 400 latents; Lorenz-96 with 1e6 sites."""
 
 import json
 import subprocess

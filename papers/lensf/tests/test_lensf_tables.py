@@ -73,13 +73,13 @@ def test_rings_are_in_order_of_size_with_what_was_published_beside():
     assert "|" in fields.page(rows, fields.ON_RING)
 
 
-def test_the_row_of_the_remedy_that_is_best_on_validation_is_marked():
+def test_the_row_of_the_mitigation_that_is_best_on_validation_is_marked():
     test = made_up.scores()
     valid = test.isel(
         run=[r for r in range(test.sizes["run"]) if test["method"][r] == "latent_ensf"]
     )
     valid = valid.assign(mean_relative_rmse=valid.mean_relative_rmse + 0.1)
-    rows = fields.remedies(test, valid)
+    rows = fields.mitigations(test, valid)
     assert [row["run"] for row in rows] == valid.run.values.tolist()
     means = [row["validation"] for row in rows]
     assert [row["chosen"] for row in rows] == ["×" if m == min(means) else "" for m in means]
@@ -94,7 +94,7 @@ def test_a_lost_trajectory_of_the_validation_counts_as_the_worst():
     valid = test.sel(run=["latent_ensf", "latent_ensf every=5"])
     valid = valid.assign(mean_relative_rmse=valid.mean_relative_rmse.copy())
     valid.mean_relative_rmse[{"run": 1}] = [0.01, np.nan, 0.02]
-    assert [row["chosen"] for row in fields.remedies(test, valid)] == ["", "×"]
+    assert [row["chosen"] for row in fields.mitigations(test, valid)] == ["", "×"]
     valid.mean_relative_rmse[:] = np.nan
-    assert [row["chosen"] for row in fields.remedies(test, valid)] == ["", ""]
-    assert fields.remedies(test, valid.isel(run=[])) == []
+    assert [row["chosen"] for row in fields.mitigations(test, valid)] == ["", ""]
+    assert fields.mitigations(test, valid.isel(run=[])) == []

@@ -49,7 +49,7 @@ TICKS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5)
 DOT = {"linestyle": "none", "marker": "o", "markersize": 3.6}
 
 
-def remedies_data(scores: xr.Dataset, validation: xr.Dataset) -> xr.Dataset:
+def mitigations_data(scores: xr.Dataset, validation: xr.Dataset) -> xr.Dataset:
     """mean_..., last_..., valid_... (run): of Latent-EnSF as in the paper and with changes.
 
     The changes are those of the runs on validation trajectories, whose mean errors are valid_...;
@@ -110,7 +110,7 @@ def said(name: str, value: object) -> str:
 
 
 @plotting.published
-def remedies_figure(data: xr.Dataset) -> Figure:
+def mitigations_figure(data: xr.Dataset) -> Figure:
     """A row for each variant: its errors, beside those of the paper's method; bold: chosen."""
     count = data.sizes["run"]
     fig = plotting.figure(5.6, 1.2 + 0.24 * count)

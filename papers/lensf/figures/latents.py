@@ -25,7 +25,7 @@ def codec_of(scores: xr.Dataset, run: str | None) -> str | None:
     return name if name in scores.codec.values else None
 
 
-def codes_data(scores: xr.Dataset, shown: int = 3) -> xr.Dataset:
+def latents_data(scores: xr.Dataset, shown: int = 3) -> xr.Dataset:
     """code_state and code_obs (codec, time, code) of the first seed, with and without matching.
 
     The codec of the run shown, and one that differs from it in the matching term alone, where
@@ -66,7 +66,7 @@ def matched_and_not(scores: xr.Dataset) -> list[str]:
 
 
 @plotting.published
-def codes_figure(data: xr.Dataset) -> Figure:
+def latents_figure(data: xr.Dataset) -> Figure:
     """A row for each codec: components against time, and all of them against each other."""
     rows, columns = data.sizes["codec"], data.sizes["shown"]
     fig = plotting.figure(plotting.PAGE, 0.55 + 1.6 * rows)
@@ -78,7 +78,7 @@ def codes_figure(data: xr.Dataset) -> Figure:
         in_time(axes[:-1], one, lowest=i == rows - 1)
         against(axes[-1], one, reach, lowest=i == rows - 1)
         with_term = bool(one.matched)
-        text = f"{'with' if with_term else 'without'} the\nmatching term\n\ncode"
+        text = f"{'with' if with_term else 'without'} the\nmatching term\n\nlatent"
         axes[0].set_ylabel(text)
     entries, _ = axes[0].get_legend_handles_labels()
     if rows == 1:
@@ -88,7 +88,7 @@ def codes_figure(data: xr.Dataset) -> Figure:
 
 
 def in_time(axes: Sequence[Axes], data: xr.Dataset, *, lowest: bool) -> None:
-    """Components of the code of the state and of the observation against time."""
+    """Latents of the state and of the observation against time."""
     time = data.time.values
     for ax, number in zip(axes, data.shown_code.values, strict=True):
         state, seen = (data[name].sel(code=number).values for name in ("code_state", "code_obs"))
@@ -106,12 +106,12 @@ def in_time(axes: Sequence[Axes], data: xr.Dataset, *, lowest: bool) -> None:
 
 
 def against(ax: Axes, data: xr.Dataset, reach: float, *, lowest: bool) -> None:
-    """All components drawn of all times: code of the observation against that of the state."""
+    """All latents drawn, of all times: those of the observation against those of the state."""
     ax.axline((0, 0), slope=1, color=plotting.GREY, linewidth=0.7)
     pairs = (data[name].values.ravel() for name in ("code_state", "code_obs"))
     ax.plot(*pairs, **maps.DOTS, markersize=1.7, alpha=0.5, color=style.colour(METHOD))
     ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
-    ax.set_title(f"encoder discrepancy {float(data.mismatch):.2g}", pad=3)
+    ax.set_title(f"discrepancy {float(data.mismatch):.2g}", pad=3)
     ax.locator_params(nbins=4)
     ax.set_ylabel(OBSERVATION)
     if lowest:
