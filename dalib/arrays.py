@@ -12,7 +12,6 @@ import xarray as xr
 from torch import Tensor
 
 from dalib import times
-from dalib.codecs.bins import Codebook, smallest_integer
 
 SEED = {"units": "1", "long_name": "seed of the random streams"}
 TIME = {"units": "1", "long_name": "model time"}
@@ -47,7 +46,7 @@ def truth_dataset(
     start: float = 0.0,
 ) -> xr.Dataset:
     """True states x (seed, time, state), sampled every `interval` from time `start` on."""
-    coords = _seeds(seeds) | _times(x.shape[1], interval, start) | _states(names)
+    coords = _seeds(seeds) | times_of(x.shape[1], interval, start) | states_of(names)
     x = labelled(("seed", "time", "state"), x, units, "true state")
     return xr.Dataset({"x": x}, coords)
 
@@ -104,7 +103,7 @@ def observations_dataset(
     names = [f"y{i}" for i in range(y.shape[-1])] if names is None else list(names)
     errors = ("error",) * (obs_std.ndim - 1)
     y = labelled((*errors, "seed", "time", "obs"), y, units, "observation")
-    coords = _seeds(seeds) | _times(y.sizes["time"], interval, interval)
+    coords = _seeds(seeds) | times_of(y.sizes["time"], interval, interval)
     if errors:
         attrs = {"units": units, "long_name": "standard deviation of the errors"}
         coords["error"] = xr.Variable("error", obs_std[:, 0].numpy(), attrs)
@@ -125,7 +124,7 @@ def prior_dataset(
     squared = "1" if units == "1" else f"({units})2"
     mean = labelled(("seed", "state"), mean, units, "prior mean")
     cov = labelled(("state", "state_"), cov, squared, "prior covariance")
-    return xr.Dataset({"mean": mean, "cov": cov}, _seeds(seeds) | _states(names))
+    return xr.Dataset({"mean": mean, "cov": cov}, _seeds(seeds) | states_of(names))
 
 
 def ensembles_dataset(
@@ -134,7 +133,7 @@ def ensembles_dataset(
     """Ensembles at time 0: members (start, seed, member, state), for each way to start."""
     values = labelled(("start", "seed", "member", "state"), members, units, "prior member")
     return xr.Dataset(
-        {"members": values}, {"start": ("start", list(starts))} | _seeds(seeds) | _states(names)
+        {"members": values}, {"start": ("start", list(starts))} | _seeds(seeds) | states_of(names)
     )
 
 
@@ -170,45 +169,7 @@ def analyses_dataset(
         "forecast_std": labelled(dims, analyses.forecast_std, units, "forecast standard deviation"),
     }
     seeds = {} if seed is None else {"seed": seed}
-    return xr.Dataset(variables, {"time": time, **seeds} | _states(names))
-
-
-def forecasts_dataset(
-    forecast: Tensor,
-    *,
-    seed: xr.DataArray,
-    start: xr.DataArray,
-    interval: float,
-    names: Sequence[str],
-    units: str = "1",
-    analysis: Tensor | None = None,
-    **free_runs: Tensor,
-) -> xr.Dataset:
-    """Forecasts ([repeat,] [member,] seed, start, lead, state), from the times `start` on.
-
-    `analysis` ([repeat,] seed, start, state) is what they start from.
-    `free_runs` ([repeat,] chain, time, state), by name, are trajectories without observations.
-    """
-    dims = {4: (), 5: ("repeat",), 6: ("repeat", "member")}[forecast.ndim]
-    variables = {
-        "forecast": labelled(
-            (*dims, "seed", "start", "lead", "state"), forecast, units, "forecast state"
-        )
-    }
-    if analysis is not None:
-        axes = ("repeat", "seed", "start", "state")[-analysis.ndim :]
-        variables["analysis"] = labelled(axes, analysis, units, "state that forecasts start from")
-    leads = interval * torch.arange(1, forecast.shape[-2] + 1, dtype=torch.float64)
-    coords = {
-        "seed": seed.variable,
-        "start": xr.Variable("start", start.values, TIME),
-        "lead": xr.Variable("lead", leads.numpy(), {"units": "1", "long_name": "lead time"}),
-    }
-    for name, run in free_runs.items():
-        dims = ("repeat", "chain", "time", "state")[-run.ndim :]
-        variables[name] = labelled(dims, run, units, f"state of a {name.replace('_', ' ')}")
-        coords |= _times(run.shape[-2], interval, 0.0)
-    return xr.Dataset(variables, coords | _states(names))
+    return xr.Dataset(variables, {"time": time, **seeds} | states_of(names))
 
 
 def weights_dataset(weights: Mapping[str, Tensor], axes: Mapping[str, Sequence]) -> xr.Dataset:
@@ -230,7 +191,7 @@ def weights_dataset(weights: Mapping[str, Tensor], axes: Mapping[str, Sequence])
 
 def weights(dataset: xr.Dataset) -> dict[str, Tensor]:
     """What `weights_dataset` was given, each tensor in the type it was stored in."""
-    count = len(_run_dims(dataset))
+    count = len(run_dims(dataset))
     return {
         str(name): torch.tensor(array.values).flatten(0, count - 1)
         for name, array in dataset.data_vars.items()
@@ -259,119 +220,6 @@ def history_dataset(history, axes: Mapping[str, Sequence]) -> xr.Dataset:
     return xr.Dataset({"loss": loss, **reports}, coords)
 
 
-def samples_dataset(drawn, runs: xr.Dataset, names: Sequence[str]) -> xr.Dataset:
-    """States drawn by a sampler: samples (run, sample, state), snapshots (run, level, ...).
-
-    `runs` is any dataset with the axes of the runs, such as that of the weights.
-    """
-    dims = _run_dims(runs)
-    shape = tuple(runs.sizes[dim] for dim in dims)
-    coords = {name: runs[name].variable for name in ("noise_std", "repeat") if name in runs.coords}
-    level = labelled(("level",), drawn.levels, "1", "noise level")
-    return xr.Dataset(
-        {
-            "samples": labelled(
-                (*dims, "sample", "state"), drawn.states.unflatten(0, shape), "1", "sampled state"
-            ),
-            "snapshots": labelled(
-                (*dims, "level", "sample", "state"),
-                drawn.snapshots.unflatten(0, shape),
-                "1",
-                "states on leaving a noise level",
-            ),
-        },
-        coords | {"level": level} | _states(names),
-    )
-
-
-def codec_dataset(codebook, names: Sequence[str], **notes: int) -> xr.Dataset:
-    """A `Codebook`, and numbers of states by name (`clipped_test`, `unseen_test`, ...)."""
-    variables = {
-        "lower": (("state",), codebook.lower, "lower edge of the box"),
-        "upper": (("state",), codebook.upper, "upper edge of the box"),
-        "cells": ((), torch.tensor(codebook.cells), "cells in each dimension"),
-        "cell_number": (("token",), codebook.numbers, "number of the cell of a token"),
-        "visits": (("token",), codebook.visits, "training states in the cell"),
-        "centre": (("token", "state"), codebook.centres, "centre of the cell"),
-    }
-    for name, count in notes.items():
-        kind, split = name.split("_")
-        meaning = {"clipped": "outside the box", "unseen": "in cells without token"}[kind]
-        variables[name] = ((), torch.tensor(count), f"{split} states {meaning}")
-    return xr.Dataset(
-        {name: labelled(dims, value, "1", text) for name, (dims, value, text) in variables.items()},
-        _states(names),
-    )
-
-
-def codebook(dataset: xr.Dataset):
-    """The `Codebook` that `codec_dataset` was given."""
-    return Codebook(
-        lower=to_tensor(dataset.lower),
-        upper=to_tensor(dataset.upper),
-        cells=int(dataset.cells),
-        numbers=to_tensor(dataset.cell_number, torch.int64),
-        visits=to_tensor(dataset.visits, torch.int64),
-    )
-
-
-def tokens_dataset(
-    tokens: Tensor, *, seed: xr.DataArray, time: xr.DataArray, vocabulary: int
-) -> xr.Dataset:
-    """token (seed, time), in the smallest integers that hold the vocabulary."""
-    token = labelled(("seed", "time"), tokens, "1", "token of the true state")
-    token.values = token.values.astype(smallest_integer(vocabulary))
-    return xr.Dataset({"token": token}, {"seed": seed.variable, "time": time.variable})
-
-
-def token_forecasts_dataset(
-    forecast: Tensor,
-    free_run: Tensor,
-    codec: xr.Dataset,
-    *,
-    temperatures: Sequence[float],
-    repeats: Sequence[int] | None,
-    seed: xr.DataArray,
-    start: xr.DataArray,
-    interval: float,
-    log_loss: Tensor | None = None,
-) -> xr.Dataset:
-    """Continuations by a model of tokens, with the cells that the tokens stand for.
-
-    forecast (temperature, [repeat,] seed, start, lead), of pasts that end at the times `start`;
-    free_run (temperature, [repeat,] chain, time); log_loss ([repeat,] window, position), -log p of
-    the next token of true windows. `repeats` are the labels of the trainings, None without any.
-    """
-    runs = () if repeats is None else ("repeat",)
-    kind = smallest_integer(codec.sizes["token"])
-    variables = {
-        "forecast": (("temperature", *runs, "seed", "start", "lead"), forecast, "forecast token"),
-        "free_run": (("temperature", *runs, "chain", "time"), free_run, "token of a free run"),
-    }
-    made = {
-        name: labelled(dims, value, "1", text) for name, (dims, value, text) in variables.items()
-    }
-    for variable in made.values():
-        variable.values = variable.values.astype(kind)
-    if log_loss is not None:
-        dims = (*runs, "window", "position")
-        made["log_loss"] = labelled(dims, log_loss, "1", "-log p of the next token, in nats")
-    leads = interval * torch.arange(1, forecast.shape[-1] + 1, dtype=torch.float64)
-    coords = {
-        "temperature": xr.Variable(
-            "temperature", list(temperatures), {"units": "1", "long_name": "temperature"}
-        ),
-        "seed": seed.variable,
-        "start": xr.Variable("start", start.values, TIME),
-        "lead": xr.Variable("lead", leads.numpy(), {"units": "1", "long_name": "lead time"}),
-        "state": codec.state.variable,
-        **_times(free_run.shape[-1], interval, interval),
-    }
-    if repeats is not None:
-        coords["repeat"] = xr.Variable("repeat", list(repeats), REPEAT)
-    return xr.Dataset({**made, "centre": codec.centre, "cell_number": codec.cell_number}, coords)
-
-
 def _runs(axes: Mapping[str, Sequence]) -> tuple[dict[str, xr.Variable], dict[str, int]]:
     """Coordinates of the runs, and their dimensions with lengths, in order."""
     coords = {"repeat": xr.Variable("repeat", list(axes["repeat"]), REPEAT)}
@@ -381,21 +229,9 @@ def _runs(axes: Mapping[str, Sequence]) -> tuple[dict[str, xr.Variable], dict[st
     return coords, {"point": len(axes["noise_std"]), "repeat": len(axes["repeat"])}
 
 
-def _run_dims(dataset: xr.Dataset) -> tuple[str, ...]:
+def run_dims(dataset: xr.Dataset) -> tuple[str, ...]:
+    """The axes of a dataset along which networks differ."""
     return tuple(dim for dim in ("point", "repeat") if dim in dataset.dims)
-
-
-def windows(x: Tensor, length: int, every: int = 1) -> Tensor:
-    """(..., time, state) -> (window, length, state): stretches of successive times.
-
-    A window starts `every` times; windows of all leading axes stand one after the other.
-    """
-    time = x.shape[-2]
-    if not 1 <= length <= time:
-        raise ValueError(
-            f"windows need a length from 1 to the {time} times there are, got {length}"
-        )
-    return x.unfold(-2, length, every).movedim(-1, -2).reshape(-1, length, x.shape[-1])
 
 
 def labelled(dims: tuple[str, ...], values: Tensor, units: str, long_name: str) -> xr.Variable:
@@ -410,7 +246,8 @@ def _seeds(seeds: Sequence[int]) -> dict[str, xr.Variable]:
     return {"seed": xr.Variable("seed", list(seeds), SEED)}
 
 
-def _times(count: int, interval: float, start: float) -> dict[str, xr.Variable]:
+def times_of(count: int, interval: float, start: float) -> dict[str, xr.Variable]:
+    """The coordinate `time`: `count` model times from `start` on."""
     first = round(start / interval)  # the same products in every file: equal to the last bit
     offset = start - first * interval
     offset = offset if abs(offset) > 1e-9 * max(abs(start), interval) else 0.0
@@ -418,7 +255,8 @@ def _times(count: int, interval: float, start: float) -> dict[str, xr.Variable]:
     return {"time": xr.Variable("time", (interval * steps + offset).numpy(), TIME)}
 
 
-def _states(names: Sequence[str]) -> dict[str, xr.Variable]:
+def states_of(names: Sequence[str]) -> dict[str, xr.Variable]:
+    """The coordinate `state`."""
     return {"state": xr.Variable("state", list(names), STATE)}
 
 

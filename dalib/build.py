@@ -53,6 +53,7 @@ def method(role: str, section: Mapping, case: Mapping = {}, **given: Any) -> Any
     """A method of a study: `kind` and settings; of the case what some methods hold.
 
     A setting may be an object of its own: `sampler: {kind: reverse_sde, steps: 100}`.
+
     given: to filters, what neither says, see `filter`.
     """
     if role == "filter":

@@ -116,11 +116,6 @@ def opened(path: str | Path) -> Iterator[xr.Dataset]:
         yield ds
 
 
-def read_if_given(path: Any) -> xr.Dataset | None:
-    """The dataset in an input that a rule may leave empty."""
-    return read(path) if path else None
-
-
 def read_inputs(inputs: Any) -> dict[str, Any]:
     """All named inputs of a job: a dataset for a file, `read_methods` for a list of files.
 

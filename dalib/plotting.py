@@ -1,6 +1,6 @@
-"""One look for every figure: sizes, letters, one colour for each method."""
+"""One look for every figure: sizes, letters, a palette, one colour for each method of a paper."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
@@ -19,47 +19,10 @@ P, R = ParamSpec("P"), TypeVar("R")
 COLUMN, PAGE = 3.5, 7.1  # inches: one column, full width of a two-column page
 
 # Okabe & Ito (2008), told apart by all common kinds of colour vision.
-BLACK, GREY = "#000000", "#8c8c8c"
+BLACK, GREY, OTHER = "#000000", "#8c8c8c", "#5c5c5c"
 ORANGE, SKY, GREEN, YELLOW = "#E69F00", "#56B4E9", "#009E73", "#F0E442"
 BLUE, VERMILION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
 BROWN, SAND = "#8a5a2b", "#b8a078"  # of linear codecs; darker and lighter than all of these
-
-METHODS = {
-    "truth": ("truth", BLACK),
-    "observations": ("observations", GREY),
-    "ekf": ("EKF", BLUE),
-    "particle": ("particle filter", VERMILION),
-    "dkf": ("deep Kalman filter", GREEN),
-    "dks": ("deep Kalman smoother", YELLOW),
-    "equations": ("true equations", BLUE),
-    "persistence": ("persistence", GREY),
-    "langevin": ("annealed Langevin", PURPLE),
-    "reverse_sde": ("reverse SDE", SKY),
-    "flow_ode": ("probability flow", ORANGE),
-    "gpt": ("GPT-2", BLUE),
-    "gpt_greedy": ("GPT-2, greedy", GREEN),
-    "markov": ("Markov chain", ORANGE),
-    "paired": ("paired simulation", VERMILION),
-    "kalman": ("Kalman filter", BLACK),
-    "var3d_k": ("3DVar-K", ORANGE),
-    "var3d_c": ("3DVar-C", GREEN),
-    "enkf": ("EnKF", BLUE),
-    "ens3dvar": ("Ens3DVar", VERMILION),
-    "letkf": ("LETKF", PURPLE),
-    "start": ("initial models", GREY),
-    "free": ("free run", GREY),
-    "ensf": ("EnSF", BLUE),
-    "ensf_ring": ("EnSF", BLUE),
-    "letkf_ring": ("LETKF", PURPLE),
-    "ensf_interpolated": ("EnSF, interpolated", SKY),
-    "direct": ("direct decode", BLACK),
-    "latent_ensf": ("Latent-EnSF", VERMILION),
-    "latent_enkf": ("Latent-EnKF", GREEN),
-    "latent_letkf": ("Latent-LETKF", ORANGE),
-    "pca_direct": ("direct decode, PCA", SAND),
-    "pca_latent_ensf": ("Latent-EnSF, PCA", BROWN),
-}
-LEARNED = ("var3d_k", "var3d_c", "enkf", "ens3dvar", "letkf")  # by automatic differentiation
 
 RC = {
     "font.family": "sans-serif",
@@ -94,6 +57,34 @@ RC = {
 
 
 @dataclass(frozen=True)
+class Look:
+    """What readers call the methods of a paper, and the one colour of each in all its figures.
+
+    methods: {method: (label, colour)}, in the order of figures and tables.
+    """
+
+    methods: Mapping[str, tuple[str, str]]
+
+    def label(self, method: str) -> str:
+        """A method that is not known here keeps its name."""
+        return self.methods[method][0] if method in self.methods else method.replace("_", " ")
+
+    def colour(self, method: str) -> str:
+        """Methods that are not known here share a grey."""
+        return self.methods[method][1] if method in self.methods else OTHER
+
+    def legend(self, ax: Axes, methods: Sequence[str], place: str, **legend: Any) -> None:
+        """Legend of the methods by their colours, before what else in the panel has a label."""
+        handles = [
+            Line2D([], [], color=self.colour(m), linewidth=2.5, label=self.label(m))
+            for m in methods
+        ]
+        known, others = {self.label(m) for m in methods}, ax.get_legend_handles_labels()[0]
+        others = [handle for handle in others if handle.get_label() not in known]
+        ax.legend(handles=handles + others, loc=place, **legend)
+
+
+@dataclass(frozen=True)
 class Drawn:
     """A figure, or an animation, with the data that it shows.
 
@@ -125,35 +116,11 @@ def figure(width: float = PAGE, height: float = 3.0) -> Figure:
     return Figure(figsize=(width, height))
 
 
-def label(method: str) -> str:
-    """What readers call the method; a method that is not known here keeps its name."""
-    return METHODS[method][0] if method in METHODS else method.replace("_", " ")
-
-
-def colour(method: str) -> str:
-    """The colour of the method in every figure; those not known here share a grey."""
-    return METHODS[method][1] if method in METHODS else "#5c5c5c"
-
-
-def learned(method: str) -> str:
-    """What readers call a filter whose parameters were learned through it (AD-EnKF)."""
-    return f"AD-{label(method)}" if method in LEARNED else label(method)
-
-
 def quantity(array: Any, name: str | None = None) -> str:
     """Axis label of a labelled array: `long name (units)`; no units where there are none."""
     name = name or array.attrs["long_name"]
     units = array.attrs["units"]
     return name if units == "1" else f"{name} ({units})"
-
-
-def name(ax: Axes, methods: Sequence[str], place: str, **legend: Any) -> None:
-    """Legend of the methods by their colours, before what else in the panel has a label."""
-    handles = [Line2D([], [], color=colour(m), linewidth=2.5, label=label(m)) for m in methods]
-    others = [
-        h for h in ax.get_legend_handles_labels()[0] if h.get_label() not in map(label, methods)
-    ]
-    ax.legend(handles=handles + others, loc=place, **legend)
 
 
 def letter(axes: Sequence[Axes]) -> None:

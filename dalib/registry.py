@@ -178,52 +178,13 @@ MEASURES = {
     "linear_deviation": "dalib.metrics.measures:LinearDeviation",
 }
 
-# What a stage does: with what is learned from, with what is forecast, for each product, with what
-# is timed.
-
-TRAININGS = {
-    "filters": "dalib.cases.learning:learned",
-    "observations": "dalib.cases.training:on_series",
-    "truth": "dalib.cases.training:on_series",
-    "tokens": "dalib.cases.tokens:trained",
-    "fields": "dalib.cases.fields:trained",
-    "forecast": "dalib.cases.weather:forecaster",
-}
-
-ASSIMILATIONS = {
-    "given": "dalib.cases.assimilation:analyses",
-    "learned": "dalib.cases.learning:filtered",
-    "fields": "dalib.cases.fields:analyses",
-}
-
-FORECASTS = {
-    "observations": "dalib.cases.forecasts:forecasts",
-    "tokens": "dalib.cases.tokens:forecasts",
-}
-
-SCORES = {
-    "analyses": "dalib.cases.scored:analyses",
-    "forecasts": "dalib.cases.scored:forecasts",
-    "samples": "dalib.cases.scored:samples",
-    "learning": "dalib.cases.learning_scored:learning",
-    "fields": "dalib.cases.fields_scored:fields",
-    "stations": "dalib.cases.stations:scores",
-    "codecs": "dalib.cases.tokens_scored:codecs",
-    "forecasts of tokens": "dalib.cases.tokens_scored:forecasts",
-}
-
-TIMINGS = {
-    "methods": "dalib.timing:measured",
-    "learning": "dalib.cases.learning_timed:measured",
-    "fields": "dalib.cases.fields_timed:measured",
-}
-
+# What a stage does in each of its tasks; a paper names functions of its own in `entry_points`.
 TASKS = {
-    "train": TRAININGS,
-    "assimilate": ASSIMILATIONS,
-    "forecast": FORECASTS,
-    "evaluate": SCORES,
-    "time": TIMINGS,
+    "train": {
+        "observations": "dalib.cases.training:on_series",
+        "truth": "dalib.cases.training:on_series",
+    },
+    "assimilate": {"given": "dalib.cases.assimilation:analyses"},
 }
 
 REGISTRIES = {

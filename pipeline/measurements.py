@@ -1,8 +1,8 @@
 """Jobs that were measured, with their seconds on this machine.
 
 The store remembers what has run. `pipeline/reference.json` is shipped: the jobs of scales smoke and
-quick on one machine, and the speed of that (`dalib.speed`), so that a fresh copy knows what it is
-about to cost. Seconds of another machine count times the ratio of the speeds.
+quick on one machine, and its speed (`pipeline.speed`), so that a fresh copy knows what it is about
+to cost. Seconds of another machine count times the ratio of the speeds.
 
     python -m pipeline reference      writes it anew from the results that are there
 
@@ -199,7 +199,7 @@ def speed_here(store: Path) -> dict[str, float]:
 def calibrated() -> dict[str, float]:
     """A second of work in a process of its own: torch is not imported here."""
     alone = os.environ | dict.fromkeys(THREAD_VARIABLES, "1")
-    command = [sys.executable, "-m", "dalib.speed"]
+    command = [sys.executable, "-m", "pipeline.speed"]
     root = Path(__file__).parents[1]
     done = subprocess.run(command, cwd=root, env=alone, capture_output=True, text=True)
     return json.loads(done.stdout) if done.returncode == 0 else {}

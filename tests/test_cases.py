@@ -5,9 +5,12 @@ import pytest
 import torch
 import xarray as xr
 
-from dalib import arrays, build
-from dalib.cases import assimilation, observed, samples, scored, training, truth
+from dalib import build
+from dalib.cases import assimilation, observed, training, truth
 from dalib.forecasters.equations import follow
+from papers.dkf import sampling as samples
+from papers.dkf.forecasting import forecasts_dataset
+from papers.dkf.metrics import evaluate as scored
 
 CASE = {
     "system": {"kind": "lorenz63"},
@@ -125,7 +128,7 @@ def test_a_forecaster_with_the_true_equations_is_no_worse_than_they_are():
     truth.x.attrs |= {"units": "1", "long_name": "state"}
     starts = np.arange(100, 180, 10)
     analysis = truth.x.values[:, starts] + random.normal(0, (0.1, 0.5, 0.3), (2, 4, 8, 3))
-    found = arrays.forecasts_dataset(
+    found = forecasts_dataset(
         follow(step, torch.tensor(analysis), 10),
         seed=truth.seed,
         start=truth.time[starts],

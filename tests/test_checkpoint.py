@@ -14,13 +14,14 @@ import pytest
 import torch
 
 from dalib import arrays, build, io, registry
-from dalib.cases import observed, tokens
+from dalib.cases import observed
 from dalib.cases.checkpoint import Parts
 from dalib.cases.truth import truth
 from dalib.nets.gpt import GPT
 from dalib.nets.scaling import Scaling
 from dalib.nets.score import Score
 from dalib.streams import streams
+from papers.gpt import tokens
 from pipeline import settings
 from pipeline.checkpoint import SHARE, Checkpoint
 from pipeline.specs import Specs
@@ -300,7 +301,7 @@ def training(data, folder):
         "train.py",
         device=True,
         model="{paper}.models.{model}",
-        calls=lambda wildcards: registry.TRAININGS["observations"],
+        calls=registry.TASKS["train"]["observations"],
     )
     return Job(
         folder,
@@ -320,7 +321,7 @@ def assimilation(data, folder):
         case=("{paper}.cases.{case}", "system", "integrator", "observations"),
         filter="{paper}.filters.{filter}",
         tuning="{paper}.cases.{case}.analyses.methods.{filter}",
-        calls=lambda wildcards: registry.ASSIMILATIONS["given"],
+        calls=registry.TASKS["assimilate"]["given"],
     )
     files = {"observations": data.files["test"], "prior": data.files["prior"], "model": ""}
     return Job(
@@ -338,6 +339,7 @@ def sampling(data, folder):
     spec = Specs(data.config, ROOT).spec(
         "sample.py",
         device=True,
+        calls="papers.dkf.sampling:samples",
         case=("{paper}.cases.{case}", "samples"),
         sampler="{paper}.samplers.{sampler}",
     )
@@ -352,7 +354,7 @@ def forecasting(data, folder):
         device=True,
         case=("{paper}.cases.{case}", "forecasts"),
         forecaster="{paper}.forecasters.{forecaster}",
-        calls=lambda wildcards: registry.FORECASTS["tokens"],
+        calls="papers.gpt.tokens:forecasts",
     )
     files = {"tokens": data.files["tokens"], "codec": data.files["codec"]}
     files |= {"model": data.files["gpt"]}
@@ -364,6 +366,7 @@ def tuning(data, folder):
     spec = Specs(data.config, ROOT).spec(
         "tune.py",
         device=True,
+        calls="papers.adda.tuning:tuned",
         case="{paper}.cases.{case}",
         model="{paper}.learning.{model}",
         training="{paper}.learning.{model}.training",

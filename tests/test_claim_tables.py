@@ -7,8 +7,7 @@ import pytest
 import yaml
 from documents import ROOT, text
 
-from dalib import claims
-from pipeline import page, readme
+from pipeline import claims, page, readme
 
 CONFIG = {"scale": "quick", "one": {"authors": "A. B", "title": "Of *x*|y", "cases": {}}}
 TWO = CONFIG | {"two": {"title": "Other", "cases": {}}}

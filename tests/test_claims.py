@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from dalib import claims, field_runs, io
-from dalib.cases import learning_scored
-from dalib.claims import inputs as claim_inputs
+from dalib import field_runs, io
 from dalib.metrics import measures
 from dalib.registry import MEASURES
-from pipeline import settings
+from papers.adda.metrics import evaluate as learning_scored
+from pipeline import claims, layout, settings
+from pipeline.claims import inputs as claim_inputs
 
-CONFIG = Path(__file__).parents[1] / "config" / "claims"
+ROOT = Path(__file__).parents[1]
 
 
 def make(section):
@@ -359,7 +359,9 @@ def test_a_forgotten_key_is_named():
         judged(one)
 
 
-@pytest.mark.parametrize("path", sorted(CONFIG.glob("*.yaml")), ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "path", sorted(ROOT.glob("papers/*/claims.yaml")), ids=lambda p: p.parent.name
+)
 def test_every_claim_of_a_paper_is_complete_and_its_measures_are_known(path):
     rows = io.read_yaml(path)
     assert len({row["id"] for row in rows}) == len(rows)
@@ -448,13 +450,13 @@ def learned(paper, case):
 
 @pytest.mark.parametrize("scale", LEFT_OUT)
 def test_every_claim_finds_what_its_scale_computes(scale):
-    paper = settings.load(CONFIG.parents[1], {"scale": scale})["adda"]
+    paper = settings.load(ROOT, {"scale": scale})["adda"]
     data = {f"{case}/learning": learned(paper, case) for case in paper["active"]}
     timed = ["var3d_k", "var3d_c", "enkf", "ens3dvar", "taper_enkf", "taper_enkf_fixed_radius"]
     data["timing"] = xr.Dataset(
         {"cpu_seconds_epoch": (("method", "repetition"), np.ones((6, 2)))}, {"method": timed}
     )
-    wanted = io.read_yaml(CONFIG / "adda.yaml")
+    wanted = io.read_yaml(ROOT / layout.claims_of("adda"))
     data = claim_inputs.with_roles(data, paper["roles"])
     rows = {row["id"]: row for row in claims.judge("adda", wanted, data, scale, make)}
     late = {name for name, row in rows.items() if row["reason"].startswith("decided from scale")}
@@ -472,7 +474,7 @@ def test_every_claim_finds_what_its_scale_computes(scale):
 def test_every_claim_of_learned_filters_has_a_null_that_must_fail_or_compares_two():
     """Or it is a comparison of two filters by a ratio, or of what they cost."""
     comparing = {"ADDA-7", "ADDA-8", "ADDA-30", "ADDA-31"}
-    for claim in io.read_yaml(CONFIG / "adda.yaml"):
+    for claim in io.read_yaml(ROOT / layout.claims_of("adda")):
         nulls = [section for section in claim["checks"] if "null" in section]
         assert bool(nulls) != (claim["id"] in comparing), claim["id"]
 
@@ -480,7 +482,7 @@ def test_every_claim_of_learned_filters_has_a_null_that_must_fail_or_compares_tw
 def test_no_claim_on_errors_is_judged_before_the_filters_have_come_to_rest():
     """What is counted, refused or timed needs no rest, nor does the claim that there is one."""
     without = {"ADDA-22", "ADDA-29", "ADDA-30", "ADDA-31", "ADDA-32"}
-    for claim in io.read_yaml(CONFIG / "adda.yaml"):
+    for claim in io.read_yaml(ROOT / layout.claims_of("adda")):
         assert bool(claim.get("conditions")) != (claim["id"] in without), claim["id"]
 
 
@@ -504,9 +506,9 @@ def labels_of(paper, case) -> set[str]:
 @pytest.mark.parametrize("scale", ["quick", "desk"])
 def test_every_claim_on_fields_names_runs_that_its_scale_has(scale):
     """Of what this scale decides, by itself or for a larger one; notes may be on less."""
-    paper = settings.load(CONFIG.parents[1], {"scale": scale})["lensf"]
+    paper = settings.load(ROOT, {"scale": scale})["lensf"]
     smaller = claims.SCALES[: claims.SCALES.index(scale) + 1]
-    for claim in io.read_yaml(CONFIG / "lensf.yaml"):
+    for claim in io.read_yaml(ROOT / layout.claims_of("lensf")):
         for check in claim["checks"]:
             if check.get("decided_from", claim["decided_from"]) not in smaller:
                 continue

@@ -5,17 +5,13 @@ import tracemalloc
 
 import numpy as np
 import pytest
-import torch
 import xarray as xr
 
 from dalib import io
-from dalib.era5 import names, stations, synthetic
+from dalib.era5 import names, synthetic
 from dalib.era5.prepare import prepare, trimmed
 from dalib.era5.read import eastward, read
-from dalib.filters.base import Gaussian
-from dalib.filters.variational import OptimalInterpolation
 from dalib.metrics import sphere
-from dalib.observe import EveryKth, Subset
 
 CHANNELS = ("t2m", "z500", "r850")
 LAT, LON = np.linspace(90, -90, 5), np.arange(0, 360, 45.0)
@@ -537,90 +533,3 @@ def test_relative_errors_and_correlations_know_their_limits():
         estimate = climatology + sign * 3 * (x - climatology)
         r = sphere.anomaly_correlation(estimate, x, climatology)
         np.testing.assert_allclose(r, sign, rtol=1e-5)
-
-
-# stations
-
-
-def test_every_eighth_point_leaves_one_in_sixty_four():
-    index = stations.every((32, 64), 8)
-    assert len(index) == 32 and index[0] == 4 * 64 + 4 and index[-1] == 28 * 64 + 60
-    assert stations.every((33, 49), 8, offset=0).tolist()[:8] == [0, 8, 16, 24, 32, 40, 48, 8 * 49]
-    with pytest.raises(ValueError, match="no point"):
-        stations.every((4, 4), 16)
-
-
-def test_stations_spread_out_begin_in_the_middle_and_go_to_the_corners():
-    lat, lon = np.linspace(4, -4, 9), np.linspace(0, 8, 9)
-    five = stations.spread_out(lat, lon, 5)
-    assert five.tolist() == [0, 8, 40, 72, 80]
-    assert set(five) < set(stations.spread_out(lat, lon, 6))
-    assert stations.spread_out(lat, lon, 81).tolist() == list(range(81))
-
-
-def weather(days=20, rows=4, columns=5):
-    """Hourly fields with a daily cycle and a few patterns that come and go."""
-    generator = np.random.default_rng(5)
-    time = times("2019-03-01", f"2019-03-{days + 1:02d}", 3)
-    patterns = generator.normal(size=(4, rows, columns))
-    weights = generator.normal(size=(len(time), 4))
-    hour = (time - time[0]) / np.timedelta64(1, "h")
-    cycle = 3 * np.sin(2 * np.pi * hour / 24)[:, None, None]
-    values = 280 + cycle + np.einsum("tk,kij->tij", weights, patterns)
-    coords = {"time": time, "lat": np.arange(rows), "lon": np.arange(columns)}
-    return xr.DataArray(values, coords, ("time", "lat", "lon"), attrs={"units": "K"})
-
-
-def test_every_kth_point_is_that_of_the_operator():
-    operator = EveryKth((1, 33, 49), 8)
-    assert operator.selected(33 * 49).tolist() == stations.every((33, 49), 8).tolist()
-
-
-def test_interpolation_is_that_of_the_filters():
-    """With the background of each hour and the covariance about it."""
-    x, seen = weather(), np.array([0, 7, 13])
-    known, now = x[:120], x[120:]
-    background = stations.Diurnal.fit(known)
-    y = stations.observed(now, seen, 0.5, seed=3)
-    estimate = stations.interpolated(background, y, seen, 0.5)
-    B = torch.tensor(background.covariance(np.arange(20)))
-    for k in (0, 5):
-        mean = torch.tensor(background.at(now.time)[k])
-        filter = OptimalInterpolation(
-            observe=Subset((0, 7, 13)), obs_std=0.5, background=Gaussian(mean, B)
-        )
-        analysis = filter.analyse(Gaussian(mean, B), torch.tensor(y.values[k]))
-        np.testing.assert_allclose(estimate[k], analysis.mean, rtol=1e-10)
-
-
-def test_the_covariance_is_that_of_the_departures_from_each_hour():
-    background = stations.Diurnal.fit(weather())
-    assert background.mean.shape == (8, 20)
-    values, hour = weather().values.reshape(160, 20), np.arange(160) % 8
-    within = sum(np.cov(values[hour == k].T) * 19 for k in range(8)) / (160 - 8)
-    np.testing.assert_allclose(background.covariance(np.arange(20)), within, rtol=1e-9)
-
-
-def test_four_patterns_are_known_from_six_exact_stations():
-    x = weather()
-    spans = {"train": ("2019-03-01", "2019-03-15"), "test": ("2019-03-16", "2019-03-20")}
-    exact = stations.baselines(x, np.arange(0, 18, 3), **spans, error_std=1e-4, seed=0)
-    noisy = stations.baselines(x, np.arange(0, 18, 3), **spans, error_std=0.5, seed=0)
-    assert exact["interpolation"] < 0.02 * exact["climatology"]
-    assert exact["interpolation"] < noisy["interpolation"] < noisy["climatology"]
-    assert noisy["climatology"] < noisy["persistence"]
-    assert {k: v for k, v in exact.items() if k != "interpolation"} == {
-        k: v for k, v in noisy.items() if k != "interpolation"
-    }
-    with pytest.raises(ValueError, match="has to follow the training"):
-        stations.baselines(
-            x, np.array([0]), train=spans["test"], test=spans["train"], error_std=1.0, seed=0
-        )
-
-
-def test_persistence_repeats_what_was_last():
-    x = weather()
-    last = stations.persistence(x[:80], x.time[80:100])
-    assert (last == x.values[79].ravel()).all() and last.shape == (20, 20)
-    day = stations.persistence(x[:80], x.time[80:100], 8)
-    np.testing.assert_array_equal(day[9], x.values[73].ravel())

@@ -8,9 +8,9 @@ import torch
 import xarray as xr
 
 from dalib import arrays, io
-from dalib.claims import inputs
 from dalib.experiments import data, evaluate, fit, forecast, runs
 from dalib.experiments.spec import Forecasts
+from pipeline.claims import inputs
 
 CASE = {
     "system": {"kind": "lorenz63", "sigma": 10.0, "rho": 28.0, "beta": 8 / 3},

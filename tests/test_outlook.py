@@ -9,8 +9,8 @@ import pytest
 from projects import configured
 
 from benchmarks.toy import Toy
-from dalib import io, speed
-from pipeline import measurements, outlook, overhead
+from dalib import io
+from pipeline import measurements, outlook, overhead, speed
 from pipeline.estimates import Job, Measured
 from pipeline.graph import Graph
 from pipeline.outlook import Expected, Progress, announced, duration, expected, kept, order

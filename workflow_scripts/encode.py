@@ -3,11 +3,12 @@
 from pipeline.stage import Stage
 
 with Stage(snakemake) as stage:
-    from dalib import io
-    from dalib.cases import tokens
+    from dalib import build, io
 
     title = f"{stage.wildcards['codec']} of {stage.wildcards['case']}"
-    codec, encoded = tokens.encoded(stage.config["codec"], io.read_inputs(snakemake.input))
+    codec, encoded = build.task(stage.spec["calls"])(
+        stage.config["codec"], io.read_inputs(snakemake.input)
+    )
     io.write(codec, snakemake.output.codec, title=f"codec {title}")
     io.write(encoded["train"], snakemake.output.train, title=f"training tokens, {title}")
     io.write(encoded["valid"], snakemake.output.valid, title=f"validation tokens, {title}")

@@ -3,8 +3,9 @@
 from pipeline.stage import Stage
 
 with Stage(snakemake) as stage:
-    from dalib import build, claims, io
-    from dalib.claims import inputs
+    from dalib import build, io
+    from pipeline import claims
+    from pipeline.claims import inputs
 
     rows = claims.judge(
         stage.wildcards["paper"],

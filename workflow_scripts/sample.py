@@ -3,10 +3,9 @@
 from pipeline.stage import Stage
 
 with Stage(snakemake) as stage:
-    from dalib import io
-    from dalib.cases.samples import samples
+    from dalib import build, io
 
-    drawn = samples(
+    drawn = build.task(stage.spec["calls"])(
         stage.config["case"],
         stage.config["sampler"],
         io.read(snakemake.input.model),

@@ -3,11 +3,10 @@
 from pipeline.stage import Stage
 
 with Stage(snakemake) as stage:
-    from dalib import io
-    from dalib.cases.learning_tuned import tuned
+    from dalib import build, io
 
     name = stage.wildcards["model"]
-    rates = tuned(
+    rates = build.task(stage.spec["calls"])(
         stage.config,
         **io.read_inputs(snakemake.input),
         batch=stage.spec["batch"],

@@ -17,7 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from dalib.registry import TASKS
+from pipeline.entry_points import entry_point
 from pipeline.graph import estimating, learning, scoring
 from pipeline.graph.files import Files, Job
 from pipeline.graph.task import Stage, Task
@@ -65,7 +65,7 @@ class Graph(Files):
             f"{stage}.py",
             device=task.device,
             kinds_in=task.kinds_in,
-            calls=TASKS[stage][chosen] if STAGES[stage].chosen_by else None,
+            calls=entry_point(self.config, job["paper"], stage, chosen) if chosen else None,
             extras=task.extras_of(self, job),
             **task.sections_of(self, job),
         )

@@ -177,10 +177,12 @@ FORECAST = Stage(
     },
 )
 
-SAMPLE = one(
-    Task(
-        inputs={"model": lambda files, job: files.weights("samplers", job)},
-        sections={"case": (CASE, "samples"), "sampler": "{paper}.samplers.{sampler}"},
-        device=True,
-    )
+SAMPLE = Stage(
+    tasks={
+        "samples": Task(
+            inputs={"model": lambda files, job: files.weights("samplers", job)},
+            sections={"case": (CASE, "samples"), "sampler": "{paper}.samplers.{sampler}"},
+            device=True,
+        )
+    }
 )

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.errors import ConfigError
 from pipeline.graph.files import Files, Job
-from pipeline.graph.task import LEARNED_FROM, Input, Sections, Stage, Task, one
+from pipeline.graph.task import LEARNED_FROM, Input, Sections, Stage, Task
 
 EXPERIMENT = "{paper}.learning.{model}"
 AFTERWARDS = ("grids", "reference")  # of an experiment what begins when all is learned
@@ -77,23 +77,27 @@ OBSERVATIONS = {
 }
 
 # A codec is fitted to the training part; all parts are encoded with it.
-ENCODE = one(
-    Task(
-        inputs={part: f"{{here}}/truth_{part}.nc" for part in ("train", "valid", "test")},
-        sections={"codec": "{paper}.codecs.{codec}"},
-        length=("{paper}.cases.{case}.truth",),
-    )
+ENCODE = Stage(
+    tasks={
+        "tokens": Task(
+            inputs={part: f"{{here}}/truth_{part}.nc" for part in ("train", "valid", "test")},
+            sections={"codec": "{paper}.codecs.{codec}"},
+            length=("{paper}.cases.{case}.truth",),
+        )
+    }
 )
 
-TUNE = one(
-    Task(
-        inputs=OBSERVATIONS,
-        sections={"case": LEARNED_FROM, "model": tuned_as, "training": tuned_with},
-        more=tuned_differently,
-        batch="jobs",
-        device=True,
-        length=TRAINING,
-    )
+TUNE = Stage(
+    tasks={
+        "filters": Task(
+            inputs=OBSERVATIONS,
+            sections={"case": LEARNED_FROM, "model": tuned_as, "training": tuned_with},
+            more=tuned_differently,
+            batch="jobs",
+            device=True,
+            length=TRAINING,
+        )
+    }
 )
 
 TRAIN = Stage(

@@ -77,10 +77,11 @@ class Stage:
     """A stage and its tasks.
 
     Attributes:
-        tasks: by name; what the script calls stands under this name in the registry.
+        tasks: by name; what the script calls stands under this name among the entry points of the
+            paper, or of the library. A task without a name needs no such function.
         chosen_by: {entry of the configuration, or function of a job: task}. The first that a job
             has, and whose task there is, decides; `{value}` in a task is what stands there.
-            Nothing where there is one task alone, whose script needs not be told what to call.
+            Nothing where there is one task alone.
     """
 
     tasks: Mapping[str, Task]

@@ -10,6 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
 from dalib import plotting
+from papers.adda import style
 
 NAMES = {  # what readers call components of the orbit
     "x": "$x_1$",
@@ -37,7 +38,7 @@ def shown_data(shown: xr.Dataset) -> xr.Dataset:
         shown: truth x (time, state), y (time, obs) whose obs are names of components, NaN where
             not observed, and analysis (method, time, state); a method with NaN alone is left out.
     """
-    names = [m for m in plotting.LEARNED if m in shown.method]
+    names = [m for m in style.LEARNED if m in shown.method]
     shown = shown[["x", "y", "analysis"]].sel({"method": names})
     seen = shown.y.rename(obs="state").reindex(state=shown.state.values)
     there = np.isfinite(shown.analysis).any(("time", "state")).values
@@ -73,7 +74,7 @@ def planes_figure(
             ax.ticklabel_format(scilimits=(-2, 4), useMathText=True)
         row[0].set_ylabel(names.get(up, up))
     for ax, method in zip(axes[0], methods, strict=True):
-        ax.set_title(plotting.learned(method))
+        ax.set_title(style.learned(method))
     fig.align_ylabels(axes[:, 0])
     fig.legend(handles=marks(), loc="outside upper center", ncols=3)
     return fig
@@ -90,7 +91,7 @@ def plane(ax: Axes, data: xr.Dataset, right: str, up: str) -> None:
         for name in ("observations", "truth", "analysis")
     }
     ax.plot(*values["observations"], **SEEN)
-    ax.plot(*values["analysis"], **ANALYSED, color=plotting.colour(str(data.method.values)))
+    ax.plot(*values["analysis"], **ANALYSED, color=style.colour(str(data.method.values)))
     ax.plot(*values["truth"], **TRUTH)
 
 
@@ -177,7 +178,7 @@ def maps_figure(data: xr.Dataset) -> Figure:
     for ax, method in zip(others, methods, strict=False):
         one = data.sel({"method": method})
         image = heat(ax, one.error, **errors)
-        ax.set_title(f"{plotting.learned(method)}, RMSE {float(one.rmse):#.2g}")
+        ax.set_title(f"{style.learned(method)}, RMSE {float(one.rmse):#.2g}")
     for ax in others[len(methods) :]:
         ax.remove()
     bar(fig, image, list(others[: len(methods)]), "absolute error of the analysis", extend="max")
@@ -249,7 +250,7 @@ def abundances_figure(data: xr.Dataset) -> Figure:
         Line2D([], [], label="observations", **SEEN | {"markersize": 4}),
         Line2D([], [], label="truth", **PALE),
         *(
-            Line2D([], [], color=plotting.colour(m), label=plotting.learned(m))
+            Line2D([], [], color=style.colour(m), label=style.learned(m))
             for m in data.method.values
         ),
     ]
@@ -261,7 +262,7 @@ def errors(ax: Axes, data: xr.Dataset) -> None:
     """error (method, time) of all species on a logarithmic axis."""
     for method in data.method.values:
         one = data.error.sel({"method": method})
-        ax.plot(data.time, one, color=plotting.colour(method), linewidth=0.9)
+        ax.plot(data.time, one, color=style.colour(method), linewidth=0.9)
     ax.set_yscale("log")
     plotting.plain(ax.yaxis, *ax.get_ylim())
     ax.set_xlim(float(data.time[0]), float(data.time[-1]))
@@ -276,7 +277,7 @@ def species(ax: Axes, data: xr.Dataset) -> None:
     ax.plot(data.late, data.truth, **PALE)
     for method in data.method.values:
         estimate = data.analysis.sel({"method": method})
-        ax.plot(data.late, estimate, color=plotting.colour(method), linewidth=0.8)
+        ax.plot(data.late, estimate, color=style.colour(method), linewidth=0.8)
     shown = [data[name].values.ravel() for name in ("truth", "observations", "analysis")]
     shown = np.concatenate(shown)
     low, high = (float(end(shown[np.isfinite(shown)])) for end in (np.min, np.max))
@@ -305,7 +306,7 @@ def likelihood_data(scores: xr.Dataset) -> xr.Dataset:
         scores: log_det and misfit (method, time) of methods with a likelihood, and of `kalman`.
     """
     without = ("var3d_k",)  # its gain comes from no covariance
-    names = [m for m in ("kalman", *plotting.LEARNED) if m in scores.log_det.method]
+    names = [m for m in ("kalman", *style.LEARNED) if m in scores.log_det.method]
     names = [m for m in names if m not in without]
     both = scores[["log_det", "misfit"]].sel({"method": names})
     there = np.isfinite(both.log_det).any("time") & np.isfinite(both.misfit).any("time")
@@ -325,7 +326,7 @@ def likelihood_figure(data: xr.Dataset) -> Figure:
     fig = plotting.figure(plotting.PAGE, 3.4)
     columns = [[m] for m in methods]
     axes = against(fig, [data.log_likelihood] * len(methods), columns)
-    named(axes[0], [plotting.learned(m) for m in methods])
+    named(axes[0], [style.learned(m) for m in methods])
     axes[0, 0].set_ylabel(r"log-likelihood, $\ell_t$")
     axes[1, 0].set_ylabel(r"less that of the" "\n" "Kalman filter")
     likelihood_legend(fig, methods)
@@ -342,7 +343,7 @@ def terms_figure(data: xr.Dataset) -> Figure:
     axes[0, 0].set_ylabel(r"$-\log\,\det\,S_t\,/\,2$")
     axes[0, 1].set_ylabel(r"$-|e_t|^2_S\,/\,2$")
     axes[1, 0].set_ylabel(r"less that of the" "\n" "Kalman filter")
-    named(axes[0], ["all methods", *(plotting.learned(m) for m in methods)])
+    named(axes[0], ["all methods", *(style.learned(m) for m in methods)])
     plotting.letter(axes[0])
     likelihood_legend(fig, methods)
     return fig
@@ -367,7 +368,7 @@ def against(
         above.plot(term.time, reference, color="#a0a0a0", linewidth=0.9)
         for method in methods:
             one = term.sel({"method": method})
-            look = {"color": plotting.colour(method), "linewidth": 0.55}
+            look = {"color": style.colour(method), "linewidth": 0.55}
             above.plot(term.time, one, **look)
             below.plot(term.time, one - reference, **look)
         below.axhline(0, color="#a0a0a0", linewidth=0.9)
@@ -402,7 +403,7 @@ def by_size(ax: Axes, values: xr.DataArray) -> None:
 
 def likelihood_legend(fig: Figure, methods: Sequence[str]) -> None:
     lines = [
-        *(Line2D([], [], color=plotting.colour(m), label=plotting.learned(m)) for m in methods),
-        Line2D([], [], color="#a0a0a0", label=plotting.label("kalman")),
+        *(Line2D([], [], color=style.colour(m), label=style.learned(m)) for m in methods),
+        Line2D([], [], color="#a0a0a0", label=style.label("kalman")),
     ]
     fig.legend(handles=lines, loc="outside upper center", ncols=len(lines))

@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
 from dalib import plotting
+from papers.adda import style
 
 SWEEPS = {
     "start_variance": r"variance of initial models, $\sigma_0^2$",
@@ -51,7 +52,7 @@ class Panel(NamedTuple):
     sweep: str
     label: str
     title: str = ""
-    methods: Sequence[str] = plotting.LEARNED
+    methods: Sequence[str] = style.LEARNED
     logarithm: bool = False  # show the natural logarithm of the score, not a logarithmic axis
 
 
@@ -121,7 +122,7 @@ def sized(scores: Sequence[xr.Dataset], metrics: Sequence[str]) -> xr.Dataset:
     """
     ordered = sorted(scores, key=lambda one: int(one["size"]))
     names = {n: f"{n}_by_size" for metric in metrics for n in (metric, f"start_{metric}")}
-    times = {m: sum(m in one.method for one in ordered) for m in plotting.LEARNED}
+    times = {m: sum(m in one.method for one in ordered) for m in style.LEARNED}
     methods = [m for m, n in times.items() if n >= min(2, len(ordered))]
     parts = [one[list(names)].reindex({"method": methods}) for one in ordered]
     sizes = xr.DataArray([int(one["size"]) for one in ordered], dims="size", name="size")
@@ -146,7 +147,7 @@ def sweep_data(panels: Sequence[Panel], band: tuple[float, float] = BAND) -> xr.
     """
     parts = [_panel(panel, band) for panel in panels]
     most = max(part.sizes["point"] for part in parts)
-    methods = [m for m in ("start", *plotting.LEARNED) if any(m in p.method for p in parts)]
+    methods = [m for m in ("start", *style.LEARNED) if any(m in p.method for p in parts)]
     parts = [
         part.reindex({"method": methods}).pad(point=(0, most - part.sizes["point"]))
         for part in parts
@@ -249,7 +250,7 @@ def panel(ax: Axes, data: xr.Dataset, limits: tuple[float, float]) -> None:
         plotting.plain(ax.yaxis, *limits)
     ax.set_ylim(limits)
     for method in data.method.values[::-1]:  # the first on top
-        look = {"color": plotting.colour(method), "marker": MARKERS[str(method)]}
+        look = {"color": style.colour(method), "marker": MARKERS[str(method)]}
         curve(ax, data.sel({"method": method}), limits[1], **look)
     across(ax, np.sort(data.place.dropna("point").values), str(data.sweep.values))
     ax.grid(axis="y")
@@ -298,9 +299,7 @@ def across(ax: Axes, places: np.ndarray, sweep: str) -> None:
 def handles(methods: Sequence[str]) -> list[Line2D]:
     """What a legend shows of methods: colour and mark."""
     return [
-        Line2D(
-            [], [], color=plotting.colour(m), marker=MARKERS[m], label=plotting.learned(m), **LINE
-        )
+        Line2D([], [], color=style.colour(m), marker=MARKERS[m], label=style.learned(m), **LINE)
         for m in methods
     ]
 

@@ -10,6 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from dalib import plotting
+from papers.adda import style
 from papers.adda.figures.sweeps import BAND, NOT_RUN
 
 STAR = {"marker": "*", "markersize": 11, "markeredgewidth": 0.7, "linestyle": "none"}
@@ -151,9 +152,7 @@ def scans_figure(data: xr.Dataset) -> Figure:
     fig.align_ylabels(axes[:, 0])
     lines = [
         *(
-            Line2D(
-                [], [], color=plotting.colour(m), label=f"{plotting.learned(m)}, {name} held fixed"
-            )
+            Line2D([], [], color=style.colour(m), label=f"{style.learned(m)}, {name} held fixed")
             for name, (m, _) in SCANS.items()
         ),
         Line2D([], [], label="learned value", **STARRED),
@@ -168,7 +167,7 @@ def scan(ax: Axes, data: xr.Dataset, name: str) -> None:
         ax.text(0.5, 0.5, NOT_RUN, transform=ax.transAxes, ha="center", fontsize=7)
         ax.set(xticks=[], yticks=[])
         return
-    colour = plotting.colour(SCANS[name][0])
+    colour = style.colour(SCANS[name][0])
     x, middle = data[name].values, data[f"{name}_median"].values
     low, high = data[f"{name}_low"].values, data[f"{name}_high"].values
     at = float(data[f"learned_{name}"]), float(data[f"rmse_at_{name}"])

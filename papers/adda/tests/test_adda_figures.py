@@ -8,11 +8,11 @@ import xarray as xr
 from drawing import check_redrawn
 from matplotlib.figure import Figure
 
-from dalib import plotting
 from dalib import tables as text
-from dalib.cases import learning_scored
+from papers.adda import style
 from papers.adda import tables as filters
 from papers.adda.figures import filtering, sweeps, tuned
+from papers.adda.metrics import evaluate as learning_scored
 
 WITHOUT_K = ("var3d_c", "enkf", "ens3dvar")
 SMALL = {"start_variance": [0.03], "observed": [0.3, 0.6], "members": [5, 10], "samples": [30, 60]}
@@ -97,15 +97,6 @@ def test_the_file_beside_a_figure_holds_all_that_is_drawn(data, draw, tmp_path):
     check_redrawn(data(), draw, tmp_path)
 
 
-def test_quantiles_are_those_of_numpy_and_a_lost_repeat_is_the_worst():
-    values = made_up.rng("q").normal(size=(4, 10))
-    for q in (0.0, 0.2, 0.25, 0.5, 0.8, 1.0):
-        np.testing.assert_allclose(plotting.quantile(values, q), np.quantile(values, q, axis=-1))
-    lost = np.array([1.0, np.nan, 2.0, 3.0, np.nan])
-    assert plotting.quantile(lost, 0.5) == 3.0
-    assert np.isnan(plotting.quantile(lost, 0.8)) and np.isnan(plotting.quantile(lost, 0.6))
-
-
 def test_a_median_is_that_of_the_scores_and_its_logarithm_where_this_is_shown():
     scores = made_up.scores("species", 5, SMALL, WITHOUT_K)
     data = sweeps.sweep_data(sweeps.species_panels(scores, sizes("species", WITHOUT_K)))
@@ -176,10 +167,10 @@ def test_ten_species_are_spread_over_all_and_few_are_all_shown():
 
 
 def test_a_learned_method_has_its_name_and_a_colour_of_its_own():
-    together = ["start", "kalman", *plotting.LEARNED]
-    assert len({plotting.colour(m) for m in together}) == len(together)
-    assert plotting.learned("enkf") == "AD-EnKF" and plotting.learned("kalman") == "Kalman filter"
-    assert {m: plotting.learned(m) for m in filters.LABELS} == filters.LABELS
+    together = ["start", "kalman", *style.LEARNED]
+    assert len({style.colour(m) for m in together}) == len(together)
+    assert style.learned("enkf") == "AD-EnKF" and style.learned("kalman") == "Kalman filter"
+    assert {m: style.learned(m) for m in filters.LABELS} == filters.LABELS
 
 
 def test_a_mark_follows_from_the_number_behind_it():

@@ -15,7 +15,8 @@ LEARN = """
 import json, resource, sys
 from pathlib import Path
 import torch
-from dalib.cases import learning, observed, truth
+from dalib.cases import observed, truth
+from papers.adda import learning
 from pipeline import settings
 
 torch.set_num_threads(1)

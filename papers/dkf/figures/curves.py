@@ -5,6 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dalib import plotting
+from papers.dkf import style
 
 
 def learning_curve(ax: Axes, data: xr.Dataset) -> None:
@@ -64,7 +65,7 @@ def lead_curve(ax: Axes, score: xr.DataArray, by: str = "method", **line) -> Non
         one = score.sel({by: method})
         one = one if "repeat" in one.dims else one.expand_dims("repeat")
         plotting.band(
-            ax, score.lead, one, "repeat", plotting.colour(method), plotting.label(method), **line
+            ax, score.lead, one, "repeat", style.colour(method), style.label(method), **line
         )
     ax.set_xlabel(plotting.quantity(score.lead, "lead time (model units)"))
     ax.set_ylabel(plotting.quantity(score, "median error of the forecast"))

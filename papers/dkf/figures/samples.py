@@ -5,6 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dalib import plotting
+from papers.dkf import style
 
 PLANE = ("x", "z")
 
@@ -25,7 +26,7 @@ def levels_figure(data: xr.Dataset) -> Figure:
     for ax, level in zip(axes, range(levels), strict=True):
         snapshot = data.snapshots.isel(level=level)
         cloud(ax, data.truth, PLANE, "#c4c4c4", markersize=2.4)
-        cloud(ax, snapshot, PLANE, plotting.colour("langevin"), markersize=2.4)
+        cloud(ax, snapshot, PLANE, style.colour("langevin"), markersize=2.4)
         ax.set_xlim(*limits[0])
         ax.set_ylim(*limits[1])
         outside = share_outside(snapshot, limits)
@@ -37,7 +38,7 @@ def levels_figure(data: xr.Dataset) -> Figure:
     marks = {"linestyle": "none", "marker": ".", "markersize": 7, "markeredgewidth": 0}
     handles = [
         *axes[0].plot([], [], color="#c4c4c4", label="true states", **marks),
-        *axes[0].plot([], [], color=plotting.colour("langevin"), label="samples", **marks),
+        *axes[0].plot([], [], color=style.colour("langevin"), label="samples", **marks),
     ]
     fig.legend(handles=handles, loc="outside upper center", ncols=2)
     return fig

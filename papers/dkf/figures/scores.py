@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from dalib import plotting
+from papers.dkf import style
 from papers.dkf.figures import curves
 
 DOT = {"linestyle": "none", "marker": "o", "markersize": 4, "markeredgewidth": 0}
@@ -51,7 +52,7 @@ def cases(ax: Axes, data: xr.Dataset) -> None:
         methods = [m for m in data.method.values if np.isfinite(at.rmse.sel({"method": m})).any()]
         for j, method in enumerate(methods):
             place = i + 0.25 * (j - (len(methods) - 1) / 2)
-            strip(ax, place, at.rmse.sel({"method": method}).values, plotting.colour(method))
+            strip(ax, place, at.rmse.sel({"method": method}).values, style.colour(method))
         level = float(at.obs_rmse.median())
         ax.plot([i - 0.4, i + 0.4], [level] * 2, color=plotting.GREY, linewidth=1, linestyle="--")
     ax.set_yscale("log")
@@ -75,7 +76,7 @@ def samplers(ax: Axes, data: xr.Dataset, variable: str) -> None:
         values = data[variable].sel(sampler=method)
         place = np.arange(data.sizes["point"]) + 0.2 * (i - (len(methods) - 1) / 2)
         for one in values.transpose("training", "point").values:
-            ax.plot(place, one, color=plotting.colour(method), **DOT)
+            ax.plot(place, one, color=style.colour(method), **DOT)
     ax.set_xticks(range(data.sizes["point"]), [f"{s:g}" for s in data.noise_std.values])
     ax.set_xlim(-0.5, data.sizes["point"] - 0.5)
     ax.tick_params(axis="x", length=0)
@@ -122,7 +123,7 @@ def overview_figure(data: xr.Dataset) -> Figure:
     axes["filters"].plot(
         [], [], color=plotting.GREY, linewidth=1, linestyle="--", label="observations"
     )
-    plotting.name(
+    style.LOOK.legend(
         axes["filters"], data.method.values, "lower right", ncols=4, bbox_to_anchor=(1, 1)
     )
     fig.legend(handles=below(data), loc="outside lower center", ncols=5)
@@ -135,7 +136,7 @@ def below(data: xr.Dataset) -> list[Line2D]:
     lines = {"median error": {}, "root mean square": ROOT_MEAN_SQUARE}
     return [
         *(
-            Line2D([], [], color=plotting.colour(m), linewidth=2.5, label=plotting.label(m))
+            Line2D([], [], color=style.colour(m), linewidth=2.5, label=style.label(m))
             for m in methods
         ),
         *(Line2D([], [], color=plotting.BLACK, label=text, **look) for text, look in lines.items()),
@@ -158,7 +159,7 @@ def overview_data(
     names = xr.DataArray(cases, dims="case", name="case")
     shown = [scores[["rmse", "obs_rmse"]] for scores in analyses.values()]
     filters = xr.concat(shown, names, join="outer", combine_attrs="override")
-    known = [m for m in plotting.METHODS if m in filters.method]
+    known = [m for m in style.LOOK.methods if m in filters.method]
     others = [m for m in filters.method.values if m not in known]
     text = {"units": "1", "long_name": "what distinguishes the case"}
     return xr.merge(

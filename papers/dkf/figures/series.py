@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
 from dalib import plotting
+from papers.dkf import style
 
 TRUTH, WIDEST, THICK, THIN = 3.6, 2.2, 1.1, 0.7  # widths of lines
 
@@ -20,7 +21,7 @@ def component(ax: Axes, data: xr.Dataset, name: str) -> None:
     ax.plot(time, data.truth.sel(state=name), color=plotting.BLACK, linewidth=TRUTH, alpha=0.25)
     for method, width in widths(data).items():
         estimate = data.estimate.sel({"method": method, "state": name})
-        ax.plot(time, estimate, color=plotting.colour(method), linewidth=width)
+        ax.plot(time, estimate, color=style.colour(method), linewidth=width)
     ax.set_ylabel(f"${name}$")
 
 
@@ -28,7 +29,7 @@ def errors(ax: Axes, data: xr.Dataset) -> None:
     """error (method, time), the length of the error vector, on a logarithmic axis."""
     for method, width in widths(data).items():
         error = data.error.sel({"method": method})
-        ax.plot(data.time, error, color=plotting.colour(method), linewidth=min(width, THICK))
+        ax.plot(data.time, error, color=style.colour(method), linewidth=min(width, THICK))
     ax.set_yscale("log")
     ax.yaxis.set_major_locator(LogLocator(numticks=12))
     ax.yaxis.set_minor_formatter("")
@@ -79,9 +80,7 @@ def filters_figure(data: xr.Dataset) -> Figure:
         *axes[0].plot([], [], color=plotting.BLACK, linewidth=TRUTH, alpha=0.25, label="truth"),
         *axes[0].plot([], [], label="observations", **_dots()),
         *(
-            axes[0].plot(
-                [], [], color=plotting.colour(m), linewidth=width, label=plotting.label(m)
-            )[0]
+            axes[0].plot([], [], color=style.colour(m), linewidth=width, label=style.label(m))[0]
             for m, width in reversed(widths(data).items())
         ),
     ]
@@ -135,5 +134,5 @@ def _dots() -> dict:
         "markersize": 1.7,
         "zorder": 2.5,
         "markeredgewidth": 0,
-        "color": plotting.colour("observations"),
+        "color": style.colour("observations"),
     }

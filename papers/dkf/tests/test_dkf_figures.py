@@ -7,7 +7,7 @@ import xarray as xr
 from drawing import check_redrawn
 from matplotlib.figure import Figure
 
-from dalib import plotting
+from papers.dkf import style
 from papers.dkf.figures import curves, phase, samples, scores, series
 
 rng = np.random.default_rng
@@ -173,18 +173,4 @@ def test_cases_keep_their_order_and_methods_that_of_the_style():
 def test_a_method_has_one_colour_and_different_methods_differ():
     together = [["truth", "observations", "ekf", "particle", "dkf"], ["langevin", "reverse_sde"]]
     for methods in together:
-        assert len({plotting.colour(m) for m in methods}) == len(methods)
-    assert plotting.label("my_filter") == "my filter"
-
-
-def test_colours_are_those_of_okabe_and_ito_or_grey_or_earth():
-    palette = {
-        plotting.ORANGE,
-        plotting.SKY,
-        plotting.GREEN,
-        plotting.YELLOW,
-        plotting.BLUE,
-        plotting.VERMILION,
-    }
-    palette |= {plotting.PURPLE, plotting.BLACK, plotting.GREY, plotting.BROWN, plotting.SAND}
-    assert {colour for _, colour in plotting.METHODS.values()} <= palette
+        assert len({style.colour(m) for m in methods}) == len(methods)

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from dalib import plotting
+from papers.gpt import style
 
 MARK = {"linewidth": 0.9, "zorder": 1}
 LONG_NAMES = {
@@ -48,15 +49,15 @@ def learning(ax: Axes, data: xr.Dataset) -> None:
     own = data.isel(check=slice(seen.sizes["check"]))
     millions = seen / 10.0 ** _power(float(seen.max()))
     marks = {
-        "Markov chain, order 1": (data.order1, plotting.colour("markov"), "--"),
-        "order 2": (data.order2, plotting.colour("markov"), ":"),
+        "Markov chain, order 1": (data.order1, style.colour("markov"), "--"),
+        "order 2": (data.order2, style.colour("markov"), ":"),
         "entropy rate": (data.floor, plotting.BLACK, "-."),
     }
     for label, (value, colour, dashes) in marks.items():
         ax.axhline(float(value), color=colour, linestyle=dashes, label=label, **MARK)
     for name, said, colour, dashes in (
         ("training", "training", plotting.GREY, "-"),
-        ("held_out", "validation", plotting.colour("gpt"), (0, (3, 1.2))),
+        ("held_out", "validation", style.colour("gpt"), (0, (3, 1.2))),
     ):
         lines = own[name].dropna("repeat", how="all")
         plotting.band(ax, millions, lines, "repeat", colour, f"GPT-2, {said}", linestyle=dashes)
@@ -83,7 +84,7 @@ def unseen(ax: Axes, data: xr.Dataset) -> None:
     for i, model in enumerate(data.model.values):
         share = 100 * data.unseen.sel(model=model, temperature=1.0).dropna("repeat")
         dots = {"linestyle": "none", "marker": "o", "markersize": 4, "markeredgewidth": 0}
-        ax.plot(np.full(share.size, i), share, color=plotting.colour("gpt"), **dots)
+        ax.plot(np.full(share.size, i), share, color=style.colour("gpt"), **dots)
         if share.size:
             ax.annotate(
                 f"{float(share.median()):.2g}",

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 
 from dalib import plotting
+from papers.gpt import style
 
 Colour = str | np.ndarray
 
@@ -58,12 +59,12 @@ def strip(ax: Axes, data: xr.Dataset) -> None:
     arrow(ax, (LEFT[1] + 0.42, BOTTOM - 0.28), (LEFT[1] + 0.42, ROW + 0.24))
     network, out = middles[-1] + 1.05, middles[-1] + 2.12
     arrow(ax, (middles[-1] + 0.26, ROW), (network - 0.51, ROW))
-    rounded(ax, network, 0.95, 0.54, facecolor="#e3eef7", edgecolor=plotting.colour("gpt"))
+    rounded(ax, network, 0.95, 0.54, facecolor="#e3eef7", edgecolor=style.colour("gpt"))
     ax.text(network, ROW + 0.07, "GPT-2", ha="center", va="center", fontsize=9.5)
     law = r"$p(k_{t+1}\,|\,\ldots,k_{t-1},k_t)$"
     ax.text(network, ROW - 0.14, law, ha="center", va="center", fontsize=6.5)
     arrow(ax, (network + 0.51, ROW), (out - 0.26, ROW))
-    token(ax, out, data.future_token[0], plotting.colour("gpt"), 1)
+    token(ax, out, data.future_token[0], style.colour("gpt"), 1)
     greedy = f"{int(data.greedy_token[0])} at $T \\to 0$"
     ax.text(out, ROW + 0.21, greedy, fontsize=6.5, color="#555555", ha="center")
     end = (LEFT[2] + 0.95, BOTTOM - 0.28)
@@ -145,13 +146,13 @@ def cells(ax: Axes, data: xr.Dataset, faded: bool = False) -> None:
 
 def continuation(ax: Axes, data: xr.Dataset) -> None:
     """Generated cells with their centres, the first one full, and the true states."""
-    colour, width = plotting.colour("gpt"), cell_width(data)
+    colour, width = style.colour("gpt"), cell_width(data)
     made = data.future_centre.values
     for i, centre in enumerate(made):
         shade = 0.3 if i else 1.0
         ax.add_patch(Rectangle(centre - width / 2, *width, facecolor=colour, alpha=shade))
     ax.plot(*made.T, color=colour, linewidth=1.1, label="generated, $T = 1$", zorder=3)
-    greedy = {"color": plotting.colour("gpt_greedy"), "marker": "x", "markersize": 4, "zorder": 5}
+    greedy = {"color": style.colour("gpt_greedy"), "marker": "x", "markersize": 4, "zorder": 5}
     likeliest = data.greedy_centre.values.T
     ax.plot(*likeliest, linewidth=0.9, label="generated, $T \\to 0$", **greedy)
     dots = {"linestyle": "none", "marker": "o", "markersize": 3.2, "markeredgewidth": 0.8}

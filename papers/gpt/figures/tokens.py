@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
 from dalib import plotting
+from papers.gpt import style
 
 LABELS = {"gpt": "GPT-2, $T = 1$", "gpt_greedy": r"GPT-2, $T \to 0$"}
 BESIDE = {"fontsize": 6, "color": "#707070", "va": "bottom"}
@@ -70,7 +71,7 @@ def style_of(temperature: float) -> str:
 def _line(source: str) -> dict:
     if source == "truth":
         return {"color": plotting.BLACK, "linewidth": 1.9, "alpha": 0.35, "label": "truth"}
-    line = {"color": plotting.colour(source), "linewidth": 0.9, "label": LABELS[source]}
+    line = {"color": style.colour(source), "linewidth": 0.9, "label": LABELS[source]}
     return line | ({"zorder": 1.9, "alpha": 0.8} if source == "gpt_greedy" else {})
 
 
@@ -131,7 +132,7 @@ def distances_figure(data: xr.Dataset) -> Figure:
         if one.sizes["repeat"]:
             shown = one.clip(min=floor)
             plotting.band(
-                ax, data.time, shown, "repeat", plotting.colour(method), _counted(data, method)
+                ax, data.time, shown, "repeat", style.colour(method), _counted(data, method)
             )
     ax.set_yscale("log")
     ax.set_ylim(floor, 2 * float(data.independent))
@@ -149,7 +150,7 @@ def distances_figure(data: xr.Dataset) -> Figure:
 def _counted(data: xr.Dataset, method: str) -> str:
     """The method's name, and how many windows it has where these are not all."""
     count, most = int(data.windows.sel({"method": method})), int(data.windows.max())
-    name = LABELS.get(method, plotting.label(method))
+    name = LABELS.get(method, style.label(method))
     return name + (f" ({count} of {most} windows)" if count < most else "")
 
 

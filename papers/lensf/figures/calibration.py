@@ -8,6 +8,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator
 
 from dalib import plotting
+from papers.lensf import style
 from papers.lensf.figures.fields import DASHES, shades
 from papers.lensf.figures.selection import alike, joined, over_seeds, summary
 
@@ -43,7 +44,7 @@ def calibration_figure(data: xr.Dataset) -> Figure:
     """Rank histograms beside spread against error, a shade for each scale of the latents."""
     fig = plotting.figure(plotting.PAGE, 3.0)
     left, right = fig.subplots(1, 2)
-    colours = shades(plotting.colour("latent_ensf"), data.sizes["run"])
+    colours = shades(style.colour("latent_ensf"), data.sizes["run"])
     for run, colour in zip(data.run.values, colours, strict=True):
         histogram(left, data.frequency.sel(run=run).dropna("rank").values, colour)
         against_error(right, data.sel(run=run), colour)

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dalib import plotting
+from papers.lensf import style
 from papers.lensf.figures.fields import (
     DASHES,
     ERROR,
@@ -109,9 +110,9 @@ def line(ax: Axes, places: np.ndarray, data: xr.Dataset, **look: object) -> None
 
 def level(ax: Axes, data: xr.Dataset, method: str) -> None:
     """The error of a method for comparison, across the panel."""
-    look = {"color": plotting.colour(method), "linewidth": 0.9}
+    look = {"color": style.colour(method), "linewidth": 0.9}
     for value in where(data, method=method).mean_median.values:
-        ax.axhline(value, label=plotting.label(method), linestyle=DASHES["free"], **look)
+        ax.axhline(value, label=style.label(method), linestyle=DASHES["free"], **look)
 
 
 def factors_axis(ax: Axes, places: np.ndarray) -> None:
@@ -138,8 +139,8 @@ def against_figure(data: xr.Dataset, over: str, label: str) -> Figure:
     for i, method in enumerate(methods):
         one = where(own, method=method)
         places = np.full(one.sizes["run"], i) if alone else one[over].values
-        look = {"color": plotting.colour(method), "marker": MARKERS[method]}
-        line(ax, places, one, label=plotting.label(method), **look)
+        look = {"color": style.colour(method), "marker": MARKERS[method]}
+        line(ax, places, one, label=style.label(method), **look)
     for method in (m for m in ALL if m not in methods):
         level(ax, data, method)
     error_axis(ax, *(data[n].values for n in MEANS))
@@ -148,7 +149,7 @@ def against_figure(data: xr.Dataset, over: str, label: str) -> Figure:
     if alone:  # nothing is varied: the methods stand side by side
         ax.set_xticks(
             range(len(methods)),
-            [plotting.label(m) for m in methods],
+            [style.label(m) for m in methods],
             rotation=35,
             ha="right",
             rotation_mode="anchor",
@@ -190,7 +191,7 @@ def tuning_panel(ax: Axes, data: xr.Dataset, panel: str, method: str, label: str
     """Mean errors of a method against what is varied, a shade for each likelihood_std."""
     own, reference = where(data, panel=panel), REFERENCES[panel]
     stds = np.unique(own.likelihood_std.values)
-    for std, colour in zip(stds, shades(plotting.colour(method), len(stds)), strict=True):
+    for std, colour in zip(stds, shades(style.colour(method), len(stds)), strict=True):
         one = where(own, likelihood_std=std)
         line(ax, one.place.values, one, color=colour, marker=MARKERS[method], label=STD.format(std))
     level(ax, data, reference)
@@ -198,7 +199,7 @@ def tuning_panel(ax: Axes, data: xr.Dataset, panel: str, method: str, label: str
     if shown.sizes["run"]:
         error_axis(ax, *(shown[n].values for n in MEANS))
     factors_axis(ax, own.place.values)
-    ax.set_title(plotting.label(method))
+    ax.set_title(style.label(method))
     ax.set_ylabel(f"mean {ERROR}")
     ax.grid(axis="y")
     ax.set_xlabel(label)

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from dalib import plotting
+from papers.lensf import style
 from papers.lensf.figures.selection import (
     ONLY,
     alike,
@@ -163,9 +164,9 @@ def line_of(method: str) -> Line2D:
     return Line2D(
         [],
         [],
-        color=plotting.colour(method),
+        color=style.colour(method),
         linestyle=DASHES.get(method, "-"),
-        label=plotting.label(method),
+        label=style.label(method),
     )
 
 
@@ -177,8 +178,8 @@ def sparsity_figure(data: xr.Dataset) -> Figure:
     entries = free_run(ax, data)
     for method in ("ensf", "latent_ensf"):
         own = where(data, method=method)
-        entries.append(heading(plotting.label(method)))
-        for i, colour in enumerate(shades(plotting.colour(method), own.sizes["run"])):
+        entries.append(heading(style.label(method)))
+        for i, colour in enumerate(shades(style.colour(method), own.sizes["run"])):
             one = own.isel(run=i)
             curve(ax, one, colour)
             label = f"{int(one.every) ** 2}×"
@@ -188,7 +189,7 @@ def sparsity_figure(data: xr.Dataset) -> Figure:
     entries += [heading(""), *notes(data)]
     legend = fig.legend(handles=entries, loc="outside right upper")
     for text in legend.get_texts():
-        if text.get_text() in map(plotting.label, ("ensf", "latent_ensf")):
+        if text.get_text() in map(style.label, ("ensf", "latent_ensf")):
             text.set_fontweight("bold")
     return fig
 
@@ -197,7 +198,7 @@ def free_run(ax: Axes, data: xr.Dataset) -> list[Line2D]:
     """Draws the free run, if there is one; its entry of the legend."""
     own = where(data, method="free")
     for run in own.run.values:
-        curve(ax, own.sel(run=run), plotting.colour("free"), linestyle=DASHES["free"])
+        curve(ax, own.sel(run=run), style.colour("free"), linestyle=DASHES["free"])
     return [line_of("free")] if own.sizes["run"] else []
 
 
@@ -218,7 +219,7 @@ def methods_figure(data: xr.Dataset) -> Figure:
         for run in shown.run.values:
             one = shown.sel(run=run)
             method = str(one["method"].values)
-            curve(ax, one, plotting.colour(method), linestyle=DASHES.get(method, "-"))
+            curve(ax, one, style.colour(method), linestyle=DASHES.get(method, "-"))
         ax.set_title(f"$r = {size}$" if size else "")
     axes_of_errors(axes, data)
     remark(axes[0] if len(sizes) == 1 else axes[len(sizes) // 2], data.attrs["note"])
@@ -242,7 +243,7 @@ def members_figure(data: xr.Dataset) -> Figure:
     left, right = fig.subplots(1, 2, width_ratios=[1.5, 1])
     entries = free_run(left, data)
     own = where(data, method="ensf")
-    for i, colour in enumerate(shades(plotting.colour("ensf"), own.sizes["run"])):
+    for i, colour in enumerate(shades(style.colour("ensf"), own.sizes["run"])):
         one = own.isel(run=i)
         curve(left, one, colour)
         entries.append(
@@ -261,7 +262,7 @@ def members_figure(data: xr.Dataset) -> Figure:
         0, 1.15 * np.nanmax([*level, *own.mean_high.values])
     )  # what is small looks small
     for value in level:
-        right.axhline(value, color=plotting.colour("free"), linestyle=DASHES["free"], linewidth=0.9)
+        right.axhline(value, color=style.colour("free"), linestyle=DASHES["free"], linewidth=0.9)
     right.set_xlabel("members, $N$")
     right.set_ylabel(f"mean {ERROR}")
     right.grid(axis="y")

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from dalib import plotting
+from papers.lensf import style
 from papers.lensf.figures.selection import same
 
 WORDS = {
@@ -147,4 +148,4 @@ def cells(ax: Axes, data: xr.Dataset) -> None:
     ax.set_ylabel(WORDS.get(str(data.up_name.values), str(data.up_name.values)))
     ax.set_xlabel(WORDS.get(str(data.across_name.values), str(data.across_name.values)))
     about = str(data.about.values)
-    ax.set_title(plotting.label(str(data["method"].values)) + (f", {about}" if about else ""))
+    ax.set_title(style.label(str(data["method"].values)) + (f", {about}" if about else ""))

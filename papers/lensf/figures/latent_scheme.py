@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Polygon, Rectangle
 
 from dalib import plotting
+from papers.lensf import style
 from papers.lensf.figures import maps
 from papers.lensf.figures.latents import METHOD, codec_of
 
@@ -165,7 +166,7 @@ def step(ax: Axes, data: xr.Dataset) -> None:
     """The filter step between the latents."""
     left, right, low, high = 3.02, 4.34, HIGH - 0.2, HIGH + MAP + 0.02
     shape = "round,pad=0,rounding_size=0.08"
-    look = {"facecolor": ANALYSIS, "edgecolor": plotting.colour(METHOD), "linewidth": 1.1}
+    look = {"facecolor": ANALYSIS, "edgecolor": style.colour(METHOD), "linewidth": 1.1}
     ax.add_patch(FancyBboxPatch((left, low), right - left, high - low, boxstyle=shape, **look))
     middle, up = (left + right) / 2, HIGH + MAP / 2
     lines = (

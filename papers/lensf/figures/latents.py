@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dalib import plotting
+from papers.lensf import style
 from papers.lensf.figures import maps
 from papers.lensf.figures.fields import heading
 from papers.lensf.figures.selection import ONLY
@@ -92,7 +93,7 @@ def in_time(axes: Sequence[Axes], data: xr.Dataset, *, lowest: bool) -> None:
     for ax, number in zip(axes, data.shown_code.values, strict=True):
         state, seen = (data[name].sel(code=number).values for name in ("code_state", "code_obs"))
         ax.plot(time, state, color=plotting.BLACK, label=f"of the state, {STATE}")
-        look = {"color": plotting.colour(METHOD), "linestyle": (0, (3, 1.2))}
+        look = {"color": style.colour(METHOD), "linestyle": (0, (3, 1.2))}
         ax.plot(time, seen, **look, label=f"of its observation, {OBSERVATION}")
         ax.set_title(f"$z_{{{int(number) + 1}}}$", pad=3)
         ax.margins(x=0.02)
@@ -108,7 +109,7 @@ def against(ax: Axes, data: xr.Dataset, reach: float, *, lowest: bool) -> None:
     """All latents drawn, of all times: those of the observation against those of the state."""
     ax.axline((0, 0), slope=1, color=plotting.GREY, linewidth=0.7)
     pairs = (data[name].values.ravel() for name in ("code_state", "code_obs"))
-    ax.plot(*pairs, **maps.DOTS, markersize=1.7, alpha=0.5, color=plotting.colour(METHOD))
+    ax.plot(*pairs, **maps.DOTS, markersize=1.7, alpha=0.5, color=style.colour(METHOD))
     ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
     ax.set_title(f"discrepancy {float(data.mismatch):.2g}", pad=3)
     ax.locator_params(nbins=4)

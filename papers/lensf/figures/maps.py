@@ -15,6 +15,7 @@ from matplotlib.image import AxesImage
 from matplotlib.ticker import Locator, MaxNLocator, MultipleLocator
 
 from dalib import plotting
+from papers.lensf import style
 from papers.lensf.figures.selection import alike, where
 
 STATES, ERRORS, ABOVE = "RdBu_r", "PuOr_r", "viridis"  # about zero, about zero, other
@@ -377,7 +378,7 @@ def sparsity_figure(data: xr.Dataset) -> Figure:
     rows, columns = 1 + data.sizes["shown_run"], data.sizes["shown_time"]
     fig, axes, width = sheet(rows, columns)
     colours = about_zero(data.truth)
-    method = plotting.label(str(data["method"].values))
+    method = style.label(str(data["method"].values))
     for j in range(columns):
         image = field(axes[0, j], data.truth[j], **colours)
         axes[0, j].set_title(title(data, j), fontsize=7)

@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dalib import plotting
+from papers.lensf import style
 from papers.lensf.figures.field_sweeps import means_data
 from papers.lensf.figures.fields import ERROR, HIGHEST, remark
 from papers.lensf.figures.selection import (
@@ -80,9 +81,9 @@ def words(run: xr.Dataset, first: xr.Dataset) -> str:
     """What distinguishes a run from the paper's method, for readers."""
     method = str(run["method"].values)
     if run.run.values in first.run.values:
-        return f"{plotting.label(method)} as in the paper"
+        return f"{style.label(method)} as in the paper"
     if method not in first["method"].values:
-        return plotting.label(method)
+        return style.label(method)
     paper = first.isel(run=0)
     unlike = [
         n for n in SETTINGS if n in run.coords and not same(run[n].values[None], paper[n].values)[0]
@@ -146,7 +147,7 @@ def variants(ax: Axes, rows: np.ndarray, data: xr.Dataset, name: str, look: dict
     """{name}_... (run): a dot in each row, over the range of the seeds."""
     for row, run in zip(rows, data.run.values, strict=True):
         one = data.sel(run=run)
-        colour = plotting.colour(str(one["method"].values))
+        colour = style.colour(str(one["method"].values))
         low, middle, high = (float(one[f"{name}_{part}"]) for part in ("low", "median", "high"))
         if name == "valid" and np.isnan(middle):
             continue  # not run there

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from dalib import plotting
+from papers.lensf import style
 from papers.lensf.figures.fields import curve, heading, notes, shades
 from papers.lensf.figures.selection import alike, summary, where
 
@@ -149,7 +150,7 @@ def look_of(data: xr.Dataset, one: xr.Dataset) -> dict:
     """A colour for the method, its shade for the size, dashes for the kind of truth."""
     sizes = np.unique(data["size"].values).tolist()
     place = sizes.index(int(one["size"]))
-    colour = shades(plotting.colour(str(one["method"].values)), len(sizes))[place]
+    colour = shades(style.colour(str(one["method"].values)), len(sizes))[place]
     return {"colour": colour, "linestyle": kind_of(data, str(one.kind.values))[0]}
 
 
@@ -185,7 +186,7 @@ def by_size(ax: Axes, data: xr.Dataset) -> None:
     groups = [(method, kind) for method in METHODS for kind in kinds(data)]
     for method, kind in groups:
         own = where(data, method=method, kind=kind).sortby("size")
-        sizes, colour = own["size"].values, plotting.colour(method)
+        sizes, colour = own["size"].values, style.colour(method)
         for name, (_, look) in MEANS.items():
             low, middle, high = (
                 own[f"rmse_{name}_{part}"].values for part in ("low", "median", "high")
@@ -211,7 +212,7 @@ def entries(data: xr.Dataset) -> list[Line2D]:
     found = []
     for method in (m for m in METHODS if m in data["method"].values):
         own = where(data, method=method)
-        found.append(heading(plotting.label(method)))
+        found.append(heading(style.label(method)))
         for size in np.unique(own["size"].values):
             colour = look_of(data, where(own, size=size).isel(run=0))["colour"]
             found.append(
@@ -246,13 +247,13 @@ def timing_figure(data: xr.Dataset) -> Figure:
     size = data["size"].values
     for method in data["method"].values:
         own = data.sel({"method": method})
-        look = {"color": plotting.colour(str(method))}
+        look = {"color": style.colour(str(method))}
         for ax, factor in ((left, np.ones(size.size)), (right, 1e6 / size)):
             low, middle, high = (
                 own[f"seconds_{part}"].values * factor for part in ("low", "median", "high")
             )
             ax.vlines(size, low, high, alpha=0.35, linewidth=2.4, **look)
-            ax.plot(size, middle, marker="o", label=plotting.label(str(method)), **DOT, **look)
+            ax.plot(size, middle, marker="o", label=style.label(str(method)), **DOT, **look)
     for ax, factor in ((left, 1.0), (right, 1e6 / size[:, None])):
         logarithmic(ax, data.seconds_low.values * factor, data.seconds_high.values * factor)
         sizes_axis(ax, size)

@@ -4,6 +4,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from dalib import plotting
+from papers.lensf import style
 from papers.lensf.figures import maps
 from papers.lensf.figures.selection import over_seeds, summary
 
@@ -14,7 +15,7 @@ BAR = {"aspect": 10, "shrink": 0.84}
 
 
 def label(method: str) -> str:
-    return NAMES.get(method, plotting.label(method))
+    return NAMES.get(method, style.label(method))
 
 
 def channels(scores: xr.Dataset) -> list[str]:
@@ -133,7 +134,7 @@ def error_figure(data: xr.Dataset) -> Figure:
     fig = plotting.figure(plotting.COLUMN, 2.5)
     ax = fig.add_subplot()
     for method in data["method"].values:
-        one, colour = data.sel({"method": method}), plotting.colour(method)
+        one, colour = data.sel({"method": method}), style.colour(method)
         if data.attrs["seeds"] > 1:
             shade = {"color": colour, "alpha": 0.2, "linewidth": 0}
             ax.fill_between(data.time.values, one.low.values, one.high.values, **shade)

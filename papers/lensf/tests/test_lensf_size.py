@@ -23,7 +23,8 @@ import json, sys
 from pathlib import Path
 import torch
 from benchmarks.ensf import watched
-from dalib.cases import fields, observed, truth
+from dalib.cases import observed, truth
+from papers.lensf import fields
 from pipeline import settings
 
 torch.set_num_threads(1)

@@ -1,0 +1,1 @@
+"""Scores of filters that learned, and what their learning costs."""

@@ -1,0 +1,1 @@
+"""Scores of codecs of tokens, and of what models of tokens generate."""

@@ -1,0 +1,1 @@
+"""Scores of filters on gridded states, and of their codecs."""
