@@ -24,11 +24,11 @@ LOOK = Look(
         "ensf_ring": ("EnSF", BLUE),
         "letkf_ring": ("LETKF", PURPLE),
         "ensf_interpolated": ("EnSF, interpolated", SKY),
-        "direct": ("direct decode", BLACK),
+        "direct": ("obs.-only decoding", BLACK),
         "latent_ensf": ("Latent-EnSF", VERMILION),
         "latent_enkf": ("Latent-EnKF", GREEN),
         "latent_letkf": ("Latent-LETKF", ORANGE),
-        "pca_direct": ("direct decode, PCA", SAND),
+        "pca_direct": ("obs.-only decoding, PCA", SAND),
         "pca_latent_ensf": ("Latent-EnSF, PCA", BROWN),
     }
 )

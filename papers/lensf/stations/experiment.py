@@ -39,7 +39,7 @@ METHODS = {
     "last_day": "last day known",
     "climatology": "diurnal climatology",
     "interpolation": "optimal interpolation",
-    "direct": "direct decode",
+    "direct": "observation-only decoding",
     "latent_letkf": "Latent-LETKF",
     "latent_ensf": "Latent-EnSF",
 }

@@ -240,7 +240,7 @@ def test_mitigations_begin_with_the_method_of_the_paper_and_say_what_differs():
     words = data.description.values.tolist()
     assert words[0] == "Latent-EnSF as in the paper"
     assert set(words[1:5]) == {"weight 0.5", "reparameterise=true", "model vae10_wide", "$S = 1$"}
-    assert words[-3:] == ["Latent-EnSF, PCA", "direct decode", "direct decode, PCA"]
+    assert words[-3:] == ["Latent-EnSF, PCA", "obs.-only decoding", "obs.-only decoding, PCA"]
     assert len(set(words)) == len(words)
     assert data.description.values[data.chosen.values == 1] == ["model vae10_wide"]
     last = PAPER.relative_rmse.isel(time=-1).median("seed")
