@@ -3,6 +3,7 @@
 import re
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,11 +12,13 @@ from pipeline import layout, settings, validation
 from pipeline.errors import ConfigError
 from pipeline.graph import STAGES, Files, Graph
 from pipeline.graph.task import Stage, Task, one
+from pipeline.studies import Studies
 
 ROOT = Path(__file__).parents[1]
-LEARNING = ("train", "tune")
-ESTIMATING = ("assimilate", "forecast", "sample")
+LEARNING = ("train", "tune", "fit")
+ESTIMATING = ("assimilate", "forecast", "sample", "forecast_runs")
 SCALES = settings.SCALES
+WORD = r"\w+"
 
 
 @cache
@@ -24,16 +27,36 @@ def graph(scale):
 
 
 @cache
+def rules():
+    """[(name, body)] of the rules of all stages."""
+    found = r"^rule (\w+):\n((?: {4}.*\n|\n)+)"
+    files = sorted((ROOT / "rules/stages").glob("*.smk"))
+    return [rule for path in files for rule in re.findall(found, path.read_text(), re.M)]
+
+
+@cache
 def outputs():
-    """[(pattern of a result, stage that makes it)], read from the rules; constrained ones first."""
+    """[(pattern of a result, stage that makes it)], read from the rules."""
     found = []
-    for path in sorted((ROOT / "rules/stages").glob("*.smk")):
-        written = re.search(r"\n    output:\n((?: {8}.*\n)+)", path.read_text())[1]
+    for name, body in rules():
+        written = re.search(r"^    output:\n((?: {8}.*\n)+)", body, re.M)[1]
         for template in re.findall(r'"(.+)"', written):
             parts = re.split(r"\{(\w+)\}", template)
-            named = [f"(?P<{p}>\\w+)" if i % 2 else re.escape(p) for i, p in enumerate(parts)]
-            found.append((re.compile("".join(named)), path.stem))
+            some = {"data": r"[\w.]+"}  # other wildcards have no dots
+            named = [
+                f"(?P<{p}>{some.get(p, WORD)})" if i % 2 else re.escape(p)
+                for i, p in enumerate(parts)
+            ]
+            found.append((re.compile("".join(named)), name))
     return found
+
+
+def files_of(of, stage, job):
+    """{name: files that a job reads}; None where the rule says it all."""
+    if stage in STAGES:
+        return of.files_of(stage, job)
+    asked = re.search(r"unpack\(STUDIES\.(\w+)\)", dict(rules())[stage])
+    return getattr(Studies(of.specs), asked[1])(SimpleNamespace(**job)) if asked else None
 
 
 def maker(path):
@@ -57,16 +80,20 @@ def jobs(scale):
         for paper in of.papers
         for case, section in of.config[paper]["cases"].items()
         for product in section.keys() & STAGES["evaluate"].tasks.keys()
-    ] + [f"results/{scale}/{paper}/scorecard.json" for paper in of.papers]
+    ]
+    for paper in of.papers:
+        todo += [f"results/{scale}/{paper}/scorecard.json", *Studies(of.specs).scores(paper)]
     while todo:
         path = todo.pop()
         made = maker(path)
-        if path in found or made is None or made[0] not in STAGES:
+        if path in found or made is None:
             continue
         if made[0] == "era5" and "era5" not in of.case(made[1]):
             made = "simulate", made[1]  # another rule with the same outputs
-        found[path] = (*made, of.files_of(*made))
-        todo += flat(found[path][2])
+        files = files_of(of, *made)
+        if files is not None:
+            found[path] = (*made, files)
+            todo += flat(files)
     return found
 
 
@@ -93,7 +120,9 @@ def test_what_learns_never_reads_a_test_part(scale):
 def test_what_learns_reads_of_its_own_case_alone(scale):
     of = graph(scale)
     for _, job, files in of_stages(scale, *LEARNING):
-        assert all(path.startswith(f"{of.at('{here}', job)}/") for path in flat(files)), job
+        data = f"results/{scale}/{job['paper']}/data"
+        own = of.at("{here}", job) if "case" in job else data
+        assert all(path.startswith(f"{own}/") for path in flat(files)), job
 
 
 @pytest.mark.parametrize("scale", SCALES)
@@ -101,7 +130,8 @@ def test_what_filters_and_forecasts_never_reads_the_truth_that_it_is_scored_on(s
     of, found = graph(scale), of_stages(scale, *ESTIMATING)
     assert len(found) > 20
     for _, job, files in found:
-        assert of.at("{home}/truth_{scored}.nc", job) not in flat(files), job
+        scored = of.at("{home}/truth_{scored}.nc", job) if "case" in job else None
+        assert scored not in flat(files), job
         for name, paths in files.items():
             truths = [path for path in flat({name: paths}) if "/truth_" in path]
             assert not truths or (name, truths) == (
@@ -160,6 +190,7 @@ def test_every_task_is_used_by_a_paper():
         (stage, STAGES[stage].choose(graph(scale), job))
         for scale in SCALES
         for stage, job, _ in jobs(scale).values()
+        if stage in STAGES
     }
     assert used == {(name, task) for name, stage in STAGES.items() for task in stage.tasks}
 
@@ -230,13 +261,12 @@ def test_the_shared_file_of_rules_stays_small():
 
 def test_every_rule_of_a_stage_can_be_read_alone():
     """Its inputs are literal paths, or one call of the wiring."""
-    for path in sorted((ROOT / "rules/stages").glob("*.smk")):
-        for name, body in re.findall(r"^rule (\w+):\n((?: {4}.*\n|\n)+)", path.read_text(), re.M):
-            written = re.search(r"^    input:\n((?: {8}.*\n)+)", body, re.M)
-            lines = [line.strip() for line in written[1].splitlines()] if written else []
-            literal = all(re.fullmatch(r'(\w+=)?"results/[^"]+",', line) for line in lines)
-            call = rf'unpack\((graph\.inputs\("{name}"\)|STUDIES\.\w+)\),'
-            assert literal or (len(lines) == 1 and re.fullmatch(call, lines[0])), name
+    for name, body in rules():
+        written = re.search(r"^    input:\n((?: {8}.*\n)+)", body, re.M)
+        lines = [line.strip() for line in written[1].splitlines()] if written else []
+        literal = all(re.fullmatch(r'(\w+=)?"results/[^"]+",', line) for line in lines)
+        call = rf'unpack\((graph\.inputs\("{name}"\)|STUDIES\.\w+)\),'
+        assert literal or (len(lines) == 1 and re.fullmatch(call, lines[0])), name
 
 
 def test_the_wiring_names_no_paper_and_no_snakemake():
