@@ -73,24 +73,28 @@ def kind_problems(
 ) -> Iterator[Problem]:
     """Unknown kinds in a tree that stands at `path`, and settings that their classes refuse."""
     for choice in kinds.choices(tree, path):
-        if choice.path[1:2] == ("studies",) and "methods" in choice.path:
-            continue  # their task says what they are: _study_problems
-        if choice.role is None:
-            roles = ", ".join(sorted(REGISTRIES))
-            yield Problem((*choice.path, "kind"), f"no code is chosen here, but for: {roles}")
-            continue
-        if choice.dotted is None:
-            known = REGISTRIES[choice.role]
-            yield Problem((*choice.path, "kind"), unknown(choice.role, choice.kind, known))
-            continue
-        try:
-            settings = settings_of(choice.dotted, root)
-        except NoSuchClassError as error:
-            yield Problem((*choice.path, "kind"), f"{choice.dotted}: {error}")
-            continue
-        if settings is not None:
-            yield from _setting_problems(choice.section, settings, choice)
-        yield from _limit_problems(choice.section, schema, choice.path)
+        if choice.path[1:2] != ("studies",) or "methods" not in choice.path:  # their task says more
+            yield from _choice_problems(choice, schema, root)
+
+
+def _choice_problems(choice: kinds.Choice, schema: Mapping, root: Path) -> Iterator[Problem]:
+    """One kind that is unknown, or settings that its class refuses."""
+    if choice.role is None:
+        roles = ", ".join(sorted(REGISTRIES))
+        yield Problem((*choice.path, "kind"), f"no code is chosen here, but for: {roles}")
+        return
+    if choice.dotted is None:
+        known = REGISTRIES[choice.role]
+        yield Problem((*choice.path, "kind"), unknown(choice.role, choice.kind, known))
+        return
+    try:
+        settings = settings_of(choice.dotted, root)
+    except NoSuchClassError as error:
+        yield Problem((*choice.path, "kind"), f"{choice.dotted}: {error}")
+        return
+    if settings is not None:
+        yield from _setting_problems(choice.section, settings, choice)
+    yield from _limit_problems(choice.section, schema, choice.path)
 
 
 def _setting_problems(
@@ -141,26 +145,50 @@ def _study_problems(
     paper: Mapping, schema: Mapping, root: Path, path: kinds.Path
 ) -> Iterator[Problem]:
     """Studies that cannot be read; methods and metrics whose classes refuse their settings."""
+    for choice in kinds.study_methods(paper, path):
+        yield from _choice_problems(choice, schema, root)
+    for where, case, axis, value in _varied(paper, path):
+        section = runs.case_at(case, {axis: value})
+        found = schema_problems(section, schema["$defs"]["case"], schema, ("cases", ""))
+        found = [*found, *kind_problems(section, schema, root, ("cases", ""))]
+        keys = axis.split(".")
+        of_axis = (p for p in found if list(p.path[2:])[: len(keys)] == keys)
+        yield from (Problem(where, problem.message) for problem in of_axis)
     found = [Problem((*path, *p.path), p.message, p.missing) for p in spec.problems(paper)]
     yield from found
-    if found:
-        return
-    for name, study in spec.studies(paper).items():
+    for name, study in {} if found else spec.studies(paper).items():
         where = (*path, "studies", name)
-        _, role = spec.TASKS[study.task]
-        base = runs.values(study, {axis.name: axis.base for axis in study.axes})
-        for method in study.methods:
-            given = runs.method_at(spec.method(paper, study, method), base)
-            found = kind_problems({role: given}, schema, root)
-            yield from (_moved(problem, (*where, "methods", method)) for problem in found)
-        for metric, section in study.metrics.items():
-            found = kind_problems({"metric": dict(section)}, schema, root)
-            yield from (_moved(problem, (*where, "metrics", metric)) for problem in found)
+        base = {axis.name: axis.base for axis in study.axes}
+        for method in study.methods if any(n.startswith("method.") for n in base) else ():
+            given = runs.method_at(spec.method(paper, study, method), runs.values(study, base))
+            _, role = spec.TASKS[study.task]
+            choice = kinds.Choice((*where, "methods", method), role, given)
+            yield from _choice_problems(choice, schema, root)
+        for section in study.metrics.values():
+            if kinds.Choice(where, "metric", section).dotted is None:
+                message = unknown("metric", section["kind"], REGISTRIES["metric"])
+                yield Problem((*where, "metrics"), message)
 
 
-def _moved(problem: Problem, path: kinds.Path) -> Problem:
-    """A problem with a section that stands at `path`, found where the section is alone."""
-    return Problem((*path, *problem.path[1:]), problem.message, problem.missing)
+def _varied(paper: Mapping, path: kinds.Path) -> Iterator[tuple[kinds.Path, Mapping, str, Any]]:
+    """(path, case, axis, value) of everything that studies put in the place of a key of a case."""
+    studies = paper.get("studies")
+    for name, study in studies.items() if isinstance(studies, Mapping) else ():
+        case = kinds.get(paper, "cases", str(kinds.get(study, "case")))
+        for given in ("vary", "base"):
+            axes = kinds.get(study, given)
+            for axis, values in axes.items() if isinstance(axes, Mapping) else ():
+                *above, _ = axis.split(".")
+                if not isinstance(kinds.get(case, *above), Mapping):
+                    continue
+                labelled = isinstance(values, Mapping) and given == "vary"
+                values = values.values() if labelled else values
+                values = values if isinstance(values, list) or labelled else [values]
+                labels = kinds.get(study, "vary", axis)
+                if given == "base" and isinstance(labels, Mapping):
+                    continue  # a label
+                for value in values:
+                    yield (*path, "studies", name, given, axis), case, axis, value
 
 
 # -- names ---------------------------------------------------------------------------------------

@@ -106,6 +106,9 @@ def _convert_kinds(paper: dict[str, Any], root: Path, path: kinds.Path) -> dict[
     given = [
         (kinds.settings(choice, root), choice.section) for choice in kinds.choices(paper, path)
     ]
+    for choice in kinds.study_methods(paper, path):
+        own = kinds.get(paper, *choice.path[len(path) :])
+        given.append((kinds.settings(choice, root), own))
     given += [(settings, tuning) for _, settings, tuning in kinds.tunings(paper, root, path)]
     for settings, section in given:
         for name in section.keys() & (settings or {}).keys():

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path as Folder
 from typing import Any
 
+from dalib.experiments.spec import TASKS
 from dalib.registry import REGISTRIES
 from pipeline.fields import NoSuchClassError, Setting, settings_of
 
@@ -87,6 +88,21 @@ def settings(choice: Choice, root: Folder) -> dict[str, Setting] | None:
         return settings_of(choice.dotted, root) if choice.dotted else None
     except NoSuchClassError:
         return None
+
+
+def study_methods(paper: Mapping, path: Path) -> Iterator[Choice]:
+    """The methods of the studies of a paper at `path`; the task of a study is their role."""
+    studies = get(paper, "studies")
+    for name, study in studies.items() if isinstance(studies, Mapping) else ():
+        task, methods = get(study, "task"), get(study, "methods")
+        if not isinstance(task, str) or task not in TASKS or not isinstance(methods, Mapping):
+            continue
+        collection, role = TASKS[task]
+        for method, own in methods.items():
+            kind = get(own, "kind") or get(paper, collection, method, "kind")
+            if isinstance(own, Mapping) and isinstance(kind, str):
+                where = (*path, "studies", name, "methods", method)
+                yield Choice(where, role, {"kind": kind, **own})
 
 
 def tunings(paper: Mapping, root: Folder, path: Path) -> Iterator[tuple]:

@@ -631,3 +631,30 @@ def test_every_spin_up_has_whole_intervals(scale):
         for case in section.get("cases", {}).values() if isinstance(section, dict) else ():
             if "truth" in case:
                 whole_intervals(case["truth"]["spinup"], build.interval(case), "the spin-up")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            {"methods": {"esn": {"unitss": 3}}},
+            'studies.noise.methods.esn.unitss: unknown key (did you mean "units"?)',
+        ),
+        (
+            {"vary": {"observations.obs_std_relative": [0.0, -1.0]}},
+            "studies.noise.vary.observations.obs_std_relative: -1 is too small, at least 0 is needed",
+        ),
+        (
+            {"base": {"observations.obs_std_relative": 0.2}},
+            "studies.noise.base.observations.obs_std_relative: 0.2 is none of the values",
+        ),
+        (
+            {"metrics": ["vptt"]},
+            'studies.noise.metrics: unknown metric "vptt" (did you mean "vpt"?)',
+        ),
+        ({"replicates": 1.5}, "studies.noise.replicates: 1.5 is given, a whole number is needed"),
+    ],
+)
+def test_studies_are_checked_against_their_case_and_the_classes_they_name(real, given, said):
+    lines = messages(real, {"benchmark": {"studies": {"noise": given}}})
+    assert any(said in line for line in lines), lines

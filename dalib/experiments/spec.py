@@ -177,16 +177,18 @@ def _study_problems(paper: Mapping, path: tuple, name: str, section: Any) -> Ite
     case, task = section.get("case"), section.get("task")
     if name in cases:
         yield Problem(path, "a case has this name; call the study otherwise")
-    if "case" in section and case not in cases:
+    if "case" in section and not _known(case, cases):
         yield Problem((*path, "case"), _unknown("case", case, cases))
-    if "task" in section and task not in TASKS:
+    if "task" in section and not _known(task, TASKS):
         yield Problem((*path, "task"), _unknown("task", task, TASKS))
     if not isinstance(section.get("replicates", 1), int) or section.get("replicates", 1) < 1:
         yield Problem((*path, "replicates"), "a whole number of at least 1 is needed")
     yield from _method_problems(paper, section, path)
     yield from _metric_problems(section, path)
-    yield from _axis_problems(cases.get(case), section, path)
-    if isinstance(cases.get(case), Mapping) and task in SECTIONS:
+    if not (_known(case, cases) and isinstance(cases[case], Mapping)):
+        return
+    yield from _axis_problems(cases[case], section, path)
+    if _known(task, SECTIONS):
         where = ("cases", case)
         if task not in cases[case]:
             yield Problem(where, f'"{task}" is missing: study {name} needs it', missing=True)
@@ -201,7 +203,7 @@ def _method_problems(paper: Mapping, section: Mapping, path: tuple) -> Iterator[
     if not isinstance(methods, Mapping) or not methods:
         yield Problem((*path, "methods"), "methods with settings are needed: {name: {}}")
         return
-    known = paper.get(TASKS[task][0], {}) if task in TASKS else methods
+    known = paper.get(TASKS[task][0], {}) if _known(task, TASKS) else methods
     for name, own in methods.items():
         if own is not None and not isinstance(own, Mapping):
             yield Problem((*path, "methods", name), "settings are needed, {} for none")
@@ -213,7 +215,8 @@ def _method_problems(paper: Mapping, section: Mapping, path: tuple) -> Iterator[
 def _metric_problems(section: Mapping, path: tuple) -> Iterator[Problem]:
     metrics = section.get("metrics", [])
     fit = isinstance(metrics, list) and all(
-        isinstance(one, str) or (isinstance(one, Mapping) and "kind" in one) for one in metrics
+        isinstance(one, str) or (isinstance(one, Mapping) and isinstance(one.get("kind"), str))
+        for one in metrics
     )
     if not fit:
         yield Problem((*path, "metrics"), "a list of names, or of mappings with `kind`, is needed")
@@ -223,7 +226,7 @@ def _metric_problems(section: Mapping, path: tuple) -> Iterator[Problem]:
         yield Problem((*path, "metrics"), f"{name} is asked for twice; give one another `name`")
 
 
-def _axis_problems(case: Any, section: Mapping, path: tuple) -> Iterator[Problem]:
+def _axis_problems(case: Mapping, section: Mapping, path: tuple) -> Iterator[Problem]:
     """Axes that vary nothing, and base points that are not written or not among the values."""
     vary, base = section.get("vary", {}), section.get("base", {})
     for key, value in (("vary", vary), ("base", base)):
@@ -244,9 +247,9 @@ def _axis_problems(case: Any, section: Mapping, path: tuple) -> Iterator[Problem
         if name not in base and len(values) > 1:
             message = f"the base point of {name} is missing; one of {there}"
             yield Problem((*path, "base"), message, missing=True)
-        elif name in base and base[name] not in _values(values):
+        elif name in base and not _known(base[name], _values(values)):
             yield Problem((*path, "base", name), f"{base[name]} is none of the values {there}")
-        if isinstance(case, Mapping) and not name.startswith(f"{OF_METHODS}."):
+        if not name.startswith(f"{OF_METHODS}."):
             yield from _leaf_problems(case, name, where)
 
 
@@ -300,6 +303,11 @@ def _key_problems(section: Mapping, known: Iterable, required: Iterable, path: t
     for key in required:
         if key not in section:
             yield Problem(path, f'"{key}" is missing', missing=True)
+
+
+def _known(name: Any, names: Iterable) -> bool:
+    """Whether a name or a value is one of those; a mapping or a list is none."""
+    return not isinstance(name, Mapping | list) and name in names
 
 
 def _unknown(what: str, name: Any, known: Iterable[str]) -> str:
