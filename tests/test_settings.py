@@ -642,7 +642,7 @@ def test_every_spin_up_has_whole_intervals(scale):
         ),
         (
             {"vary": {"observations.obs_std_relative": [0.0, -1.0]}},
-            "studies.noise.vary.observations.obs_std_relative: -1 is too small, at least 0 is needed",
+            "studies.noise.vary.observations.obs_std_relative: -1 is too small, at least 0 is",
         ),
         (
             {"base": {"observations.obs_std_relative": 0.2}},
