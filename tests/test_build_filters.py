@@ -8,13 +8,14 @@ import torch
 import xarray as xr
 
 from dalib import build
-from dalib.cases import assimilation, fields, observed
+from dalib.cases import assimilation, observed
 from dalib.cases.truth import truth
 from dalib.filters import Gaussian, assimilate
 from dalib.nets.dkf import DeepKalman
 from dalib.nets.scaling import Scaling
 from dalib.registry import FILTERS
 from dalib.streams import normal, streams
+from papers.lensf import fields
 
 CASE = {
     "system": {"kind": "lorenz96", "size": 12},

@@ -17,7 +17,6 @@ from dalib.metrics import (
     measures,
     pointwise,
     probabilistic,
-    symbolic,
 )
 
 rng = np.random.default_rng
@@ -365,17 +364,3 @@ def test_coverage_is_compared_with_what_so_few_members_reach():
     assert found.level.values.tolist() == reached.level.values.tolist() == [0.5, 0.9]
     assert reached.values.tolist() == [[pytest.approx(0.6), pytest.approx(0.8)]]
     np.testing.assert_allclose(found.mean("case"), reached, atol=5 * 0.5 / math.sqrt(20_000))
-
-
-def test_tokens_of_the_truth_are_at_no_distance_and_a_cycle_is_found():
-    centres = xr.DataArray(np.arange(6.0)[:, None], dims=("token", "state"))
-    cycle = xr.DataArray(np.tile([0, 1, 2, 3], (2, 50)), dims=("case", "time"))
-    lost = cycle * np.nan
-    of = Evaluation(
-        tokens=xr.concat([cycle, cycle + 1, lost], "run"), true_tokens=cycle, centres=centres
-    )
-    assert symbolic.TokenDistance()(of).values.tolist() == [0.0, 1.0, np.inf]
-    assert symbolic.UnseenShare()(of).values.tolist() == [0.0, pytest.approx(99 / 199), 1.0]
-    assert symbolic.CycleShare()(of).values.tolist() == [1.0, 1.0, 1.0]
-    entropies = symbolic.ConditionalEntropies(longest=2)(of)
-    assert entropies.dims == ("run", "order") and abs(entropies[:2] < 1e-12).all()

@@ -260,8 +260,8 @@ def test_one_core_gives_the_same_bytes_as_two(project, tmp_path):
 
 def test_a_system_and_a_filter_of_ones_own_join_the_table_by_configuration_alone(project):
     """The example of docs/extending.md, with the cases of scale smoke."""
-    (module,) = blocks("docs/extending.md", "python")
-    config = yaml.safe_load(*blocks("docs/extending.md", "yaml"))
+    module = next(b for b in blocks("docs/extending.md", "python") if "Pendulum" in b)
+    config = yaml.safe_load(next(b for b in blocks("docs/extending.md", "yaml") if "pendulum" in b))
     config["dkf"]["active"] = ["attractor", "clean", "states", "pendulum"]
     (project.folder / "my_lab.py").write_text(module)
     (project.folder / "my_lab.yaml").write_text(yaml.safe_dump(config))
