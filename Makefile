@@ -84,7 +84,7 @@ cache-prune: setup
 lint: setup
 	$(bin)/ruff check
 	$(bin)/ruff format --check
-	$(bin)/snakefmt --check Snakefile rules
+	$(bin)/snakefmt --check Snakefile rules papers/*/rules.smk
 
 clean:
 	rm -rf results/$(SCALE)
