@@ -22,6 +22,7 @@ RULES = list(layout.rules(ROOT))
 
 # A part is a module or subpackage of dalib; it may import itself and what stands here.
 ARROWS = {
+    "limits": set(),
     "registry": set(),
     "memory": set(),
     "streams": set(),
@@ -58,6 +59,7 @@ ARROWS = {
     "arrays": {"filters", "times"},  # beliefs are what it labels
     "era5": {"io"},
 }
+EVERYWHERE = {"limits"}  # may be imported by all parts
 TO_PIPELINE = {"era5", "field_runs", "io", "memory", "metrics", "points", "registry"}
 PLAIN = ("dalib.experiments.runs", "dalib.experiments.spec")  # for the pipeline too
 PARTS_A_NAME_CAN_STAND_FOR = {
@@ -103,7 +105,7 @@ WITH_TORCH = {"checkpoint.py", "speed.py"}  # in jobs that have it, and in a pro
 NOT_IN_PAPERS = {"netCDF4", "snakemake"}
 NOT_IN_FIGURES = {"torch"}  # nor in tables: what is drawn was computed by a stage
 IMPORTED_LATE = {("checkpoint.py", "torch")}  # by functions that only jobs with torch call
-MOST_LINES = 20_900  # of dalib; the aim is 18_000: a paper adds none
+MOST_LINES = 22_200  # of dalib, with the meaning of every setting; a paper adds none
 NAMED = ("cases", "filters", "models", "forecasters", "samplers", "codecs", "learning")
 # Names of papers' cases and methods that are also words of the field, or sections of a case.
 TERMS = {"attractor", "base", "basin", "equations", "free", "states", "taper"}
@@ -184,7 +186,7 @@ def test_dalib_imports_only_along_the_arrows():
         f"{where(path)} imports dalib.{other}"
         for path in DALIB
         for other in sorted({part(n) for n in imported(path) if n.split(".")[0] == "dalib"} - {""})
-        if other not in ARROWS.get(part(path), set()) | {part(path)}
+        if other not in ARROWS.get(part(path), set()) | {part(path), *EVERYWHERE}
     ] == []
 
 

@@ -34,6 +34,7 @@ class EKF(GaussianFilter):
     inflation: Tensor | float = 1.0
 
     def __post_init__(self):
+        super().__post_init__()
         if self.tangent is None and self.step is None:
             raise ValueError("the extended Kalman filter needs tangent (x -> (x', F)) or step")
 

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from dalib.filters.base import Ensemble, Gaussian, Likelihood
+from dalib.filters.checks import check_numbers
 from dalib.filters.linalg import check_covariance, cholesky, like, shared
 from dalib.streams import Generator, normal, normal_like
 
@@ -159,6 +160,7 @@ class EnsembleFilter:
 
     def __post_init__(self):
         check_members(self.members)
+        check_numbers(self)
 
     def start(self, prior: Gaussian | Ensemble, generator: Generator) -> Ensemble:
         """Members of the prior."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from dalib.filters.base import Ensemble, Gaussian, Likelihood
+from dalib.filters.checks import check_numbers
 from dalib.filters.linalg import check_covariance, cholesky, jacobian, like, symmetric
 from dalib.streams import Generator
 
@@ -172,10 +173,18 @@ def error_cov(std: Tensor | float, x: Tensor) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class GaussianFilter:
-    """What filters with a `Gaussian` belief share: the analysis. Subclasses forecast."""
+    """What filters with a `Gaussian` belief share: the analysis. Subclasses forecast.
+
+    Attributes:
+        observe: (..., state) -> (..., obs).
+        obs_std: of independent errors, a number or (obs,), in the units of y.
+    """
 
     observe: Callable[[Tensor], Tensor]
     obs_std: Tensor | float
+
+    def __post_init__(self) -> None:
+        check_numbers(self)
 
     def start(self, prior: Gaussian | Ensemble, generator: Generator | None = None) -> Gaussian:
         """The prior itself; of an ensemble, its sample moments."""

@@ -8,7 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from dalib import limits
 from dalib.filters.base import Ensemble, Gaussian, Likelihood, Weighted, picked
+from dalib.filters.checks import check_numbers
 from dalib.filters.ensemble import check_members, draw_members
 from dalib.filters.linalg import like
 from dalib.streams import Generator, normal, uniform
@@ -49,6 +51,9 @@ class BootstrapParticle:
         members: N.
         model_error_std: of the model, per sampling interval, a number or (state,), state units.
         jitter_std: least noise with which particles move, likewise.
+        regularisation: f, kernel width as a fraction of the optimal one; 0 for none.
+        resample_below: effective number of particles, as a fraction of N, below which they are
+            resampled.
     """
 
     axes: ClassVar[dict] = {"jitter_std": (), "regularisation": ()}
@@ -63,6 +68,9 @@ class BootstrapParticle:
     resample_below: float = 0.5
 
     def __post_init__(self):
+        check_numbers(self)
+        limits.at_least(0, resample_below=self.resample_below)
+        limits.at_most(1, resample_below=self.resample_below)
         check_members(self.members)
 
     def start(self, prior: Gaussian | Ensemble, generator: Generator) -> Weighted:
