@@ -1,4 +1,4 @@
-"""What is wrong with a configuration: against the schema, the classes it names, and itself."""
+"""What is wrong with a configuration: by its sections, the classes it names, and itself."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -6,9 +6,16 @@ from typing import Any
 from dalib import field_runs
 from dalib.experiments import runs, spec
 from dalib.registry import REGISTRIES
-from pipeline import kinds, validation
+from pipeline import kinds, layout, validation
 from pipeline.fields import Classes, NoSuchClassError, Setting
-from pipeline.problems import Problem, said, schema_problems, setting_problems, unknown
+from pipeline.problems import (
+    Problem,
+    missing,
+    said,
+    section_problems,
+    setting_problems,
+    unknown,
+)
 
 SETTINGS_ONLY = {"system", "integrator"}  # roles whose objects are built of nothing else
 NAMES_IN_A_CASE = [  # keys of a case, and the collection whose entries stand there
@@ -36,32 +43,19 @@ NAMES_IN_A_COLUMN = {
 }
 
 
-def check(config: Mapping, schema: Mapping, classes: Classes) -> list[Problem]:
+def check(config: Mapping, classes: Classes) -> list[Problem]:
     """Every problem; empty if there is none."""
     papers = {name: section for name, section in config.items() if kinds.is_paper(section)}
     general = {key: value for key, value in config.items() if key not in papers}
-    problems = list(schema_problems(general, schema, schema, (), also=papers))
+    problems = list(section_problems(general, layout.CONFIGURATION, classes, (), also=papers))
     for name, paper in papers.items():
-        definition = schema["$defs"]["paper"]
-        problems += schema_problems(paper, definition, schema, (name,))
+        problems += section_problems(paper, classes.paper(name), classes, (name,))
         problems += kind_problems(paper, classes, (name,))
         problems += _tuning_problems(paper, classes, (name,))
         problems += _reference_problems(paper, (name,))
-        problems += _start_problems(paper, (name,))
         problems += _point_problems(paper, (name,), {problem.path for problem in problems})
-        problems += _study_problems(paper, schema, classes, (name,))
+        problems += _study_problems(paper, classes, (name,))
     return problems
-
-
-def _start_problems(paper: Mapping, path: kinds.Path) -> Iterator[Problem]:
-    """First states are normal (`std`) or uniform (`half_width`), one of the two."""
-    for case in paper["cases"] if isinstance(paper["cases"], Mapping) else ():
-        start = kinds.get(paper, "cases", case, "truth", "start")
-        if not isinstance(start, Mapping) or "kind" in start:
-            continue
-        if len(start.keys() & {"std", "half_width"}) != 1:
-            where = (*path, "cases", case, "truth", "start")
-            yield Problem(where, "one of std (normal) and half_width (uniform) is needed")
 
 
 # -- classes -------------------------------------------------------------------------------------
@@ -99,12 +93,10 @@ def _setting_problems(
     """Settings of one class that are unknown or missing, and those that it refuses."""
     own = {name for name, value in section.items() if _is_choice(name, value)}
     given = {name: value for name, value in section.items() if name not in own}
-    also = {"kind", *kinds.REFERENCES}
+    also = {"kind", *kinds.REFERENCES, *({"name"} if choice.role == "metric" else ())}
     yield from setting_problems(given, settings, choice.path, also)
     if choice.role in SETTINGS_ONLY:
-        for name, setting in settings.items():
-            if setting.required and name not in section:
-                yield Problem(choice.path, f'"{name}" is missing', missing=True)
+        yield from missing(section, settings, choice.path)
 
 
 def _is_choice(name: str, value: Any) -> bool:
@@ -121,15 +113,14 @@ def _tuning_problems(paper: Mapping, classes: Classes, path: kinds.Path) -> Iter
 # -- studies -------------------------------------------------------------------------------------
 
 
-def _study_problems(
-    paper: Mapping, schema: Mapping, classes: Classes, path: kinds.Path
-) -> Iterator[Problem]:
+def _study_problems(paper: Mapping, classes: Classes, path: kinds.Path) -> Iterator[Problem]:
     """Studies that cannot be read; methods and metrics whose classes refuse their settings."""
     for choice in kinds.study_methods(paper, path):
         yield from _choice_problems(choice, classes)
+    dotted = classes.settings(classes.paper(path[0]), nested=True)["cases"].kind.below.sections[0]
     for where, case, axis, value in _varied(paper, path):
         section = runs.case_at(case, {axis: value})
-        found = schema_problems(section, schema["$defs"]["case"], schema, ("cases", ""))
+        found = section_problems(section, dotted, classes, ("cases", ""))
         found = [*found, *kind_problems(section, classes, ("cases", ""))]
         keys = axis.split(".")
         of_axis = (p for p in found if list(p.path[2:])[: len(keys)] == keys)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from pipeline import layout
 from pipeline.bounds import FREE, Bounds, bounds_of, find, find_chain
 from pipeline.codehash import Modules
 from pipeline.docstrings import meanings, summary
@@ -29,6 +30,8 @@ WORDS = {
     "mapping": "a mapping",
     "None": "null",
 }
+CHOICE = "dalib.experiments.sections:Choice"
+PAPER = "dalib.experiments.sections:Paper"
 LISTS = {"tuple", "list", "Sequence", "Tuple", "List"}
 MAPPINGS = {"Mapping", "dict", "Dict"}
 
@@ -42,7 +45,7 @@ class Kind:
         element: of a list, what each entry may be; None for anything.
         count: of a list, how many entries it has; None for any number.
         below: of a mapping, what each value may be; None for anything.
-        section: of a mapping, the dataclass "module:Class" whose fields its keys are.
+        sections: of a mapping, dataclasses "module:Class" one of whose fields its keys are.
         values: of a `Literal`, all that it may be.
     """
 
@@ -50,7 +53,7 @@ class Kind:
     element: "Kind | None" = None
     count: int | None = None
     below: "Kind | None" = None
-    section: str | None = None
+    sections: tuple[str, ...] = ()
     values: tuple = ()
 
     def allows(self, value: Any) -> bool:
@@ -124,6 +127,17 @@ class Classes:
         if found is None:
             return None
         return _Reader(*found, nested).settings()
+
+    def section_of(self, kind: Kind, value: Mapping) -> str | None:
+        """The dataclass of a mapping that is one of several sections; None if it is a choice."""
+        if kind.sections and "kind" in value and CHOICE in kind.sections:
+            return None
+        return next((one for one in kind.sections if one != CHOICE), None)
+
+    def paper(self, name: str) -> str:
+        """The dataclass of the section of a paper: its own, or that of all papers."""
+        own = self.root / layout.sections_of(name)
+        return f"papers.{name}.sections:Paper" if own.exists() else PAPER
 
     def summary(self, dotted: str) -> str:
         """What a class is, in one paragraph."""
@@ -284,11 +298,13 @@ class _Reader:
         if not set(names) - {"None"}:
             return None
         merged = Kind(names)
-        for key in ("element", "count", "below", "section"):
+        for key in ("element", "count", "below"):
             given = {getattr(part, key) for part in parts} - {None}
             if len(given) == 1:
                 merged = _with(merged, key, given.pop())
-        return _with(merged, "values", tuple(value for part in parts for value in part.values))
+        for key in ("sections", "values"):
+            merged = _with(merged, key, tuple(v for part in parts for v in getattr(part, key)))
+        return merged
 
     def _alternatives(self, source: Source, node: ast.expr | None) -> Iterator[Kind]:
         """A kind with one name for each plain alternative of an annotation."""
@@ -318,7 +334,7 @@ class _Reader:
             if found and isinstance(found[1], ast.Assign):  # another name for a type
                 yield from self._alternatives(found[0], found[1].value)
             elif found and self.nested and isinstance(found[1], ast.ClassDef):
-                yield Kind(("mapping",), section=f"{found[0].module}:{found[1].name}")
+                yield Kind(("mapping",), sections=(f"{found[0].module}:{found[1].name}",))
 
     def _subscripted(self, source: Source, name: str, inside: ast.expr) -> Iterator[Kind]:
         parts = inside.elts if isinstance(inside, ast.Tuple) else [inside]

@@ -16,35 +16,48 @@ from pipeline.settings import (
     check_targets,
     load,
     merged,
-    read_yaml,
     scales,
 )
 
 ROOT = Path(__file__).parents[1]
 
-SCHEMA = """
-    type: object
-    additionalProperties: false
-    required: [scale]
-    properties:
-      scale: {type: string}
-      seeds: {type: [integer, "null"], minimum: 1, unit: seeds}
-      lorenz:
-        type: object
-        additionalProperties: false
-        properties:
-          ensemble: {type: integer, minimum: 2, unit: members}
-          device: {enum: [cpu, cuda]}
-          grid: {type: array, minItems: 2, items: {type: number}}
-          train:
-            type: object
-            additionalProperties: false
-            required: [epochs]
-            properties:
-              epochs: {type: integer}
-              rate: {type: number, exclusiveMinimum: 0}
-              shuffle: {type: boolean}
-    $defs: {paper: {}, settings: {properties: {}}}
+SECTIONS = """
+    from collections.abc import Mapping
+    from dataclasses import dataclass
+    from typing import Literal
+
+    @dataclass(frozen=True)
+    class Train:
+        epochs: int
+        rate: float = 0.1
+        shuffle: bool = True
+
+        def __post_init__(self):
+            if self.rate <= 0:
+                raise ValueError("rate")
+
+    @dataclass(frozen=True)
+    class Lorenz:
+        ensemble: int = 2
+        device: Literal["cpu", "cuda"] = "cpu"
+        grid: list[float] = ()
+        train: Train = None
+
+        def __post_init__(self):
+            if self.ensemble < 2:
+                raise ValueError("ensemble")
+            if len(self.grid) < 2:
+                raise ValueError("grid")
+
+    @dataclass(frozen=True)
+    class Configuration:
+        scale: str
+        seeds: int | None = None
+        lorenz: Lorenz = None
+
+        def __post_init__(self):
+            if self.seeds is not None and self.seeds < 1:
+                raise ValueError("seeds")
     """
 CONFIG = """
     scale: quick
@@ -61,9 +74,11 @@ SCALED = """
 
 
 @pytest.fixture
-def project(tmp_path):
-    """A project with a small schema; no scale changes anything."""
-    write(tmp_path / "pipeline/schema.yaml", SCHEMA)
+def project(tmp_path, monkeypatch):
+    """A project with a few keys of its own; no scale changes anything."""
+    write(tmp_path / "small_sections.py", SECTIONS)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(layout, "CONFIGURATION", "small_sections:Configuration")
     write(tmp_path / "config.yaml", CONFIG)
     return tmp_path
 
@@ -506,18 +521,27 @@ def test_configuration_is_valid_at_every_scale(scale):
     assert load(ROOT, {"scale": scale})["scale"] == scale
 
 
-def properties(schema) -> Iterator[tuple[str, dict]]:
-    if isinstance(schema, dict):
-        yield from schema.get("properties", {}).items()
-        for value in schema.values():
-            yield from properties(value)
+def sections(classes: Classes, dotted: str, seen: set[str]) -> Iterator[tuple[str, str]]:
+    """(class and key, meaning) of a section and of all below it."""
+    if dotted in seen:
+        return
+    seen.add(dotted)
+    for setting in classes.settings(dotted, nested=True).values():
+        yield f"{dotted}.{setting.name}", setting.meaning
+        todo = [setting.kind]
+        while todo:
+            kind = todo.pop()
+            for below in kind.sections:
+                yield from sections(classes, below, seen)
+            todo += filter(None, (kind.element, kind.below))
 
 
-def test_every_key_of_the_schema_has_a_description():
-    schema = read_yaml(ROOT / layout.SCHEMA, "schema")
-    found = list(properties(schema))
-    assert len(found) > 50
-    assert [name for name, below in found if not below.get("description")] == []
+def test_every_key_of_a_section_has_a_meaning_in_its_docstring():
+    classes, seen = Classes(ROOT), set()
+    tops = [layout.CONFIGURATION, *(classes.paper(name) for name in layout.papers(ROOT))]
+    found = [pair for top in tops for pair in sections(classes, top, seen)]
+    assert len(found) > 200
+    assert [name for name, meaning in found if not meaning] == []
 
 
 @pytest.mark.parametrize("role", registry.REGISTRIES)

@@ -144,7 +144,7 @@ class EnsembleFilter:
         step: the model over one sampling interval, (..., state) -> (..., state).
         observe: (..., state) -> (..., obs).
         obs_std: of independent errors, a number or (obs,), in the units of y.
-        members: N.
+        members: N, size of the ensemble.
         inflation: a, factor on the anomalies after each analysis (amplitude, not variance), a
             number or (...,); 1 where nothing was observed, see `reached`.
         model_error_std: noise added after each step, a number or (..., state) that broadcasts to

@@ -48,7 +48,7 @@ class BootstrapParticle:
         step: M over one sampling interval, (..., state) -> (..., state).
         observe: h, (..., state) -> (..., obs).
         obs_std: σ, a number or (obs,), in the units of y.
-        members: N.
+        members: N, particles.
         model_error_std: of the model, per sampling interval, a number or (state,), state units.
         jitter_std: least noise with which particles move, likewise.
         regularisation: f, kernel width as a fraction of the optimal one; 0 for none.
