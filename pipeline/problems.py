@@ -3,6 +3,7 @@
 import difflib
 import importlib
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -64,27 +65,38 @@ def setting_problems(
     for name, value in section.items():
         if name in settings:
             one = settings[name]
-            yield from value_problems(value, one.kind, one.bounds, (*path, name), classes)
+            where, unit = (*path, name), unit_of(one)
+            yield from value_problems(value, one.kind, one.bounds, where, classes, unit)
         elif name not in also:
             known = [*settings, *also]
             yield Problem((*path, name), unknown("key", name, known, quote=False))
 
 
 def value_problems(
-    value: Any, kind: Kind, bounds: Bounds, path: kinds.Path, classes: Classes | None = None
+    value: Any,
+    kind: Kind,
+    bounds: Bounds,
+    path: kinds.Path,
+    classes: Classes | None = None,
+    unit: str | None = None,
 ) -> Iterator[Problem]:
-    """What is wrong with one value, and with what is in a list, a mapping or a section."""
+    """What is wrong with one value, and with what is in a list, a mapping or a section.
+
+    unit: what a whole number counts.
+    """
     if not kind.allows(value):
         yield Problem(path, f"{said(value)}, {kind} is needed")
     elif isinstance(value, list):
         yield from _count_problems(value, kind, bounds, path)
         inside = replace(bounds, entries=0)
         for position, entry in enumerate(value) if kind.element else ():
-            yield from value_problems(entry, kind.element, inside, (*path, position), classes)
+            where = (*path, position)
+            yield from value_problems(entry, kind.element, inside, where, classes, unit)
     elif isinstance(value, Mapping):
         yield from _mapping_problems(value, kind, bounds, path, classes)
     elif isinstance(value, int | float) and not isinstance(value, bool):
-        yield from _range_problems(value, bounds, path, counts="float" not in kind.names)
+        counted = None if "float" in kind.names else unit
+        yield from _range_problems(value, bounds, path, counted)
     values = [one for one in kind.values or bounds.values if type(one) is type(value)]
     if values and value not in values:
         yield Problem(path, unknown("value", value, values))
@@ -118,10 +130,8 @@ def _count_problems(
 
 
 def _range_problems(
-    value: float, bounds: Bounds, path: kinds.Path, *, counts: bool
+    value: float, bounds: Bounds, path: kinds.Path, unit: str | None
 ) -> Iterator[Problem]:
-    name = next((key for key in reversed(path) if isinstance(key, str)), "")
-    unit = unit_of(name) if counts else None
     for rule, bound, wrong in (
         ("minimum", bounds.least, lambda b: value < b),
         ("exclusiveMinimum", bounds.above, lambda b: value <= b),
@@ -132,12 +142,22 @@ def _range_problems(
             yield Problem(path, _out_of_range(value, rule, bound, unit))
 
 
-def unit_of(name: str) -> str | None:
-    """What a limit counts where the name of a setting says it, as `members` and `mem_mb` do."""
-    if name.endswith(("_mb", "_gb")):
-        return name[-2:].upper()
-    plural = name.endswith("s") and not name.endswith(("ss", "us", "is"))
-    return name if plural and name.isalpha() else None
+def unit_of(setting: Setting) -> str | None:
+    """What a whole number counts: its name, or the first word of its meaning, if that is a plural.
+
+    `members`; `mem_mb` is in MB; "sites of the ring" counts sites, "time limit in minutes" minutes.
+    """
+    if setting.name.endswith(("_mb", "_gb")):
+        return setting.name[-2:].upper()
+    first = setting.meaning.partition(" ")[0].rstrip(",;.")
+    inside = re.search(r"\bin (\w+s)\b", setting.meaning)
+    words = [setting.name, first, *([inside[1]] if inside else [])]
+    return next((word for word in words if _is_plural(word)), None)
+
+
+def _is_plural(word: str) -> bool:
+    plural = word.endswith("s") and not word.endswith(("ss", "us", "is"))
+    return plural and word.isalpha() and word.islower() and len(word) > 3
 
 
 def said(value: Any) -> str:

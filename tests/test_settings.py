@@ -38,6 +38,12 @@ SECTIONS = """
 
     @dataclass(frozen=True)
     class Lorenz:
+        \"\"\"A small section.
+
+        Attributes:
+            ensemble: members of the ensemble.
+        \"\"\"
+
         ensemble: int = 2
         device: Literal["cpu", "cuda"] = "cpu"
         grid: list[float] = ()

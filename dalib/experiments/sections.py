@@ -18,7 +18,6 @@ from dalib import limits
 from dalib.experiments.spec import Forecasts
 
 Device = Literal["cpu", "cuda", "auto"]
-Number = int | float
 
 
 @dataclass(frozen=True)
@@ -194,7 +193,7 @@ class Distribution:
         positive: whether states are taken without their signs, as amounts.
     """
 
-    mean: Number | list[Number]
+    mean: float | list[float]
     std: float = None
     half_width: float = None
     positive: bool = False
@@ -310,8 +309,8 @@ class Observations:
     operator: Choice
     obs_std: float = None
     obs_std_relative: float = None
-    error_std: Number | list[Number] = None
-    relative_error: list[Number] = None
+    error_std: float | list[float] = None
+    relative_error: list[float] = None
     stride: int = None
     interval: int = None
     centred: bool = None
@@ -341,7 +340,7 @@ class Prior:
     """
 
     error_std: float = None
-    mean: Number | list[Number] = None
+    mean: float | list[float] = None
     std: float = None
     members: int = None
     starts: Mapping[str, Start] = None
@@ -484,7 +483,7 @@ class Sweep:
         noise_std: standard deviations of noise on the training states.
     """
 
-    noise_std: list[Number] = None
+    noise_std: list[float] = None
 
     def __post_init__(self) -> None:
         limits.at_least(0, noise_std=self.noise_std)

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from dalib import limits
 from dalib.experiments import sections
-from dalib.experiments.sections import Choice, Number
+from dalib.experiments.sections import Choice
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,7 +174,7 @@ class FilterPrior:
         drawn: whether the mean itself is drawn, for filters of one state.
     """
 
-    mean: Number | list[Number] = None
+    mean: float | list[float] = None
     std: float = None
     drawn: bool = None
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from dalib import limits
 from dalib.experiments import sections
-from dalib.experiments.sections import Choice, Number, Observations, Optimisation, Prior, Truth
+from dalib.experiments.sections import Choice, Observations, Optimisation, Prior, Truth
 
 Hours = Literal[1, 2, 3, 4, 6, 8, 12, 24]
 Span = tuple[int | str, int | str]  # the first and the last year or date, both included
@@ -168,9 +168,9 @@ class Tuned:
         latent_ensf, latent_letkf, interpolation: of the filter of this name.
     """
 
-    latent_ensf: Mapping[str, list[Number]] = None
-    latent_letkf: Mapping[str, list[Number]] = None
-    interpolation: Mapping[str, list[Number]] = None
+    latent_ensf: Mapping[str, list[float]] = None
+    latent_letkf: Mapping[str, list[float]] = None
+    interpolation: Mapping[str, list[float]] = None
 
 
 @dataclass(frozen=True, kw_only=True)
