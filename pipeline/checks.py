@@ -84,30 +84,25 @@ def _choice_problems(choice: kinds.Choice, classes: Classes) -> Iterator[Problem
         yield Problem((*choice.path, "kind"), f"{choice.dotted}: {error}")
         return
     if settings is not None:
-        yield from _setting_problems(choice.section, settings, choice)
+        yield from _setting_problems(choice.section, settings, choice, classes)
 
 
 def _setting_problems(
-    section: Mapping, settings: Mapping[str, Setting], choice: kinds.Choice
+    section: Mapping, settings: Mapping[str, Setting], choice: kinds.Choice, classes: Classes
 ) -> Iterator[Problem]:
     """Settings of one class that are unknown or missing, and those that it refuses."""
-    own = {name for name, value in section.items() if _is_choice(name, value)}
-    given = {name: value for name, value in section.items() if name not in own}
+    given = {name: value for name, value in section.items() if name not in kinds.REFERENCES}
     also = {"kind", *kinds.REFERENCES, *({"name"} if choice.role == "metric" else ())}
-    yield from setting_problems(given, settings, choice.path, also)
+    yield from setting_problems(given, settings, choice.path, also, classes)
     if choice.role in SETTINGS_ONLY:
         yield from missing(section, settings, choice.path)
-
-
-def _is_choice(name: str, value: Any) -> bool:
-    """A part with a kind of its own, such as `localisation: {kind: ring}`."""
-    return name in REGISTRIES and isinstance(value, Mapping)
 
 
 def _tuning_problems(paper: Mapping, classes: Classes, path: kinds.Path) -> Iterator[Problem]:
     """What a case says to a filter, `methods: {ekf: {inflation: 1.1}}`: settings of its class."""
     for where, settings, tuning in kinds.tunings(paper, classes, path):
-        yield from _setting_problems(tuning, settings, kinds.Choice(where, None, tuning))
+        choice = kinds.Choice(where, None, tuning)
+        yield from _setting_problems(tuning, settings, choice, classes)
 
 
 # -- studies -------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from dalib.registry import REGISTRIES
 from pipeline import layout
 from pipeline.bounds import FREE, Bounds, bounds_of, find, find_chain
 from pipeline.codehash import Modules
@@ -33,6 +34,7 @@ WORDS = {
 CHOICE = "dalib.experiments.sections:Choice"
 PAPER = "dalib.experiments.sections:Paper"
 LISTS = {"tuple", "list", "Sequence", "Tuple", "List"}
+NO_PARTS = ("ClassVar", "Callable", "Generator")  # that of random numbers
 MAPPINGS = {"Mapping", "dict", "Dict"}
 
 
@@ -77,6 +79,9 @@ class Kind:
 
     def __str__(self) -> str:
         return " or ".join(WORDS[name] for name in self.names)
+
+
+PART = Kind(("mapping",), sections=(CHOICE,))  # of a class: an object of another, by its `kind`
 
 
 @dataclass(frozen=True)
@@ -264,17 +269,18 @@ class _Reader:
         given = [*zip(arguments, defaults, strict=True)]
         given += zip(init.args.kwonlyargs, init.args.kw_defaults, strict=True)
         for argument, default in given:
-            kind = self.kind(source, argument.annotation)
+            kind = self._own_kind(source, argument.arg, argument.annotation)
             if kind:
-                yield argument.arg, (kind, default is None, self._default(source, default))
+                required = default is None and kind is not PART
+                yield argument.arg, (kind, required, self._default(source, default))
 
     def _field(self, source: Source, node: ast.stmt) -> Iterator[tuple]:
         if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name):
             return
-        kind = self.kind(source, node.annotation)
+        kind = self._own_kind(source, node.target.id, node.annotation)
         if kind is None or _not_in_init(node.value):
             return
-        required = node.value is None or _no_default(node.value)
+        required = (node.value is None or _no_default(node.value)) and kind is not PART
         yield node.target.id, (kind, required, self._default(source, node.value))
 
     def _default(self, source: Source, node: ast.expr | None) -> str | None:
@@ -290,6 +296,13 @@ class _Reader:
             found = find_chain(self.modules, source.module, ast.unparse(node))
             node = getattr(found[1], "value", None) if found else None
         return _as_yaml(node) if node is not None else None
+
+    def _own_kind(self, source: Source, name: str, node: ast.expr | None) -> Kind | None:
+        """The kind of a setting; an object that goes by the name of a role is chosen by `kind`."""
+        kind = self.kind(source, node)
+        is_part = kind is None and not self.nested and name in REGISTRIES and node is not None
+        is_class = is_part and not ast.unparse(node).startswith(NO_PARTS)
+        return PART if is_class else kind
 
     def kind(self, source: Source, node: ast.expr | None) -> Kind | None:
         """The plain values an annotation allows beside others; None if none but None."""

@@ -701,3 +701,12 @@ def test_every_spin_up_has_whole_intervals(scale):
 def test_studies_are_checked_against_their_case_and_the_classes_they_name(real, given, said):
     lines = messages(real, {"benchmark": {"studies": {"noise": given}}})
     assert any(said in line for line in lines), lines
+
+
+def test_a_part_is_refused_where_the_class_has_none(real):
+    part = {"localisation": {"kind": "ring", "radius": 4.0}}
+    load(real, dkf(filters={"new": {"kind": "letkf", **part}}))
+    (line,) = messages(real, dkf(filters={"new": {"kind": "etkf", **part}}))
+    assert line.startswith("--config: dkf.filters.new.localisation: unknown key; there are: ")
+    (line,) = messages(real, dkf(filters={"new": {"kind": "letkf", "localisation": 4.0}}))
+    assert line == "--config: dkf.filters.new.localisation: 4.0 is given, a mapping is needed"
