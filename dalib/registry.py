@@ -61,6 +61,10 @@ FILTERS = {
     "deep_kalman_smoother": "dalib.filters.deep_kalman:DeepKalmanSmoother",
     "latent": "dalib.filters.latent:LatentFilter",
     "direct_decode": "dalib.filters.latent:DirectDecode",
+    "ukf": "dalib.filters.ukf:UKF",
+    "cubature": "dalib.filters.ukf:CubatureKalman",
+    "iterated_ekf": "dalib.filters.ekf:IteratedEKF",
+    "square_root_kalman": "dalib.filters.square_root:SquareRootKalman",
 }
 
 CODECS = {
