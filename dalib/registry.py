@@ -67,6 +67,18 @@ FILTERS = {
     "square_root_kalman": "dalib.filters.square_root:SquareRootKalman",
 }
 
+SMOOTHERS = {
+    "rts": "dalib.smoothers.rts:RTS",
+    "extended_rts": "dalib.smoothers.rts:ExtendedRTS",
+    "unscented_rts": "dalib.smoothers.rts:UnscentedRTS",
+    "cubature_rts": "dalib.smoothers.rts:CubatureRTS",
+    "parallel_rts": "dalib.smoothers.parallel:ParallelRTS",
+    "enks": "dalib.smoothers.enks:EnKS",
+    "stochastic_enks": "dalib.smoothers.enks:StochasticEnKS",
+    "enrts": "dalib.smoothers.enrts:EnRTS",
+    "stochastic_enrts": "dalib.smoothers.enrts:StochasticEnRTS",
+}
+
 CODECS = {
     "bins": "dalib.codecs.bins:Bins",
     "pca": "dalib.codecs.pca:PCA",
@@ -193,6 +205,7 @@ REGISTRIES = {
     "integrator": INTEGRATORS,
     "operator": OPERATORS,
     "filter": FILTERS,
+    "smoother": SMOOTHERS,
     "codec": CODECS,
     "localisation": LOCALISATIONS,
     "network": NETWORKS,

@@ -50,11 +50,12 @@ ARROWS = {
     "codecs": {"nets", "streams"},
     "maps": {"integrate", "nets", "streams", "systems"},
     "filters": {"localise", "resumable", "streams"},
+    "smoothers": {"filters", "streams"},
     "climatology": {"filters", "streams"},
     "forecasters": {"resumable", "nets", "codecs", "replicates", "train", "streams"},
     "estimators": {"filters", "forecasters", "streams"},
     "generators": {"diffusion", "forecasters", "nets", "resumable", "streams", "train"},
-    "learn": {"filters", "localise", "resumable", "train", "streams"},
+    "learn": {"filters", "localise", "resumable", "smoothers", "train", "streams"},
     "arrays": {"filters", "times"},  # beliefs are what it labels
     "era5": {"io"},
 }
@@ -89,6 +90,7 @@ ARROWS["experiments"] = ARROWS["build"] | {"build", "cases", "fitted", "lyapunov
 THIRD_PARTY_FORBIDDEN = {
     "": {"snakemake"},
     "filters": {"xarray", "netCDF4"},
+    "smoothers": {"xarray", "netCDF4"},
     "systems": {"xarray", "netCDF4", "numpy"},
     "nets": {"xarray", "netCDF4"},
     "train": {"xarray", "netCDF4"},
