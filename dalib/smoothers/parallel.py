@@ -210,8 +210,9 @@ def _masked(d: Tensor, H: Tensor, R: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     seen = ~d.isnan()
     if seen.all():
         return d, H.expand(len(d), *H.shape[1:]), R
-    alike = (seen == seen.flatten(1, -2)[:, :1].reshape(len(d), *[1] * (d.ndim - 2), -1)).all()
-    mask = seen[(slice(None), *[slice(0, 1)] * (d.ndim - 2))] if alike else seen
+    rows = seen.reshape(len(d), -1, d.shape[-1])
+    alike, series = (rows == rows[:, :1]).all(), d.ndim - 2
+    mask = rows[:, 0].reshape(len(d), *[1] * series, -1) if alike else seen
     _, H, R = without_missing(torch.zeros_like(mask, dtype=d.dtype), H, R, mask)
     return torch.where(seen, d, 0.0), H, R
 
