@@ -61,6 +61,22 @@ FILTERS = {
     "deep_kalman_smoother": "dalib.filters.deep_kalman:DeepKalmanSmoother",
     "latent": "dalib.filters.latent:LatentFilter",
     "direct_decode": "dalib.filters.latent:DirectDecode",
+    "ukf": "dalib.filters.ukf:UKF",
+    "cubature": "dalib.filters.ukf:CubatureKalman",
+    "iterated_ekf": "dalib.filters.ekf:IteratedEKF",
+    "square_root_kalman": "dalib.filters.square_root:SquareRootKalman",
+}
+
+SMOOTHERS = {
+    "rts": "dalib.smoothers.rts:RTS",
+    "extended_rts": "dalib.smoothers.rts:ExtendedRTS",
+    "unscented_rts": "dalib.smoothers.rts:UnscentedRTS",
+    "cubature_rts": "dalib.smoothers.rts:CubatureRTS",
+    "parallel_rts": "dalib.smoothers.parallel:ParallelRTS",
+    "enks": "dalib.smoothers.enks:EnKS",
+    "stochastic_enks": "dalib.smoothers.enks:StochasticEnKS",
+    "enrts": "dalib.smoothers.enrts:EnRTS",
+    "stochastic_enrts": "dalib.smoothers.enrts:StochasticEnRTS",
 }
 
 CODECS = {
@@ -189,6 +205,7 @@ REGISTRIES = {
     "integrator": INTEGRATORS,
     "operator": OPERATORS,
     "filter": FILTERS,
+    "smoother": SMOOTHERS,
     "codec": CODECS,
     "localisation": LOCALISATIONS,
     "network": NETWORKS,

@@ -25,9 +25,13 @@ NETWORKS = ("deep_kalman", "deep_kalman_smoother")
 CODED = ("latent", "direct_decode")
 EVERY = sorted(FILTERS)
 KINDS = sorted(set(FILTERS) - {*NETWORKS, *CODED})  # that say how likely an observation is
+LINEAR = ("kalman", "square_root_kalman")  # of a model given by its matrix
 UNSEEING = ("climatology", "free_run")  # they never look at observations
 SETTINGS = {
     "ekf": {"model_error_std": 0.1, "inflation": 1.1},
+    "iterated_ekf": {"model_error_std": 0.1, "inflation": 1.1, "iterations": 3},
+    "ukf": {"model_error_std": 0.1, "inflation": 1.1, "alpha": 0.5},
+    "cubature": {"model_error_std": 0.1, "inflation": 1.1},
     "enkf": {"members": 10, "inflation": 1.05, "model_error_std": 0.1},
     "denkf": {"members": 10, "inflation": 1.05},
     "etkf": {"members": 10, "inflation": 1.05, "rotate": True},
@@ -188,7 +192,7 @@ def test_gradients_of_likelihood_and_analyses_are_finite(kind):
     leaves = [obs_std]
     if kind not in ("climatology", "oi"):
         leaves.append(mean)
-        leaves += [forcing] if kind != "kalman" else []
+        leaves += [forcing] if kind not in LINEAR else []
     for gradient in torch.autograd.grad(total, leaves):
         assert gradient.isfinite().all()
         assert (gradient != 0).any()
@@ -419,7 +423,7 @@ def test_gradients_of_every_filter_are_finite(kind, where, seen):
     if kind in (*CONSTANT, *NETWORKS):
         assert not total.requires_grad
         return
-    wanted = [mean] if kind in ("kalman", "direct_decode") else [mean, forcing]
+    wanted = [mean] if kind in (*LINEAR, "direct_decode") else [mean, forcing]
     for gradient in torch.autograd.grad(total, wanted):
         assert gradient.isfinite().all()
 

@@ -49,6 +49,12 @@ def assimilate(
     return run.run(save=save, resume=resume, progress=run.name if progress else None)
 
 
+def filtered(run: Cycle, *, progress: bool = False) -> Analyses:
+    """Those of a cycle that has not begun, as `assimilate` gives them."""
+    work = _Assimilation(run, None)
+    return work.run(progress=work.name if progress else None)
+
+
 class _Assimilation(Resumable):
     """A filter under way, and the moments of its beliefs so far."""
 

@@ -204,7 +204,7 @@ class Var3D(GaussianFilter):
         if self._alike(y):
             return self._updated(forecast, y)[1]
         background = Gaussian(forecast.mean, self._cov(forecast.mean))
-        return likelihood(background, *self.seen_from(forecast.mean, y))
+        return likelihood(background, *self.innovation(forecast, y))
 
     def scored(
         self, forecast: Gaussian, y: Tensor, generator: Generator | None = None
@@ -332,7 +332,7 @@ def _around(mean: Tensor, cov: Tensor) -> Gaussian:
 
 def _interpolated(filter: GaussianFilter, belief: Gaussian, cov: Tensor, y: Tensor) -> Gaussian:
     """The Kalman update with one covariance (state, state) for all seeds."""
-    innovation, H, R, seen = filter.seen_from(belief.mean, y)
+    innovation, H, R, seen = filter.innovation(belief, y)
     mean, cov = update(Gaussian(belief.mean, cov), innovation, H, R, seen)
     return _around(mean, cov) if cov.ndim < mean.ndim + 1 else Gaussian(mean, cov)
 
