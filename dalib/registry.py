@@ -61,6 +61,11 @@ FILTERS = {
     "deep_kalman_smoother": "dalib.filters.deep_kalman:DeepKalmanSmoother",
     "latent": "dalib.filters.latent:LatentFilter",
     "direct_decode": "dalib.filters.latent:DirectDecode",
+    "serial_ensrf": "dalib.filters.serial:SerialEnSRF",
+    "serial_enkf": "dalib.filters.serial:SerialEnKF",
+    "rank_histogram": "dalib.filters.rank_histogram:RankHistogram",
+    "enkf_n": "dalib.filters.finite_size:EnKFN",
+    "ienks": "dalib.filters.iterative:IEnKS",
 }
 
 CODECS = {

@@ -7,8 +7,8 @@ from dalib.filters import Ensemble, Gaussian, kalman
 from dalib.filters.enkf import EnKF, denkf_analysis, enkf_analysis
 from dalib.filters.ensemble import increments, likelihood
 from dalib.filters.etkf import ETKF, etkf_analysis, square_root
-from dalib.filters.rotation import rotation
 from dalib.filters.letkf import LETKF, letkf_analysis
+from dalib.filters.rotation import rotation
 from dalib.localise import Localisation, Ring
 from dalib.observe import MovingSubset, Subset
 from dalib.streams import normal, stream, streams

@@ -149,7 +149,9 @@ class AdaptiveInflation:
         γ = self._shares(filter, X, Y, useful)
         λ = forecast.inflation
         for j in range(y.shape[-1]):
-            new = self._mode(λ, γ[..., j], variance[..., j, None], D2[..., j, None], r[..., j, None])
+            new = self._mode(
+                λ, γ[..., j], variance[..., j, None], D2[..., j, None], r[..., j, None]
+            )
             λ = torch.where(useful[..., j, None], new, λ)
         λ = (1 + self.damping * (λ - 1)).clamp(min=self.lowest)
         return forecast._replace(inflation=λ)
