@@ -66,6 +66,7 @@ FILTERS = {
     "rank_histogram": "dalib.filters.rank_histogram:RankHistogram",
     "enkf_n": "dalib.filters.finite_size:EnKFN",
     "ienks": "dalib.filters.iterative:IEnKS",
+    "var4d": "dalib.filters.var4d:Var4D",
 }
 
 CODECS = {
