@@ -65,6 +65,12 @@ FILTERS = {
     "cubature": "dalib.filters.ukf:CubatureKalman",
     "iterated_ekf": "dalib.filters.ekf:IteratedEKF",
     "square_root_kalman": "dalib.filters.square_root:SquareRootKalman",
+    "serial_ensrf": "dalib.filters.serial:SerialEnSRF",
+    "serial_enkf": "dalib.filters.serial:SerialEnKF",
+    "rank_histogram": "dalib.filters.rank_histogram:RankHistogram",
+    "enkf_n": "dalib.filters.finite_size:EnKFN",
+    "ienks": "dalib.filters.iterative:IEnKS",
+    "var4d": "dalib.filters.var4d:Var4D",
 }
 
 SMOOTHERS = {

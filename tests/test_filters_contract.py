@@ -43,6 +43,12 @@ SETTINGS = {
     "localised_enkf": {"members": 6, "scale": 1.1, "model_error_std": 0.1, "centred": False},
     "var3d": {"background_scale": 0.1},
     "ensf": {"members": 10, "mean": 2.3, "std": 3.6, "steps": 30, "inflation": 1.05},
+    "serial_ensrf": {"members": 8, "inflation": 1.05, "rotate": True},
+    "serial_enkf": {"members": 8, "inflation": 1.05},
+    "rank_histogram": {"members": 8, "inflation": 1.05},
+    "enkf_n": {"members": 8, "rotate": True},
+    "ienks": {"members": 8, "lag": 2, "inflation": 1.02, "rotate": True},
+    "var4d": {"background_scale": 0.1, "lag": 2},
     "particle": {"members": 50, "jitter_std": 0.3, "regularisation": 1.0},
 }
 
@@ -282,7 +288,10 @@ WHERE = {"none": None, "ring": Ring(1.0), "grid": Grid((2, 4), 1.0)}
 SEEN = {"full": range(SIZE), "partial": range(0, SIZE, 2), "missing": range(0, SIZE, 2)}
 NEED = ("letkf", "local_letkf")  # a localisation
 CONSTANT = ("climatology", "oi")  # analyses that do not depend on the prior
-STOCHASTIC = ("enkf", "localised_enkf", "local_enkf", "ens3dvar", "ensf", "particle", "latent")
+STOCHASTIC = (
+    *("enkf", "serial_enkf", "localised_enkf", "local_enkf", "ens3dvar", "ensf", "particle"),
+    "latent",
+)
 
 
 def takes(kind: str, name: str) -> bool:

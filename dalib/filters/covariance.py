@@ -88,8 +88,9 @@ class CovarianceFilter(EnsembleFilter):
             K, likelihood = _solved(seen.S, K, seen.mean, y)
         else:
             D, likelihood = _solved(seen.S, D, seen.mean, y)
-        analysis = self.inflated(E + (K @ D.mT).mT, E, y)
-        return Ensemble(analysis.to(forecast.members)), _like(likelihood, forecast.members)
+        analysis = (E + (K @ D.mT).mT).to(forecast.members)
+        y = y.to(analysis)
+        return self.finished(forecast, analysis, y, generator), _like(likelihood, analysis)
 
     def likelihood(self, forecast: Ensemble, y: Tensor) -> Likelihood:
         """Of y (..., obs) in N(h(mean), S)."""
@@ -102,7 +103,7 @@ class CovarianceFilter(EnsembleFilter):
         raise NotImplementedError(f"{type(self).__name__} does not say what its covariance is")
 
     def _valid(self, belief: Ensemble) -> Ensemble:
-        return Ensemble(belief.members.abs()) if self.positive else belief
+        return belief._replace(members=belief.members.abs()) if self.positive else belief
 
     def _perturbed(self, y: Tensor, seen: Seen, generator: Generator) -> Tensor:
         """(..., member, obs), y + σ ε, where y is missing σ ε alone."""

@@ -193,7 +193,7 @@ def matrix_function(A: Tensor, f: Callable, slope: Callable, curve: Callable) ->
     return _MatrixFunction.apply(A, f, slope, curve)
 
 
-def _eigen(A: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def eigen(A: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Λ (..., n), V, and whether A is finite (..., 1, 1); where it is not, those of 0."""
     finite = A.isfinite().all(-1).all(-1)[..., None, None]
     eigenvalues, V = torch.linalg.eigh(torch.where(finite, A, 0.0))  # LAPACK stops at NaN
@@ -203,7 +203,7 @@ def _eigen(A: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 class _MatrixFunction(torch.autograd.Function):
     @staticmethod
     def forward(ctx, A: Tensor, f: Callable, slope: Callable, curve: Callable) -> Tensor:
-        eigenvalues, V, finite = _eigen(A)
+        eigenvalues, V, finite = eigen(A)
         ctx.save_for_backward(A, eigenvalues, V)
         ctx.slope, ctx.curve = slope, curve
         value = (V * f(eigenvalues)[..., None, :]) @ V.mT
