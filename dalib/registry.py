@@ -15,6 +15,32 @@ SYSTEMS = {
     "lotka_volterra": "dalib.systems.lotka_volterra:LotkaVolterra",
     "polynomial_ring": "dalib.systems.polynomial_ring:PolynomialRing",
     "shallow_water": "dalib.systems.shallow_water:ShallowWater",
+    "lorenz84": "dalib.systems.panel:Lorenz84",
+    "lorenz05_ii": "dalib.systems.lorenz05:Lorenz05II",
+    "lorenz05_iii": "dalib.systems.lorenz05:Lorenz05III",
+    "two_scale_lorenz96": "dalib.systems.two_scale:TwoScaleLorenz96",
+    "truncated_lorenz96": "dalib.systems.two_scale:TruncatedLorenz96",
+    "kuramoto_sivashinsky": "dalib.systems.kuramoto_sivashinsky:KuramotoSivashinsky",
+    "quasi_geostrophic": "dalib.systems.quasi_geostrophic:QuasiGeostrophic",
+    "linear_advection": "dalib.systems.advection:LinearAdvection",
+    "ikeda": "dalib.systems.ikeda:Ikeda",
+    "chua": "dalib.systems.panel:Chua",
+    "chen": "dalib.systems.panel:Chen",
+    "thomas": "dalib.systems.panel:Thomas",
+    "halvorsen": "dalib.systems.panel:Halvorsen",
+    "rucklidge": "dalib.systems.panel:Rucklidge",
+    "sprott_b": "dalib.systems.panel:SprottB",
+    "dadras": "dalib.systems.panel:Dadras",
+    "aizawa": "dalib.systems.panel:Aizawa",
+    "hyper_rossler": "dalib.systems.panel:HyperRossler",
+    "harmonic": "dalib.systems.mechanics:Harmonic",
+    "pendulum": "dalib.systems.mechanics:Pendulum",
+    "double_pendulum": "dalib.systems.mechanics:DoublePendulum",
+    "kepler": "dalib.systems.mechanics:Kepler",
+    "duffing": "dalib.systems.mechanics:Duffing",
+    "van_der_pol": "dalib.systems.mechanics:VanDerPol",
+    "fitzhugh_nagumo": "dalib.systems.mechanics:FitzHughNagumo",
+    "double_well": "dalib.systems.mechanics:DoubleWell",
 }
 
 STARTS = {
@@ -27,6 +53,7 @@ INTEGRATORS = {
     "euler_maruyama": "dalib.integrate:EulerMaruyama",
     "iterate": "dalib.integrate:Iterate",
     "exact": "dalib.integrate:Exact",
+    "etdrk4": "dalib.integrate:ETDRK4",
 }
 
 OPERATORS = {
