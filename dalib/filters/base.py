@@ -174,10 +174,14 @@ class Analyses(NamedTuple):
 
 
 def at(filter: Filter, k: int) -> Filter:
-    """The filter with the operator of the k-th observation, counted from 0."""
-    if not hasattr(filter.observe, "at"):
-        return filter
-    return dataclasses.replace(filter, observe=filter.observe.at(k))
+    """The filter with operator and R of the k-th observation, counted from 0."""
+    given = {}
+    if hasattr(filter.observe, "at"):
+        given["observe"] = filter.observe.at(k)
+    cov = getattr(filter, "obs_cov", None)
+    if cov is not None and cov.ndim > 2 and cov.shape[-3] > 1:
+        given["obs_cov"] = cov.narrow(-3, k, 1)
+    return dataclasses.replace(filter, **given) if given else filter
 
 
 def first_nan(series: Tensor) -> Tensor:

@@ -11,7 +11,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from dalib.filters.errors import check_obs_cov
 from dalib.filters.linalg import check_semidefinite
+from dalib.filters.noise import check_noise
 from dalib.streams import Streams
 
 # the trailing axes of a filter's parameters; leading axes are those of the series
@@ -29,9 +31,9 @@ POSITIVE = {
 }
 NOT_NEGATIVE = ("model_error_std", "jitter_std", "regularisation")
 WITHOUT = {  # what is asked for most often where a parameter has too many axes
-    "obs_std": "a matrix R and errors that vary in time are not taken",
+    "obs_std": "a matrix R, of all times or of each, is given as obs_cov",
     "inflation": "an inflation for each component, or for each time, is not taken",
-    "model_error_std": "a matrix Q is not taken",
+    "model_error_std": "a matrix Q is given as model_error_cov, or by model_error_factor",
     "noise_cov": "independent noise of variances q has torch.diag(q)",
 }
 
@@ -140,13 +142,36 @@ def check_parameters(filter, sizes: Sizes) -> None:
     if hasattr(filter, "inner"):  # of codes, whose number only the codec knows
         _check_axes(filter.inner, AXES, sizes._replace(obs=None))
     described = described_by(type(filter))
+    if getattr(filter, "obs_cov", None) is not None:
+        check_obs_cov(filter)
+        _check_obs_cov(filter.obs_cov, sizes)
+        described.pop("obs_std")
     _check_axes(filter, described, sizes)
+    if hasattr(filter, "model_error_cov"):
+        check_noise(filter, sizes.state)
     if "noise_cov" in described:
         check_semidefinite(filter.noise_cov, "noise_cov")
     if hasattr(filter, "background"):
         _check_background(filter.background, sizes)
     if hasattr(filter, "members"):
         check_whole("members", filter.members)
+
+
+def _check_obs_cov(R: Tensor, sizes: Sizes) -> None:
+    """(obs, obs), (time, obs, obs), or (*series, time, obs, obs); one time may stand for all."""
+    shape, obs = tuple(R.shape), (sizes.obs, sizes.obs)
+    leading = shape[:-2]
+    times = not leading or leading[-1] in (1, sizes.times)
+    series = len(leading) < 2 or (
+        len(leading) - 1 == len(sizes.series) and _broadcasts(leading[:-1], sizes.series)
+    )
+    if (sizes.obs is None or shape[-2:] == obs) and times and series:
+        return
+    more = f", or {_tuple([*map(str, sizes.series), '1', *map(str, obs)])} for each series"
+    raise ValueError(
+        f"obs_cov has shape {shape}, but y has {sizes.obs} values at {sizes.times} times; give "
+        f"{obs}, or {(sizes.times, *obs)} of each time{more if sizes.series else ''}"
+    )
 
 
 def described_by(cls: type) -> dict[str, tuple[str, ...]]:
@@ -172,6 +197,8 @@ def _check_axes(filter, described: Mapping[str, tuple[str, ...]], sizes: Sizes) 
 def _needed(filter, name: str) -> bool:
     """Whether a filter has a parameter that has to be given, so that None is no choice."""
     field = getattr(filter, "__dataclass_fields__", {}).get(name)
+    if field is not None and name == "obs_std":  # unless obs_cov is given, see `check_parameters`
+        return True
     return field is not None and field.default is not None and field.init
 
 

@@ -7,13 +7,14 @@ import torch
 from torch import Tensor
 
 from dalib.filters.base import Gaussian
-from dalib.filters.kalman import GaussianFilter, error_cov
+from dalib.filters.kalman import GaussianFilter
 from dalib.filters.linalg import jacobian, like, symmetric
+from dalib.filters.noise import ModelNoise
 from dalib.streams import Generator
 
 
 @dataclass(frozen=True, kw_only=True)
-class EKF(GaussianFilter):
+class EKF(ModelNoise, GaussianFilter):
     """Extended Kalman filter (Jazwinski 1970, ch. 8.3).
 
         m <- M(m)        P <- F P Fᵀ + Q        F = dM/dx at m,  Q = q² I
@@ -23,14 +24,14 @@ class EKF(GaussianFilter):
     Attributes:
         tangent: m -> (M(m), F), the exact tangent of the step over one sampling interval.
         step: M alone; F then comes from torch.func.
-        model_error_std: q per sampling interval, a number or (state,), in state units.
+        model_error_std: q per sampling interval, a number or (state,), in state units; or Q itself,
+            see `noise.ModelNoise`.
         inflation: a, factor on deviations after each analysis (amplitude, a² on the covariance, as
             in ensemble filters), a number or (...,); 1 where nothing was observed.
     """
 
     tangent: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None
     step: Callable[[Tensor], Tensor] | None = None
-    model_error_std: float = 0.0
     inflation: Tensor | float = 1.0
 
     def __post_init__(self):
@@ -43,7 +44,7 @@ class EKF(GaussianFilter):
             mean, F = self.tangent(belief.mean)
         else:
             mean, F = self._moved(belief.mean), jacobian(self._moved, belief.mean)
-        Q = error_cov(self.model_error_std, mean)
+        Q = self.noise_covariance(mean)
         return Gaussian(mean, symmetric(F @ belief.cov @ F.mT + Q))
 
     def analyse(self, belief: Gaussian, y: Tensor, generator: Generator | None = None) -> Gaussian:

@@ -20,8 +20,10 @@ import torch
 from torch import Tensor
 
 from dalib.filters.base import Ensemble, Gaussian, Likelihood
+from dalib.filters.errors import Observing
 from dalib.filters.linalg import check_covariance, cholesky, like, shared
-from dalib.streams import Generator, normal, normal_like
+from dalib.filters.noise import NOISES, ModelNoise, perturbed, square_root_noise
+from dalib.streams import Generator, normal
 
 
 def check_members(members: int) -> None:
@@ -136,41 +138,43 @@ def likelihood(predicted: Tensor, y: Tensor, obs_std: Tensor | float) -> Likelih
 
 
 @dataclass(frozen=True, kw_only=True)
-class EnsembleFilter:
+class EnsembleFilter(ModelNoise, Observing):
     """What ensemble Kalman filters share; a subclass says how members are `updated`.
 
     Attributes:
         step: the model over one sampling interval, (..., state) -> (..., state).
-        observe: (..., state) -> (..., obs).
-        obs_std: of independent errors, a number or (obs,), in the units of y.
         members: N.
         inflation: a, factor on the anomalies after each analysis (amplitude, not variance), a
             number or (...,); 1 where nothing was observed, see `reached`.
         model_error_std: noise added after each step, a number or (..., state) that broadcasts to
             the members, in state units.
+        model_noise: "sampled", or "square_root" as `noise.square_root_noise` has it.
     """
 
     step: Callable[[Tensor], Tensor]
-    observe: Callable[[Tensor], Tensor]
-    obs_std: Tensor | float
     members: int = 40
     inflation: Tensor | float = 1.0
-    model_error_std: Tensor | float = 0.0
+    model_noise: str = "sampled"
 
     def __post_init__(self):
         check_members(self.members)
+        if self.model_noise not in NOISES:
+            raise ValueError(
+                f"unknown model_noise {self.model_noise!r}; known: {', '.join(NOISES)}"
+            )
 
     def start(self, prior: Gaussian | Ensemble, generator: Generator) -> Ensemble:
         """Members of the prior."""
         return Ensemble(draw_members(prior, self.members, generator))
 
     def forecast(self, belief: Ensemble, generator: Generator) -> Ensemble:
-        """One sampling interval, every member with noise of its own."""
+        """One sampling interval, and the noise of the model."""
         E = self.step(belief.members)
-        if isinstance(self.model_error_std, (int, float)) and self.model_error_std == 0:
+        if self.perfect:
             return Ensemble(E)
-        noise = normal_like(E, generator)
-        return Ensemble(torch.addcmul(E, like(self.model_error_std, E), noise))
+        if self.model_noise == "square_root":
+            return Ensemble(square_root_noise(E, self.noise_factor(E), generator))
+        return Ensemble(perturbed(self, E, generator))
 
     def analyse(self, belief: Ensemble, y: Tensor, generator: Generator) -> Ensemble:
         """Members given y (..., obs), inflated."""

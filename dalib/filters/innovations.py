@@ -10,7 +10,8 @@ import math
 import torch
 from torch import Tensor
 
-from dalib.filters.linalg import jacobian, like, shared
+from dalib.filters.errors import error_std, error_variances
+from dalib.filters.linalg import jacobian, shared
 
 INCONSISTENT = 2.0  # innovations 1.4 times as large as they should be
 
@@ -37,9 +38,7 @@ def of_series(filter, mean: Tensor, std: Tensor, y: Tensor) -> Tensor:
     else:
         index = filter.observe.selected(size)
     index = index.to(mean.device).expand(y.shape)
-    errors = like(filter.obs_std, y)
-    errors = errors[..., None, :] if errors.ndim else errors
-    S = std.gather(-1, index).square() + errors**2
+    S = std.gather(-1, index).square() + error_variances(filter, y)
     return _mean(_sums((y - mean.gather(-1, index)).square() / S), -2)
 
 
@@ -51,7 +50,7 @@ def of_time(filter, forecast, y: Tensor) -> Tensor:
     else:
         operator, mean = filter.observe, filter.observe(forecast.mean)
         variance = _variance_seen(operator, forecast)
-    return _sums((y - mean).square() / (variance + like(filter.obs_std, y) ** 2))
+    return _sums((y - mean).square() / (variance + error_std(filter, y) ** 2))
 
 
 def _variance_seen(operator, forecast) -> Tensor:
