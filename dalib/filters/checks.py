@@ -53,7 +53,8 @@ class Sizes(NamedTuple):
 def check_given(filter, prior, observations: Tensor, generator) -> None:
     """Refuse what `assimilate` cannot take; `observe` is tried by `check_observe` later."""
     _check_kinds(filter, prior, generator)
-    check_tensors(observations=observations, **prior._asdict())
+    known = {name: value for name, value in prior._asdict().items() if not _nested(value)}
+    check_tensors(observations=observations, **known)
     check_prior(prior, observations)
     if observations.ndim < 2 or not observations.shape[-2]:
         raise ValueError(
@@ -72,15 +73,13 @@ def check_given(filter, prior, observations: Tensor, generator) -> None:
         )
     if observations.isinf().any():
         raise ValueError("some observations are infinite; NaN marks a missing value")
-    state = prior[0].shape[-1]
+    state = prior.mean.shape[-1]
     sizes = Sizes(tuple(observations.shape[:-2]), *observations.shape[-2:], state)
     check_parameters(filter, sizes)
     check_times(filter, sizes.times)
 
 
 def _check_kinds(filter, prior, generator) -> None:
-    from dalib.filters.base import Ensemble, Gaussian
-
     if isinstance(filter, type):
         raise TypeError(f"the filter is the class {filter.__name__}; give an object of it")
     if isinstance(generator, Real):
@@ -92,8 +91,16 @@ def _check_kinds(filter, prior, generator) -> None:
             f"the generator is a {_kind(generator)}; give torch.Generator().manual_seed(...), or "
             "Streams with one for each series"
         )
-    if not isinstance(prior, Gaussian | Ensemble):
-        raise TypeError(f"the prior is a {type(prior).__name__}; give a Gaussian or an Ensemble")
+    belief = isinstance(prior, tuple) and hasattr(prior, "mean") and hasattr(prior, "_fields")
+    if not belief:
+        raise TypeError(
+            f"the prior is a {type(prior).__name__}; give a Gaussian or an Ensemble, or the belief "
+            "with which a filter ended"
+        )
+
+
+def _nested(value: Any) -> bool:
+    return value is None or isinstance(value, tuple)
 
 
 def check_tensors(**values) -> None:
@@ -108,7 +115,8 @@ def check_tensors(**values) -> None:
 def check_prior(prior, observations: Tensor) -> None:
     """Refuse a prior of other shapes, of whole numbers, in two precisions, or not finite."""
     state, gaussian = prior[0], "cov" in prior._fields
-    leading, size = state.shape[: -1 if gaussian else -2], state.shape[-1:]
+    own = -2 if "members" in prior._fields else -1
+    leading, size = state.shape[:own], state.shape[-1:]
     if state.dtype not in (torch.float32, torch.float64):
         kind = "not of floating-point numbers"
         if state.is_floating_point():
@@ -223,6 +231,8 @@ def check_times(filter, times: int) -> None:
 
 def check_observe(observe, mean: Tensor, observations: Tensor) -> None:
     """Try `observe` on the mean (..., state) of the first belief; refuse what does not fit y."""
+    if observe is None:
+        raise TypeError("observe is None; give the filter an operator, or the Observations one")
     seen = tried("observe", observe, mean)
     if seen.shape[:-1] != mean.shape[:-1] or seen.ndim != mean.ndim:
         raise ValueError(

@@ -63,8 +63,10 @@ class BootstrapParticle(ModelNoise, Observing):
     def __post_init__(self):
         check_members(self.members)
 
-    def start(self, prior: Gaussian | Ensemble, generator: Generator) -> Weighted:
-        """Equally weighted particles of the prior."""
+    def start(self, prior: Gaussian | Ensemble | Weighted, generator: Generator) -> Weighted:
+        """Equally weighted particles of the prior; weighted ones as they are."""
+        if isinstance(prior, Weighted):
+            return prior
         members = draw_members(prior, self.members, generator)
         log_weights = torch.full_like(members[..., 0], -math.log(self.members))
         return Weighted(members, log_weights, torch.zeros_like(log_weights[..., :1]))
