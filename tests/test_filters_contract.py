@@ -10,11 +10,12 @@ from dalib import build
 from dalib.codecs.pca import LinearCodec
 from dalib.filters import Gaussian, assimilate, at, cycle, scored
 from dalib.filters.enkf import EnKF
+from dalib.filters.local import Local
 from dalib.integrate import RK4
 from dalib.localise import Grid, Ring
 from dalib.nets.dkf import DeepKalman
 from dalib.nets.scaling import Scaling
-from dalib.observe import Identity, MovingSubset, Subset
+from dalib.observe import Identity, Linear, MovingSubset, Subset
 from dalib.registry import FILTERS
 from dalib.streams import Streams, normal, streams
 from dalib.systems.lorenz import Lorenz96
@@ -280,6 +281,33 @@ def test_the_slope_with_respect_to_errors_is_right_where_a_value_is_missing(kind
         with torch.no_grad():
             difference = (total(obs_std + unit) - total(obs_std - unit)) / 2e-5
         assert slope[j].item() == pytest.approx(difference.item(), rel=1e-4, abs=1e-4)
+
+
+FULL = [kind for kind in KINDS if "obs_cov" in build.resolve("filter", kind).__dataclass_fields__]
+
+
+@pytest.mark.parametrize("kind", FULL)
+def test_correlated_errors_are_those_of_whitened_observations(kind):
+    """L⁻¹ y = L⁻¹ H x + N(0, I); a local filter takes a diagonal, and refuses the rest."""
+    prior, y = inputs()
+    y = torch.where(y.isnan().any(-1, keepdim=True), torch.nan, y)  # L of all values, or of none
+    filter, R = make(kind), 0.5 * torch.eye(4).double() + 0.5
+    if isinstance(filter, Local):
+        with pytest.raises(ValueError, match="correlated in blocks of observations near each"):
+            given = dataclasses.replace(filter, obs_std=None, obs_cov=R)
+            assimilate(given, prior, y, generators())
+        R = torch.tensor([1.0, 1.0, 0.25, 4.0]).double().diag()
+    L = torch.linalg.cholesky(R)
+    white = torch.linalg.solve_triangular(L, y.mT, upper=False).mT
+    H = torch.linalg.solve_triangular(L, torch.eye(SIZE).double()[::2], upper=False)
+    expected = {"observe": Linear(H), "obs_std": 1.0}
+    if kind == "fixed_gain":
+        expected["gain"] = filter.gain @ L
+    found = dataclasses.replace(filter, obs_std=None, obs_cov=R)
+    found = assimilate(found, prior, y, generators())
+    expected = assimilate(dataclasses.replace(filter, **expected), prior, white, generators())
+    for a, b in zip(found[:4], expected[:4], strict=True):
+        assert torch.allclose(a, b, rtol=1e-7, atol=1e-7)
 
 
 # every entry of the registry, under every localisation that it takes, whatever is observed

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from dalib.filters.base import Ensemble, Gaussian, Likelihood
 from dalib.filters.ensemble import EnsembleFilter, anomalies
+from dalib.filters.errors import Whitened
 from dalib.filters.kalman import error_cov, observation_matrix
 from dalib.filters.linalg import PRECISE, kept, like, solution
 from dalib.filters.local import taper_between
@@ -97,6 +98,15 @@ class CovarianceFilter(EnsembleFilter):
         _, y, seen = self._digits(forecast.members, y)
         likelihood = _solved(seen.S, seen.anomalies[..., :0, :], seen.mean, y)[1]
         return _like(likelihood, forecast.members)
+
+    def whitened(self, operator: Whitened) -> "CovarianceFilter":
+        """Of whitened observations, which have no absolute values."""
+        if self.positive:
+            raise ValueError(
+                "positive=True needs observations with independent errors; give obs_std, or an "
+                "obs_cov that is diagonal"
+            )
+        return super().whitened(operator)
 
     def covariance(self, x: Tensor) -> tuple[Tensor | None, Tensor | float]:
         """A (..., state, state), or None for 0, and b, a number or (..., 1, 1), for members x."""

@@ -15,20 +15,21 @@ from dalib.filters.kalman import (
     update,
 )
 from dalib.filters.linalg import jacobian, like
+from dalib.filters.noise import ModelNoise
 from dalib.streams import Generator
 
 
 @dataclass(frozen=True, kw_only=True)
-class NonlinearGaussianFilter(GaussianFilter):
-    """What Gaussian filters of nonlinear models share: additive noise, Q = q² I, and inflation.
+class NonlinearGaussianFilter(ModelNoise, GaussianFilter):
+    """What Gaussian filters of nonlinear models share: additive noise, and inflation.
 
     Attributes:
-        model_error_std: q per sampling interval, a number or (state,), in state units.
+        model_error_std: q per sampling interval, a number or (state,), in state units; or Q itself,
+            see `noise.ModelNoise`.
         inflation: a, factor on deviations after each analysis (amplitude, a² on the covariance, as
             in ensemble filters), a number or (...,); 1 where nothing was observed.
     """
 
-    model_error_std: float = 0.0
     inflation: Tensor | float = 1.0
 
     def analyse(self, belief: Gaussian, y: Tensor, generator: Generator | None = None) -> Gaussian:
@@ -70,7 +71,7 @@ class EKF(NonlinearGaussianFilter):
             mean, F = self.tangent(belief.mean)
         else:
             mean, F = self._moved(belief.mean), jacobian(self._moved, belief.mean)
-        return Transition(mean, F, error_cov(self.model_error_std, mean))
+        return Transition(mean, F, self.noise_covariance(mean))
 
     def _moved(self, x: Tensor) -> Tensor:
         return self.step(x.clone())  # F is that at x, also of a step that works in place

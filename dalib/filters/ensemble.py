@@ -20,10 +20,12 @@ import torch
 from torch import Tensor
 
 from dalib.filters.base import Ensemble, Gaussian, Likelihood
+from dalib.filters.errors import Observing
 from dalib.filters.inflation import AdaptiveInflation, Inflated, Relaxation
 from dalib.filters.linalg import check_covariance, cholesky, like, shared
+from dalib.filters.noise import NOISES, ModelNoise, perturbed, square_root_noise
 from dalib.filters.rotation import rotated
-from dalib.streams import Generator, normal, normal_like
+from dalib.streams import Generator, normal
 
 
 def check_members(members: int) -> None:
@@ -138,13 +140,11 @@ def likelihood(predicted: Tensor, y: Tensor, obs_std: Tensor | float) -> Likelih
 
 
 @dataclass(frozen=True, kw_only=True)
-class EnsembleFilter:
+class EnsembleFilter(ModelNoise, Observing):
     """What ensemble Kalman filters share; a subclass says how members are `updated`.
 
     Attributes:
         step: the model over one sampling interval, (..., state) -> (..., state).
-        observe: (..., state) -> (..., obs).
-        obs_std: of independent errors, a number or (obs,), in the units of y.
         members: N.
         inflation: a, factor on the anomalies after each analysis (amplitude, not variance), a
             number or (...,); 1 where nothing was observed, see `reached`. Or `RTPS`, `RTPP` or
@@ -154,18 +154,21 @@ class EnsembleFilter:
             distributed (Sakov and Oke 2008).
         model_error_std: noise added after each step, a number or (..., state) that broadcasts to
             the members, in state units.
+        model_noise: "sampled", or "square_root" as `noise.square_root_noise` has it.
     """
 
     step: Callable[[Tensor], Tensor]
-    observe: Callable[[Tensor], Tensor]
-    obs_std: Tensor | float
     members: int = 40
     inflation: Tensor | float | Relaxation | AdaptiveInflation = 1.0
     rotate: bool = False
-    model_error_std: Tensor | float = 0.0
+    model_noise: str = "sampled"
 
     def __post_init__(self):
         check_members(self.members)
+        if self.model_noise not in NOISES:
+            raise ValueError(
+                f"unknown model_noise {self.model_noise!r}; known: {', '.join(NOISES)}"
+            )
 
     def start(self, prior: Gaussian | Ensemble, generator: Generator) -> Ensemble | Inflated:
         """Members of the prior."""
@@ -173,10 +176,12 @@ class EnsembleFilter:
         return self.inflation.begin(belief) if self._adaptive else belief
 
     def forecast(self, belief: Ensemble, generator: Generator) -> Ensemble:
-        """One sampling interval, every member with noise of its own."""
+        """One sampling interval, and the noise of the model."""
         E = self.step(belief.members)
-        if not (isinstance(self.model_error_std, (int, float)) and self.model_error_std == 0):
-            E = torch.addcmul(E, like(self.model_error_std, E), normal_like(E, generator))
+        if not self.perfect and self.model_noise == "square_root":
+            E = square_root_noise(E, self.noise_factor(E), generator)
+        elif not self.perfect:
+            E = perturbed(self, E, generator)
         return belief.inflated(E) if self._adaptive else belief._replace(members=E)
 
     def analyse(self, belief: Ensemble, y: Tensor, generator: Generator) -> Ensemble:

@@ -97,9 +97,9 @@ class IEnKS(EnsembleFilter):
             )
         if isinstance(self.inflation, AdaptiveInflation):
             raise TypeError("IEnKS takes no AdaptiveInflation; give a number, or a certainty")
-        if not (isinstance(self.model_error_std, (int, float)) and self.model_error_std == 0):
+        if not self.perfect:
             raise ValueError(
-                f"model_error_std is {self.model_error_std}; the model of an IEnKS has no noise"
+                "the model of an IEnKS has no noise; leave model_error_* at their values"
             )
 
     def start(self, prior: Gaussian | Ensemble, generator: Generator) -> Lagged:

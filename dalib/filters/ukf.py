@@ -34,7 +34,7 @@ class SigmaPointFilter(NonlinearGaussianFilter):
     def transition(self, belief: Gaussian) -> Transition:
         """Of the regression of the step."""
         mean, F, error = regression(self.step, belief, self.rule(belief.mean.shape[-1]))
-        Q = error.to(mean) + error_cov(self.model_error_std, mean)
+        Q = error.to(mean) + self.noise_covariance(mean)
         return Transition(mean, F.to(mean), Q)
 
     def innovation(self, belief: Gaussian, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

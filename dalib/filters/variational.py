@@ -1,13 +1,14 @@
 """Filters with a fixed covariance or gain: climatology, optimal interpolation, 3DVar."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
 from dalib.filters.base import Ensemble, Gaussian, Likelihood
+from dalib.filters.errors import Whitened
 from dalib.filters.kalman import (
     GaussianFilter,
     apply,
@@ -304,6 +305,11 @@ class FixedGain(GaussianFilter):
             )
         d = torch.where(y.isnan(), 0.0, d)
         return _certain(belief.mean + _times(d, like(self.gain, d).mT))
+
+    def whitened(self, operator: Whitened) -> "FixedGain":
+        """With K L, which meets L⁻¹ d."""
+        gain = (like(self.gain, operator.factor) @ operator.factor).to(self.gain)
+        return replace(super().whitened(operator), gain=gain)
 
     def likelihood(self, forecast: Gaussian, y: Tensor) -> Likelihood:
         """Of y (..., obs) in N(h(mean), R)."""
