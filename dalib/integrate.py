@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dalib import limits
 from dalib.streams import Generator, normal_like
 
 CHUNK = 32768  # numbers of state advanced together: four work arrays of 256 KiB stay in cache
@@ -23,10 +24,18 @@ class RK4:
 
     k1 = f(x)    k2 = f(x + dt/2 k1)    k3 = f(x + dt/2 k2)    k4 = f(x + dt k3)
     x <- x + dt/6 (k1 + 2 k2 + 2 k3 + k4)
+
+    Attributes:
+        dt: step, in model time.
+        steps: steps in a sampling interval.
     """
 
     dt: float
     steps: int = 1
+
+    def __post_init__(self) -> None:
+        limits.more_than(0, dt=self.dt)
+        limits.at_least(1, steps=self.steps)
 
     @property
     def interval(self) -> float:
@@ -105,11 +114,21 @@ class EulerMaruyama:
         x <- x + dt f(x) + sqrt(dt) s N(0, I)
 
     `noise_std` s is in state units per square root of model time.
+
+    Attributes:
+        dt: step, in model time.
+        noise_std: s, state units per square root of model time.
+        steps: steps in a sampling interval.
     """
 
     dt: float
     noise_std: float
     steps: int = 1
+
+    def __post_init__(self) -> None:
+        limits.more_than(0, dt=self.dt)
+        limits.at_least(0, noise_std=self.noise_std)
+        limits.at_least(1, steps=self.steps)
 
     @property
     def interval(self) -> float:
@@ -199,9 +218,16 @@ class ETDRK4:
 
 @dataclass(frozen=True)
 class Iterate:
-    """The step of a map, `steps` of them a sampling interval; time counts steps."""
+    """The step of a map, `steps` of them a sampling interval; time counts steps.
+
+    Attributes:
+        steps: iterations in a sampling interval.
+    """
 
     steps: int = 1
+
+    def __post_init__(self) -> None:
+        limits.at_least(1, steps=self.steps)
 
     @property
     def interval(self) -> float:
@@ -237,9 +263,16 @@ class Iterate:
 
 @dataclass(frozen=True)
 class Exact:
-    """The exact flow of a linear system over `dt`: its `propagator(dt)`, a matrix exponential."""
+    """The exact flow of a linear system over `dt`: its `propagator(dt)`, a matrix exponential.
+
+    Attributes:
+        dt: sampling interval, in model time.
+    """
 
     dt: float
+
+    def __post_init__(self) -> None:
+        limits.more_than(0, dt=self.dt)
 
     @property
     def interval(self) -> float:

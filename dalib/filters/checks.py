@@ -210,6 +210,18 @@ def _needed(filter, name: str) -> bool:
     return field is not None and field.default is not None and field.init
 
 
+def check_numbers(filter) -> None:
+    """Refuse numbers outside their range where a filter is made; tensors wait for a series."""
+    for name in POSITIVE:
+        value = getattr(filter, name, None)
+        if isinstance(value, int | float) and value <= 0:
+            raise ValueError(f"{name} is {value}; it has to be {_words(name)}")
+    for name in NOT_NEGATIVE:
+        value = getattr(filter, name, None)
+        if isinstance(value, int | float) and value < 0:
+            raise ValueError(f"{name} is {value}; it has to be {_words(name)}")
+
+
 def check_whole(name: str, value: Any) -> None:
     """Refuse what is no whole number."""
     if isinstance(value, bool) or not isinstance(value, Integral):

@@ -62,6 +62,7 @@ class EKF(NonlinearGaussianFilter):
     step: Callable[[Tensor], Tensor] | None = None
 
     def __post_init__(self):
+        super().__post_init__()
         if self.tangent is None and self.step is None:
             raise ValueError("the extended Kalman filter needs tangent (x -> (x', F)) or step")
 

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from dalib.filters.base import Ensemble, Gaussian, Likelihood
+from dalib.filters.checks import check_numbers
 from dalib.filters.errors import Observing
 from dalib.filters.inflation import AdaptiveInflation, Inflated, Relaxation
 from dalib.filters.linalg import check_covariance, cholesky, like, shared
@@ -169,6 +170,7 @@ class EnsembleFilter(ModelNoise, Observing):
             raise ValueError(
                 f"unknown model_noise {self.model_noise!r}; known: {', '.join(NOISES)}"
             )
+        check_numbers(self)
 
     def start(self, prior: Gaussian | Ensemble, generator: Generator) -> Ensemble | Inflated:
         """Members of the prior."""

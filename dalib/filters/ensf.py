@@ -15,6 +15,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
+from dalib import limits
 from dalib.filters.base import Ensemble
 from dalib.filters.ensemble import EnsembleFilter
 from dalib.filters.ensf_linear import AllSteps, all_steps
@@ -215,6 +216,11 @@ class EnSF(EnsembleFilter):
                 f"a minibatch of {self.minibatch} with the {self.prior} prior of {self.members} "
                 f"members; a mixture takes 1 to {self.members}, the paired prior none"
             )
+        limits.at_least(1, steps=self.steps)
+        limits.more_than(0, eps_alpha=self.eps_alpha)
+        limits.at_most(1, eps_alpha=self.eps_alpha)
+        limits.at_least(0, eps_beta=self.eps_beta)
+        limits.less_than(1, eps_beta=self.eps_beta)
         for name in ("std", "scale", "block", "clip"):
             value = getattr(self, name)
             if value is not None and not (torch.as_tensor(value) > 0).all():

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from dalib.filters.base import Ensemble, Gaussian, Likelihood
+from dalib.filters.checks import check_numbers
 from dalib.filters.errors import Observing
 from dalib.filters.linalg import check_covariance, cholesky, jacobian, like, symmetric
 from dalib.streams import Generator
@@ -185,6 +186,9 @@ def error_cov(std: Tensor | float, x: Tensor) -> Tensor:
 @dataclass(frozen=True, kw_only=True)
 class GaussianFilter(Observing):
     """What filters with a `Gaussian` belief share; a subclass says its `transition`."""
+
+    def __post_init__(self) -> None:
+        check_numbers(self)
 
     def start(self, prior: Gaussian | Ensemble, generator: Generator | None = None) -> Gaussian:
         """The prior itself; of an ensemble, its sample moments."""

@@ -8,7 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from dalib import limits
 from dalib.filters.base import Ensemble, Gaussian, Likelihood, Weighted, picked
+from dalib.filters.checks import check_numbers
 from dalib.filters.ensemble import check_members, draw_members
 from dalib.filters.errors import Observing
 from dalib.filters.linalg import like
@@ -50,6 +52,9 @@ class BootstrapParticle(ModelNoise, Observing):
         model_error_std: of the model, per sampling interval, a number or (state,), state units; or
             Q itself, see `noise.ModelNoise`.
         jitter_std: least noise with which particles move, likewise; where Q is given, none.
+        regularisation: f, kernel width as a fraction of the optimal one; 0 for none.
+        resample_below: effective number of particles, as a fraction of N, below which they are
+            resampled.
     """
 
     axes: ClassVar[dict] = {"jitter_std": (), "regularisation": ()}
@@ -61,6 +66,9 @@ class BootstrapParticle(ModelNoise, Observing):
     resample_below: float = 0.5
 
     def __post_init__(self):
+        check_numbers(self)
+        limits.at_least(0, resample_below=self.resample_below)
+        limits.at_most(1, resample_below=self.resample_below)
         check_members(self.members)
 
     def start(self, prior: Gaussian | Ensemble | Weighted, generator: Generator) -> Weighted:

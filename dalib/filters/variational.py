@@ -7,6 +7,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
+from dalib import limits
 from dalib.filters.base import Ensemble, Gaussian, Likelihood
 from dalib.filters.errors import Whitened
 from dalib.filters.kalman import (
@@ -184,6 +185,10 @@ class Var3D(GaussianFilter):
     background_scale: Tensor | float = 1.0
     outer: int = 0
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        limits.at_least(0, outer=self.outer)
+
     def start(self, prior: Gaussian | Ensemble, generator: Generator | None = None) -> Gaussian:
         """The mean of the prior."""
         check_background(self.background.cov)
@@ -283,6 +288,7 @@ class FixedGain(GaussianFilter):
     gain: Tensor
 
     def __post_init__(self):
+        super().__post_init__()
         if hasattr(self.observe, "at"):
             raise ValueError("a fixed gain needs observations that stay the same")
 
