@@ -58,7 +58,7 @@ def assimilate(
 
 def filtered(run: Cycle, *, progress: bool = False) -> Analyses:
     """Those of a cycle that has not begun, as `assimilate` gives them."""
-    work = _Assimilation(run, None)
+    work = _Assimilation(run, None, False)
     return work.run(progress=work.name if progress else None)
 
 

@@ -91,7 +91,7 @@ def _check_kinds(filter, prior, generator) -> None:
             f"the generator is a {_kind(generator)}; give torch.Generator().manual_seed(...), or "
             "Streams with one for each series"
         )
-    belief = isinstance(prior, tuple) and hasattr(prior, "mean") and hasattr(prior, "_fields")
+    belief = isinstance(prior, tuple) and hasattr(type(prior), "mean") and hasattr(prior, "_fields")
     if not belief:
         raise TypeError(
             f"the prior is a {type(prior).__name__}; give a Gaussian or an Ensemble, or the belief "
