@@ -42,8 +42,8 @@ A later layer lies over an earlier one, key by key: `config.yaml` and the papers
 then `scales`, then files of `--configfile`, then `--config`. Where `kind` stands, it chooses a
 class by its name here, or a class of your own as `package.module:Class`; the keys beside it are
 settings of that class. *needed* says that a key has no default; a setting of a method may also come
-from its case or its paper, as `obs_std` of a filter does; and a part that is trained, as the network
-of a filter, comes from the entry of `models` that `model` names.
+from its case or its paper, as `obs_std` of a filter does; a part that is trained, as the network of
+a filter, comes from the entry of `models` that `model` names.
 """
 
 

@@ -235,8 +235,9 @@ def test_kept_members_continue_as_if_the_run_had_not_stopped():
     for state in saved:
         other = streams("another", range(4), "filter")
         again = assimilate(enkf(), standard(3), y, other, kept=index, resume=state)
-        for one, expected in zip(again, whole, strict=True):
+        for one, expected in zip(again[:7], whole[:7], strict=True):
             assert torch.equal(one, expected)
+        assert torch.equal(again.belief.members, whole.belief.members)
 
 
 @pytest.mark.parametrize("what", ["observations", "prior", "filter"])

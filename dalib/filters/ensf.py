@@ -243,7 +243,7 @@ class EnSF(EnsembleFilter):
         drawn = self._drawn(E, pull, units, generator)
         empty = y.isnan().all(-1)
         E = torch.where(empty[..., None, None], E, drawn) if empty.any() else drawn
-        return Ensemble(self.inflated(E, belief.members, y))
+        return self.finished(belief, E, y, generator)
 
     def reached(self, forecast: Tensor, y: Tensor) -> Tensor:
         """(..., state), what an operator of single components looks at; of any other (..., 1)."""
