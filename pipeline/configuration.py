@@ -222,7 +222,8 @@ def _name(dotted: str) -> str:
 
 def _section(classes: Classes, dotted: str, shared: str) -> dict[str, Any]:
     settings = classes.settings(dotted, nested=True)
-    return _object(settings, classes.summary(dotted), shared)
+    made = _object(settings, classes.summary(dotted), shared)
+    return {**made, "additionalProperties": classes.is_open(dotted)}
 
 
 def _class(classes: Classes, dotted: str) -> dict[str, Any]:

@@ -144,6 +144,10 @@ class Classes:
         own = self.root / layout.sections_of(name)
         return f"papers.{name}.sections:Paper" if own.exists() else PAPER
 
+    def is_open(self, dotted: str) -> bool:
+        """Whether a section may have other keys too."""
+        return bool(_constant(*self.find(dotted), "open"))
+
     def summary(self, dotted: str) -> str:
         """What a class is, in one paragraph."""
         found = self.find(dotted)

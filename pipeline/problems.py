@@ -28,11 +28,12 @@ def section_problems(
     also: keys that are looked at elsewhere.
     """
     settings, also = classes.settings(dotted, nested=True), set(also)
+    also |= set(section) if classes.is_open(dotted) else set()
     found = list(setting_problems(section, settings, path, also, classes))
     found += missing(section, settings, path)
     yield from found
     if not found:
-        given = {key: value for key, value in section.items() if key not in also}
+        given = {key: value for key, value in section.items() if key in settings}
         try:
             made(dotted)(**given)
         except ValueError as error:

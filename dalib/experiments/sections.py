@@ -6,13 +6,13 @@ be left out, and null may be written where its type says so. What several keys h
 other is refused by `__post_init__` alone, once each key is right by itself.
 
 A paper with keys of its own has classes `Paper` and `Case` in papers/<paper>/sections.py that
-inherit from those here.
+inherit from those here. In a section that is `open` further keys may stand, which others check.
 """
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from dalib import limits
 from dalib.experiments.spec import Forecasts
@@ -384,7 +384,7 @@ class Case:
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """Methods at all combinations of what is varied.
+    """Methods at all combinations of what is varied; `experiments.spec` knows every key.
 
     Attributes:
         case: what is simulated and observed.
@@ -395,6 +395,8 @@ class Study:
         base: the value of each that is kept while others vary.
         replicates: how often every method is fitted anew.
     """
+
+    open: ClassVar[bool] = True
 
     case: str
     task: str
@@ -550,6 +552,19 @@ class EntryPoints:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Plot:
+    """What figures and tables show; any other key is for a figure or table of the paper.
+
+    Attributes:
+        labels: what they call a method, a study or a case.
+    """
+
+    open: ClassVar[bool] = True
+
+    labels: Mapping[str, str] = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Paper:
     """What is computed for one paper: any key at the top of the configuration with `cases`.
 
@@ -578,7 +593,7 @@ class Paper:
     cases: Mapping[str, Case]
     studies: Mapping[str, Study | None] = None
     active: list[str] = None
-    plot: Mapping[str, Any] = None
+    plot: Plot = None
     labels: Mapping[str, str] = None
     entry_points: EntryPoints = None
     filters: Mapping[str, Choice] = None
