@@ -54,8 +54,16 @@ def check(config: Mapping, classes: Classes) -> list[Problem]:
         problems += _tuning_problems(paper, classes, (name,))
         problems += _reference_problems(paper, (name,))
         problems += _point_problems(paper, (name,), {problem.path for problem in problems})
-        problems += _study_problems(paper, classes, (name,))
+        told = {problem.path for problem in problems}
+        found = _study_problems(paper, classes, (name,))
+        problems += [p for p in found if not _is_told(p, told)]
     return problems
+
+
+def _is_told(problem: Problem, told: set[kinds.Path]) -> bool:
+    """Whether something of a case is known to be wrong at the same place, or below it."""
+    is_of_case = problem.path[1:2] == ("cases",) and not problem.missing
+    return is_of_case and any(path[: len(problem.path)] == problem.path for path in told)
 
 
 # -- classes -------------------------------------------------------------------------------------
@@ -73,6 +81,9 @@ def _choice_problems(choice: kinds.Choice, classes: Classes) -> Iterator[Problem
     if choice.role is None:
         roles = ", ".join(sorted(REGISTRIES))
         yield Problem((*choice.path, "kind"), f"no code is chosen here, but for: {roles}")
+        return
+    if not isinstance(choice.kind, str):
+        yield Problem((*choice.path, "kind"), f"{said(choice.kind)}, a text is needed")
         return
     if choice.dotted is None:
         known = REGISTRIES[choice.role]
