@@ -1,6 +1,7 @@
 """What is wrong with a configuration: by its sections, the classes it names, and itself."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from dalib import field_runs
@@ -17,7 +18,8 @@ from pipeline.problems import (
     unknown,
 )
 
-SETTINGS_ONLY = {"system", "integrator"}  # roles whose objects are built of nothing else
+# Roles whose objects are built of nothing else.
+SETTINGS_ONLY = {"system", "integrator", "schedule", "codec", "localisation", "metric", "measure"}
 NAMES_IN_A_CASE = [  # keys of a case, and the collection whose entries stand there
     ("analyses", "methods", "filters"),
     ("codecs", "methods", "codecs"),
@@ -102,6 +104,14 @@ def _setting_problems(
     section: Mapping, settings: Mapping[str, Setting], choice: kinds.Choice, classes: Classes
 ) -> Iterator[Problem]:
     """Settings of one class that are unknown or missing, and those that it refuses."""
+    for problem in _plain_problems(section, settings, choice, classes):
+        of = f" ({choice.dotted.partition(':')[2]})" if choice.role else ""
+        yield replace(problem, message=f"{problem.message}{of}")
+
+
+def _plain_problems(
+    section: Mapping, settings: Mapping[str, Setting], choice: kinds.Choice, classes: Classes
+) -> Iterator[Problem]:
     given = {name: value for name, value in section.items() if name not in kinds.REFERENCES}
     also = {"kind", *kinds.REFERENCES, *({"name"} if choice.role == "metric" else ())}
     yield from setting_problems(given, settings, choice.path, also, classes)

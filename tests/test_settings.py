@@ -378,7 +378,7 @@ def test_missing_setting_of_a_system_is_an_error(real):
     )
     given = dkf(cases={"clean": {"system": {"kind": "my_lab.models:Pendulum"}}})
     found = messages(real, given)
-    assert found == ['papers/dkf/config.yaml: cases.clean.system: "length" is missing']
+    assert found == ['papers/dkf/config.yaml: cases.clean.system: "length" is missing (Pendulum)']
 
 
 def test_class_of_the_users_own_is_checked_without_importing_it(real):
@@ -409,7 +409,7 @@ def test_class_of_the_users_own_is_checked_without_importing_it(real):
     config = load(real, dkf(filters={"mine": section}))
     assert config["dkf"]["filters"]["mine"]["factor"] == 2.5
     assert messages(real, dkf(filters={"mine": section | {"fctor": 1}})) == [
-        '--config: dkf.filters.mine.fctor: unknown key (did you mean "factor"?)'
+        '--config: dkf.filters.mine.fctor: unknown key (did you mean "factor"?) (Mine)'
     ]
 
 
@@ -566,7 +566,11 @@ def test_a_key_has_the_limits_of_its_class_alone(real):
     operator = {"operator": {"kind": "arctan", "scale": -2.0}}
     load(real, dkf(cases={"clean": {"observations": operator}}))
     (line,) = messages(real, dkf(filters={"new": {"kind": "local_enkf", "scale": -2.0}}))
-    assert line == "--config: dkf.filters.new.scale: -2 is too small, more than 0 is needed"
+    assert line == (
+        "--config: dkf.filters.new.scale: -2 is too small, more than 0 is needed (LocalEnKF)"
+    )
+    one = {"methods": {"climatology": {"kind": "climatology", "members": 1}}}
+    load(real, {"benchmark": {"studies": {"noise": one}}})  # one draw is no ensemble of a filter
 
 
 @pytest.mark.parametrize(
@@ -709,4 +713,27 @@ def test_a_part_is_refused_where_the_class_has_none(real):
     (line,) = messages(real, dkf(filters={"new": {"kind": "etkf", **part}}))
     assert line.startswith("--config: dkf.filters.new.localisation: unknown key; there are: ")
     (line,) = messages(real, dkf(filters={"new": {"kind": "letkf", "localisation": 4.0}}))
-    assert line == "--config: dkf.filters.new.localisation: 4.0 is given, a mapping is needed"
+    assert (
+        line == "--config: dkf.filters.new.localisation: 4.0 is given, a mapping is needed (LETKF)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        (
+            {"adda": {"learning": {"cw": {"training": {"schedule": {"kind": "decay"}}}}}},
+            'papers/adda/config.yaml: learning.cw.training.schedule: "after" is missing (Decay)',
+        ),
+        (
+            {"gpt": {"codecs": {"new": {"kind": "bins"}}}},
+            '--config: gpt.codecs.new: "cells" is missing (Bins)',
+        ),
+        (
+            dkf(filters={"new": {"kind": "letkf", "localisation": {"kind": "ring"}}}),
+            '--config: dkf.filters.new.localisation: "radius" is missing (Ring)',
+        ),
+    ],
+)
+def test_a_setting_that_has_to_be_given_is_missed_before_anything_starts(given, line, real):
+    assert line in messages(real, given)
