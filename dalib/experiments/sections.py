@@ -300,6 +300,7 @@ class Observations:
         relative_error: shares of the standard deviation of each variable over training states.
         stride: distance of the sensors, in points along either side of gridded states.
         interval: times from one observation to the next.
+        from_start: whether the first state of a trajectory is observed too.
         centred: whether errors of gridded states are relative to departures from the mean of each
             variable, not to the variable itself.
         trajectories: how many trajectories of a part are observed.
@@ -313,6 +314,7 @@ class Observations:
     relative_error: list[float] = None
     stride: int = None
     interval: int = None
+    from_start: bool = None
     centred: bool = None
     trajectories: Observed = None
     until: float | None = None
