@@ -35,7 +35,7 @@ def project(tmp_path):
     """A project whose configuration, `config.yaml`, is to be written."""
     configured(tmp_path)
     for file in filter(Path.is_file, (tmp_path / "papers").rglob("*")):
-        if file.name != "sections.py":
+        if file.suffix != ".py":
             file.unlink()
     return tmp_path
 
