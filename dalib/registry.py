@@ -92,7 +92,7 @@ SAMPLERS = {
 FORECASTERS = {
     "analogue": "dalib.forecasters.analogue:Analogue",
     "climatology": "dalib.forecasters.climatology:Climatology",
-    "deep_kalman": "dalib.forecasters.deep_kalman:DeepKalmanForecaster",
+    "deep_kalman": "dalib.estimators.deep_kalman:DeepKalman",
     "equations": "dalib.forecasters.equations:Equations",
     "esn": "dalib.forecasters.esn:ESN",
     "gpt": "dalib.forecasters.gpt:GPTForecaster",
@@ -101,6 +101,10 @@ FORECASTERS = {
     "nvar": "dalib.forecasters.nvar:NVAR",
     "persistence": "dalib.forecasters.persistence:Persistence",
     "tokenised": "dalib.forecasters.tokens:TokenForecaster",
+}
+
+ESTIMATORS = {  # of states; beside them every filter
+    "deep_kalman": "dalib.estimators.deep_kalman:DeepKalman",
 }
 
 GENERATORS = {
@@ -194,6 +198,7 @@ REGISTRIES = {
     "network": NETWORKS,
     "sampler": SAMPLERS,
     "forecaster": FORECASTERS,
+    "estimator": FILTERS | ESTIMATORS,
     "generator": GENERATORS,
     "map": MAPS,
     "schedule": SCHEDULES,

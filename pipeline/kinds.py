@@ -97,9 +97,10 @@ def study_methods(paper: Mapping, path: Path) -> Iterator[Choice]:
         task, methods = get(study, "task"), get(study, "methods")
         if not isinstance(task, str) or task not in TASKS or not isinstance(methods, Mapping):
             continue
-        collection, role = TASKS[task]
+        collections, role = TASKS[task]
         for method, own in methods.items():
-            kind = get(own, "kind") or get(paper, collection, method, "kind")
+            shared = (get(paper, collection, method, "kind") for collection in collections)
+            kind = get(own, "kind") or next(filter(None, shared), None)
             if isinstance(own, Mapping) and isinstance(kind, str):
                 where = (*path, "studies", name, "methods", method)
                 yield Choice(where, role, {"kind": kind, **own})

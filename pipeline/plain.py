@@ -13,6 +13,7 @@ from pipeline.problems import Problem, said
 
 COLLECTIONS = (
     *("cases", "filters", "models", "learning", "samplers", "codecs", "forecasters", "studies"),
+    *("estimators", "generators"),
 )
 TAKEN = {  # names of folders that stand beside those of papers and of cases
     "paper": {"logs", "benchmarks"},

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 from test_runs import CASE
 
+from dalib.experiments.runs import SIMULATED
 from pipeline.errors import ConfigError
 from pipeline.fields import class_constant
 from pipeline.specs import Specs
@@ -86,7 +87,7 @@ def test_data_of_the_case_itself_are_shared_and_variants_lie_beside_them(studies
 def test_another_observation_error_simulates_nothing_again(studies):
     wired = studies()
     assert wired.observe_inputs(at(data="small.noise.1"))["test"] == f"{DATA}/small/truth_test.nc"
-    truths = {wired.truth_name("lab", f"small.size.{n}") for n in range(4)}
+    truths = {wired.name_of("lab", f"small.size.{n}", SIMULATED) for n in range(4)}
     assert len(truths) == 2 and "small" in truths  # one for each number of samples
     given = [wired.simulate_spec(at(data=name)) for name in truths - {"small"}]
     assert [spec["values"] for spec in given] == [{"truth.train.samples": 200}]
@@ -133,7 +134,7 @@ def test_what_has_nothing_to_fit_is_not_fitted_and_what_is_fitted_sees_no_test(s
     wired = studies()
     fitted = {run.method for part in wired.fit_parts("lab", "noise") for run in part}
     assert fitted == {"analogue"}
-    for n, part in enumerate(wired.forecast_parts("lab", "noise")):
+    for n, part in enumerate(wired.task_parts("lab", "noise")):
         inputs = wired.forecast_inputs(at(study="noise", part=str(n)))
         assert ("fits" in inputs) == (part[0].method == "analogue")
         assert all(path.endswith("observations_test.nc") for path in inputs["context"])
@@ -147,7 +148,7 @@ def test_what_has_nothing_to_fit_is_not_fitted_and_what_is_fitted_sees_no_test(s
 
 def test_forecasts_of_other_contexts_take_the_same_fit(studies):
     wired = studies()
-    parts = wired.forecast_parts("lab", "noise")
+    parts = wired.task_parts("lab", "noise")
     of_analogue = [str(n) for n, part in enumerate(parts) if part[0].method == "analogue"]
     fits = [wired.forecast_inputs(at(study="noise", part=n))["fits"] for n in of_analogue]
     assert len(fits) == 2 and fits[0] == fits[1]

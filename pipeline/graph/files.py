@@ -281,6 +281,12 @@ class Files:
         timed = [case for case in dict.fromkeys(cases) if "timing" in known[case]]
         return [f"{self.folder(paper, case)}/timing.nc" for case in timed]
 
+    def study_times(self, paper: str) -> list[str]:
+        """CPU times of the methods of those studies that ask for them."""
+        studies = self.config[paper].get("studies", {})
+        timed = [name for name, section in studies.items() if "timing" in section]
+        return [f"{self.folder(paper, name)}/times.nc" for name in timed]
+
     def cases_timed(self, job: Job) -> dict[str, str]:
         """{experiment that is timed: the case that it runs on}."""
         settings = self.case(job)["timing"]

@@ -247,7 +247,9 @@ TIME = Stage(
 
 def judged(files: Files, job: Job) -> list[str]:
     """All scores and timings of a paper."""
-    return files.scores(job["paper"]) + files.timings_in(job["paper"], files.active(job["paper"]))
+    paper = job["paper"]
+    timed = files.timings_in(paper, files.active(paper)) + files.study_times(paper)
+    return files.scores(paper) + timed
 
 
 def roles(files: Files, job: Job) -> Sections | None:
