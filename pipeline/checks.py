@@ -1,6 +1,7 @@
 """What is wrong with a configuration: against the schema, the classes it names, and itself."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -73,8 +74,12 @@ def kind_problems(
 ) -> Iterator[Problem]:
     """Unknown kinds in a tree that stands at `path`, and settings that their classes refuse."""
     for choice in kinds.choices(tree, path):
-        if choice.path[1:2] != ("studies",) or "methods" not in choice.path:  # their task says more
-            yield from _choice_problems(choice, schema, root)
+        if choice.path[1:2] == ("studies",):
+            if "methods" in choice.path:  # their task says more
+                continue
+            own = {key: value for key, value in choice.section.items() if key != "name"}
+            choice = replace(choice, section=own)  # of a metric's scores
+        yield from _choice_problems(choice, schema, root)
 
 
 def _choice_problems(choice: kinds.Choice, schema: Mapping, root: Path) -> Iterator[Problem]:

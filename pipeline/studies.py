@@ -338,10 +338,11 @@ class Studies:
         parts = self.task_parts(paper, study)
         return [f for f, part in zip(files, parts, strict=True) if part[0].method == method]
 
-    def scores(self, paper: str) -> list[str]:
-        """The score files of a paper's studies."""
-        scale = self.specs.config["scale"]
-        return [f"results/{scale}/{paper}/{s}/scores.nc" for s in self.studies.get(paper, {})]
+    def scores(self, paper: str, task: str | None = None) -> list[str]:
+        """The score files of a paper's studies, or of those with one task."""
+        found = self.studies.get(paper, {}).values()
+        names = [study.name for study in found if task in (None, study.task)]
+        return [f"results/{self.specs.config['scale']}/{paper}/{name}/scores.nc" for name in names]
 
     # -- time ------------------------------------------------------------------------------------
 
@@ -384,7 +385,8 @@ class Studies:
             roles |= given["roles"]
             sections |= {f"case.{name}": (f"{paper}.cases.{one.case}", *keys), **own}
             base = self._base(one)
-            entries = [self._entry(wildcards, run, (), base, one, fit=True) for run in base]
+            heads = (*FITTED, *READS[one.task])
+            entries = [self._entry(wildcards, run, heads, base, one, fit=True) for run in base]
             timed[name] = {"task": one.task, "role": given["role"], "runs": entries}
         timing = {k: v for k, v in asdict(study.timing).items() if k != "beside"}
         more = {"timing": timing, "timed": timed, "roles": roles}

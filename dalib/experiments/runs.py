@@ -49,7 +49,7 @@ def runs(study: Study) -> list[Run]:
         for method in study.methods
         for combination in itertools.product(*labels)
         if _off_base(study, combination) <= 1
-        for replicate in range(study.replicates)
+        for replicate in range(study.replicates_of(method))
     ]
 
 

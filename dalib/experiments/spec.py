@@ -74,6 +74,7 @@ class Study:
     Attributes:
         methods: {name: settings that differ here from those of the method}.
         axes: in the order of their names.
+        replicates: of every method, or by the names of some; others have one.
         metrics: `kind` and settings of each, by the name of its scores.
         timing: what is timed, None for nothing.
     """
@@ -83,9 +84,15 @@ class Study:
     task: str
     methods: Mapping[str, Mapping[str, Any]]
     axes: tuple[Axis, ...] = ()
-    replicates: int = 1
+    replicates: int | Mapping[str, int] = 1
     metrics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     timing: "Timing | None" = None
+
+    def replicates_of(self, method: str) -> int:
+        """How often a method is run; once where the study says so of others alone."""
+        if isinstance(self.replicates, Mapping):
+            return self.replicates.get(method, 1)
+        return self.replicates
 
     def axis(self, name: str) -> Axis:
         return next(axis for axis in self.axes if axis.name == name)
@@ -179,9 +186,9 @@ SECTIONS = {"forecast": Forecasts, "assimilate": Analyses, "sample": Samples}
 
 
 def studies(paper: Mapping[str, Any]) -> dict[str, Study]:
-    """The studies of a paper whose section has been found right."""
+    """The studies of a paper whose section has been found right; what is null is not run."""
     given = paper.get("studies", {})
-    return {name: _study(name, section) for name, section in given.items()}
+    return {name: _study(name, section) for name, section in given.items() if section is not None}
 
 
 def problems(paper: Mapping[str, Any]) -> Iterator[Problem]:
@@ -191,6 +198,8 @@ def problems(paper: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(("studies",), "studies by name are needed: {name: {case: ..., task: ...}}")
         return
     for name, section in given.items():
+        if section is None:
+            continue
         yield from _study_problems(paper, ("studies", name), name, section)
 
 
@@ -269,8 +278,7 @@ def _study_problems(paper: Mapping, path: tuple, name: str, section: Any) -> Ite
         yield Problem((*path, "case"), _unknown("case", case, cases))
     if "task" in section and not _known(task, TASKS):
         yield Problem((*path, "task"), _unknown("task", task, TASKS))
-    if not isinstance(section.get("replicates", 1), int) or section.get("replicates", 1) < 1:
-        yield Problem((*path, "replicates"), "a whole number of at least 1 is needed")
+    yield from _replicate_problems(section, path)
     yield from _method_problems(paper, section, path)
     yield from _metric_problems(section, path)
     if not (_known(case, cases) and isinstance(cases[case], Mapping)):
@@ -283,6 +291,16 @@ def _study_problems(paper: Mapping, path: tuple, name: str, section: Any) -> Ite
             yield Problem(where, f'"{task}" is missing: study {name} needs it', missing=True)
         else:
             yield from typed_problems(SECTIONS[task], cases[case][task], (*where, task))
+
+
+def _replicate_problems(section: Mapping, path: tuple) -> Iterator[Problem]:
+    given, methods = section.get("replicates", 1), section.get("methods", {})
+    for name, count in given.items() if isinstance(given, Mapping) else [(None, given)]:
+        where = (*path, "replicates", *([] if name is None else [name]))
+        if name is not None and not _known(name, methods):
+            yield Problem(where, _unknown("method", name, methods))
+        elif not isinstance(count, int) or count < 1:
+            yield Problem(where, "a whole number of at least 1 is needed")
 
 
 def _method_problems(paper: Mapping, section: Mapping, path: tuple) -> Iterator[Problem]:

@@ -60,17 +60,19 @@ def _of_study(dataset: xr.Dataset, address: Mapping) -> xr.Dataset:
     address neither chooses (`where`) nor follows (`vary`) stand at their base.
     """
     axes = [str(n) for n in dataset.coords if dataset[n].dims == ("run",) and n != "is_base"]
-    at_base = dataset.is_base.values > 0
-    labels = {name: dataset[name].values for name in axes}
-    if dataset.sizes["run"] < math.prod(len(np.unique(values)) for values in labels.values()):
+    at_base, where = dataset.is_base.values > 0, address.get("where", {})
+    kept = np.ones(len(at_base), bool)
+    if "method" in where:  # which may have fewer replicates than others
+        own = np.isin(dataset["method"].values, where["method"])
+        kept &= own if own.any() else True  # one that is not there is told of later
+    varied = {name: dataset[name].values for name in axes if name not in ("method", "replicate")}
+    points = set(zip(*varied.values(), strict=True))
+    if len(points) < math.prod(len(set(values)) for values in varied.values()):
         followed = address.get("vary", ())
         followed = [followed] if isinstance(followed, str) else followed
-        chosen = {*address.get("where", {}), *followed, "method", "replicate"}
-        kept = np.ones(len(at_base), bool)
-        for name in axes:
-            if name not in chosen:
-                kept &= labels[name] == labels[name][at_base][0]
-        dataset = dataset.isel(run=kept.nonzero()[0])
+        for name in varied.keys() - {*where, *followed}:
+            kept &= varied[name] == varied[name][at_base][0]
+    dataset = dataset.isel(run=kept.nonzero()[0])
     dataset = dataset.drop_vars("is_base")
     of_runs = dataset[[name for name in dataset if "run" in dataset[name].dims]]
     return xr.merge([of_runs.set_index(run=axes).unstack("run"), dataset.drop_dims("run")])

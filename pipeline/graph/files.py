@@ -252,7 +252,8 @@ class Files:
         """All score files of a paper's studies and active cases."""
         section = self.config[paper]
         active = {name: section["cases"][name] for name in self.active(paper)}
-        found = [f"{self.folder(paper, study)}/scores.nc" for study in section.get("studies", {})]
+        studies = section.get("studies", {})
+        found = [f"{self.folder(paper, name)}/scores.nc" for name, one in studies.items() if one]
         found += [
             f"{self.folder(paper, name)}/scores/{product}.nc"
             for name, case in active.items()
@@ -284,7 +285,7 @@ class Files:
     def study_times(self, paper: str) -> list[str]:
         """CPU times of the methods of those studies that ask for them."""
         studies = self.config[paper].get("studies", {})
-        timed = [name for name, section in studies.items() if "timing" in section]
+        timed = [name for name, section in studies.items() if section and "timing" in section]
         return [f"{self.folder(paper, name)}/times.nc" for name in timed]
 
     def cases_timed(self, job: Job) -> dict[str, str]:
