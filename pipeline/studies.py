@@ -133,8 +133,8 @@ class Studies:
         first: dict[str, Run] = {}
         for run in runs.runs(found):
             of = self._fit_of(paper, found, run)
-            if of and named[of].study == study and (of not in first or run.is_base):
-                first[of] = run
+            if of and named[of].study == study:
+                first.setdefault(of, run)
         kept = [self._as_fitted(paper, found, run) for run in first.values()]
         return runs.parts(found, kept, self._per_job)
 
