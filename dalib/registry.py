@@ -227,15 +227,6 @@ MEASURES = {
     "linear_deviation": "dalib.metrics.measures:LinearDeviation",
 }
 
-# What a stage does in each of its tasks; a paper names functions of its own in `entry_points`.
-TASKS = {
-    "train": {
-        "observations": "dalib.cases.training:on_series",
-        "truth": "dalib.cases.training:on_series",
-    },
-    "assimilate": {"given": "dalib.cases.assimilation:analyses"},
-}
-
 REGISTRIES = {
     "system": SYSTEMS,
     "start": STARTS,
