@@ -77,13 +77,15 @@ def overview():
         rmse = described(("run", "case"), 1 + rng(0).random((2 * len(methods), 5)))
         return xr.Dataset({"rmse": rmse, "obs_rmse": described("case", np.ones(5))}, coords)
 
-    error = described(("run", "lead"), rng(0).random((2, 4)), "median error")
-    worse = described(("run", "lead"), 2 + rng(1).random((2, 4)), "RMS error")
+    error = described(("run", "lead"), rng(0).random((4, 4)), "median error")
+    worse = described(("run", "lead"), 2 + rng(1).random((4, 4)), "RMS error")
+    noisy = ["with noise", "without noise"]
     prefixes = ("", "equations_", "persistence_")
     forecasts = xr.Dataset(
         {f"{prefix}median_error": error for prefix in prefixes}
         | {f"{prefix}rms_error": worse for prefix in prefixes},
-        runs(["dkf"], 2) | {"lead": described("lead", [0.1, 0.2, 0.3, 0.4], "lead time")},
+        runs(["dkf"], 2, method_noisy=noisy)
+        | {"lead": described("lead", [0.1, 0.2, 0.3, 0.4], "lead time")},
     )
     ratio = described("run", 1 + rng(0).random(6))
     drawn = xr.Dataset(
