@@ -202,5 +202,5 @@ def _samplers(scores: xr.Dataset) -> xr.Dataset:
         ),
         noisy_nearest_median=own.noisy_nearest_median.isel(sampler=0, training=0, drop=True),
     )
-    noise = own.point.variable
-    return found.drop_vars("point").assign_coords(noise_std=("point", noise.values, noise.attrs))
+    noise = {"units": "1", "long_name": "noise on the training states"}
+    return found.drop_vars("point").assign_coords(noise_std=("point", own.point.values, noise))
