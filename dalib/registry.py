@@ -141,7 +141,7 @@ SAMPLERS = {
 FORECASTERS = {
     "analogue": "dalib.forecasters.analogue:Analogue",
     "climatology": "dalib.forecasters.climatology:Climatology",
-    "deep_kalman": "dalib.forecasters.deep_kalman:DeepKalmanForecaster",
+    "deep_kalman": "dalib.estimators.deep_kalman:DeepKalman",
     "equations": "dalib.forecasters.equations:Equations",
     "esn": "dalib.forecasters.esn:ESN",
     "gpt": "dalib.forecasters.gpt:GPTForecaster",
@@ -150,6 +150,10 @@ FORECASTERS = {
     "nvar": "dalib.forecasters.nvar:NVAR",
     "persistence": "dalib.forecasters.persistence:Persistence",
     "tokenised": "dalib.forecasters.tokens:TokenForecaster",
+}
+
+ESTIMATORS = {  # of states; beside them every filter
+    "deep_kalman": "dalib.estimators.deep_kalman:DeepKalman",
 }
 
 GENERATORS = {
@@ -223,15 +227,6 @@ MEASURES = {
     "linear_deviation": "dalib.metrics.measures:LinearDeviation",
 }
 
-# What a stage does in each of its tasks; a paper names functions of its own in `entry_points`.
-TASKS = {
-    "train": {
-        "observations": "dalib.cases.training:on_series",
-        "truth": "dalib.cases.training:on_series",
-    },
-    "assimilate": {"given": "dalib.cases.assimilation:analyses"},
-}
-
 REGISTRIES = {
     "system": SYSTEMS,
     "start": STARTS,
@@ -244,6 +239,7 @@ REGISTRIES = {
     "network": NETWORKS,
     "sampler": SAMPLERS,
     "forecaster": FORECASTERS,
+    "estimator": FILTERS | ESTIMATORS,
     "generator": GENERATORS,
     "map": MAPS,
     "schedule": SCHEDULES,
