@@ -23,7 +23,7 @@ from dalib.filters.kalman import (
 )
 from dalib.filters.linalg import cholesky, like, shared, symmetric
 from dalib.smoothers.base import Smoothed
-from dalib.smoothers.rts import kernel, of_moments
+from dalib.smoothers.rts import Kernel, kernel, of_moments
 from dalib.smoothers.scan import Elements, scan
 from dalib.streams import Generator
 
@@ -115,6 +115,31 @@ def before(later: Elements, earlier: Elements) -> Elements:
     return G @ G_j, apply(G, c_j) + c, symmetric(G @ B_j @ G.mT + B)
 
 
+class Filtered(NamedTuple):
+    """states (1 + time, ...) of the analyses, that at time 0 first, and forecasts (time, ...)."""
+
+    states: Gaussian
+    forecasts: Gaussian
+
+
+def filtered(prior: Gaussian, F: Tensor, Q: Tensor, observed: Observed) -> Filtered:
+    """The Kalman filter of all times at once."""
+    _, mean, cov, *_ = scan(after, filter_elements(prior, F, Q, observed))
+    states = Gaussian(_before(prior.mean, mean), _before(prior.cov, cov))
+    mean, cov = (part[:-1] for part in states)
+    return Filtered(states, Gaussian(apply(F, mean), symmetric(F @ cov @ F.mT + Q)))
+
+
+def smoothed(states: Gaussian, F: Tensor, Q: Tensor) -> tuple[Gaussian, Kernel]:
+    """The RTS smoother of filtered states (1 + time, ...), all at once, and its kernels."""
+    earlier = Gaussian(*(part[:-1] for part in states))
+    kernels = kernel(earlier, Transition(apply(F, earlier.mean), F, Q))
+    last = (torch.zeros_like(kernels.gain[0]), states.mean[-1], states.cov[-1])
+    elements = (_before(b, a.flip(0)) for a, b in zip(kernels, last, strict=True))
+    _, mean, cov = (value.flip(0) for value in scan(before, tuple(elements)))
+    return Gaussian(mean, cov), kernels
+
+
 @dataclass(frozen=True, kw_only=True)
 class ParallelRTS(Kalman):
     """The Kalman filter and RTS smoother of all times at once, of a linear observation operator.
@@ -135,42 +160,31 @@ class ParallelRTS(Kalman):
         kept: Tensor | None = None,
     ) -> Smoothed:
         """See `dalib.smoothers.smooth`; without progress or bound, since all times are at once."""
-        first, filtered, analyses = self._filtered(prior, observations)
-        states = Gaussian(*(_before(a, b) for a, b in zip(first, filtered, strict=True)))
-        F, Q = (like(value, filtered.mean) for value in (self.matrix, self.noise_cov))
-        earlier = Gaussian(*(part[:-1] for part in states))
-        kernels = kernel(earlier, Transition(apply(F, earlier.mean), F, Q))
-        last = (torch.zeros_like(kernels.gain[:1]), states.mean[-1:], states.cov[-1:])
-        elements = tuple(
-            torch.cat([b.expand(1, *a.shape[1:]), a.flip(0)])
-            for a, b in zip(kernels, last, strict=True)
-        )
-        _, mean, cov = (value.flip(0) for value in scan(before, elements))
-        return of_moments(mean, cov, kernels, analyses)
+        (states, _), analyses = self._filtered(prior, observations)
+        F, Q = (like(value, states.mean) for value in (self.matrix, self.noise_cov))
+        found, kernels = smoothed(states, F, Q)
+        return of_moments(*found, kernels, analyses)
 
     def filter(self, prior: Gaussian | Ensemble, observations: Tensor) -> Analyses:
         """The filter alone: what `assimilate` gives."""
-        return self._filtered(prior, observations)[2]
+        return self._filtered(prior, observations)[1]
 
     def _filtered(
         self, prior: Gaussian | Ensemble, observations: Tensor
-    ) -> tuple[Gaussian, Gaussian, Analyses]:
-        """The first belief and those of all times, time first, in float64; and the analyses."""
+    ) -> tuple[Filtered, Analyses]:
+        """In float64, time first; and as `assimilate` gives it."""
         check_given(self, prior, observations, None)
         check_some(observations)
         belief, dtype = self.start(prior), prior[0].dtype
         y = observations.to(belief.mean.device, torch.float64).movedim(-2, 0)
         mean = belief.mean.double().expand(*y.shape[1:-1], -1)
+        check_observe(at(self, 0).observe, mean.to(dtype), observations)
         cov = shared(belief.cov.double())
         cov = cov.reshape(*[1] * (mean.ndim + 1 - cov.ndim), *cov.shape)
-        first = Gaussian(mean, cov)
-        check_observe(at(self, 0).observe, mean.to(dtype), observations)
         F, Q = (like(value, mean) for value in (self.matrix, self.noise_cov))
         observed = self._observed(mean, y)
-        elements = filter_elements(first, F, Q, observed)
-        _, means, covs, *_ = scan(after, elements)
-        filtered = Gaussian(means, covs)
-        return first, filtered, self._analyses(first, filtered, y, dtype)
+        found = filtered(Gaussian(mean, cov), F, Q, observed)
+        return found, _analyses(found, observed, ~y.isnan(), dtype)
 
     def _observed(self, mean: Tensor, y: Tensor) -> Observed:
         """y (time, ..., obs) of the operators at each time, less what they give at 0."""
@@ -183,18 +197,17 @@ class ParallelRTS(Kalman):
         d = y - offset
         return Observed(*_masked(d, H, error_cov(self.obs_std, y)[None]))
 
-    def _analyses(self, first: Gaussian, filtered: Gaussian, y: Tensor, dtype) -> Analyses:
-        """Moments of forecasts and analyses, and whether innovations fit them."""
-        F, Q = (like(value, y) for value in (self.matrix, self.noise_cov))
-        before = Gaussian(*(_before(a, b[:-1]) for a, b in zip(first, filtered, strict=True)))
-        mean, cov = apply(F, before.mean), F @ before.cov @ F.mT + Q
-        d, H, R = self._observed(first.mean, y)
-        S = ((H @ cov) * H).sum(-1) + R.diagonal(dim1=-2, dim2=-1)
-        d = torch.where(y.isnan(), torch.nan, d - apply(H, mean))
-        chi_square = (d.square() / S).detach().nanmean((0, -1)).to(dtype)
-        series = [filtered.mean, filtered.std, mean, Gaussian(mean, cov).std]
-        series = [value.movedim(0, -2).to(dtype) for value in series]
-        return Analyses(*series, first_nan(series[0]), chi_square=chi_square)
+
+def _analyses(found: Filtered, observed: Observed, seen: Tensor, dtype) -> Analyses:
+    """Moments of forecasts and analyses, and whether innovations fit them."""
+    (mean, cov), (y, H, R) = found.forecasts, observed
+    S = ((H @ cov) * H).sum(-1) + R.diagonal(dim1=-2, dim2=-1)
+    d = torch.where(seen, y - apply(H, mean), torch.nan)
+    chi_square = (d.square() / S).detach().nanmean((0, -1)).to(dtype)
+    states = Gaussian(*(part[1:] for part in found.states))
+    series = (states.mean, states.std, mean, found.forecasts.std)
+    series = [value.movedim(0, -2).to(dtype) for value in series]
+    return Analyses(*series, first_nan(series[0]), chi_square=chi_square)
 
 
 def _of_all(H: Tensor) -> Tensor:
