@@ -71,8 +71,9 @@ def test_a_maximum_has_no_slope():
         total = log_likelihood(replace(model, **dict(zip(names, values, strict=True))), y)
         return torch.autograd.grad(total, values)
 
-    model = em(GUESS, y, iterations=300, learned=names).model
-    for before, after in zip(slopes(GUESS), slopes(model), strict=True):
+    guess = replace(TRUE, matrix=GUESS.matrix, obs_cov=GUESS.obs_cov)
+    model = em(guess, y, iterations=100, learned=names).model
+    for before, after in zip(slopes(guess), slopes(model), strict=True):
         assert (after + after.mT).abs().max() < 1e-4 * (before + before.mT).abs().max()
 
 
