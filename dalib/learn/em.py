@@ -10,7 +10,7 @@ from torch import Tensor
 from dalib.filters import Gaussian, kalman
 from dalib.filters.kalman import apply
 from dalib.filters.linalg import check_covariance, check_semidefinite, cholesky, symmetric
-from dalib.smoothers.parallel import Observed, filtered, smoothed
+from dalib.smoothers.parallel import Observed, filtered, masked, smoothed
 
 PARAMETERS = ("matrix", "noise_cov", "observation_matrix", "obs_cov", "prior")
 
@@ -117,7 +117,7 @@ def _expected(model: LinearGaussian, y: Tensor) -> _Moments:
     mean, cov = (value.double() for value in model.prior)
     prior = Gaussian(mean[..., None, :].expand(*y.shape[1:-1], -1), cov[..., None, :, :])
     each = H.expand(*y.shape[:-2], *H.shape[-3:])
-    observed = Observed(*kalman.without_missing(y, each, R[None]))
+    observed = masked(Observed(y, each, R[None]))
     states, forecasts = filtered(prior, F, Q, observed)
     (m, P), kernels = smoothed(states, F, Q)
 

@@ -5,7 +5,7 @@ computed once for all.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,10 +18,12 @@ from dalib.filters.kalman import (
     apply,
     error_cov,
     gain,
+    likelihood,
     observation_matrix,
     without_missing,
 )
 from dalib.filters.linalg import cholesky, like, shared, symmetric
+from dalib.filters.steps import Schedule
 from dalib.smoothers.base import Smoothed
 from dalib.smoothers.rts import Kernel, kernel, of_moments
 from dalib.smoothers.scan import Elements, scan
@@ -155,22 +157,23 @@ class ParallelRTS(Kalman):
         observations: Tensor,
         generator: Generator | None = None,
         *,
-        progress: bool = False,
-        bound: float | None = None,
         kept: Tensor | None = None,
+        **options: Any,
     ) -> Smoothed:
         """See `dalib.smoothers.smooth`; without progress or bound, since all times are at once."""
-        (states, _), analyses = self._filtered(prior, observations)
+        _check_steps(options.get("schedule"))
+        diagnostics = options.get("diagnostics", False)
+        (states, _), analyses = self._filtered(prior, observations, diagnostics)
         F, Q = (like(value, states.mean) for value in (self.matrix, self.noise_cov))
         found, kernels = smoothed(states, F, Q)
         return of_moments(*found, kernels, analyses)
 
     def filter(self, prior: Gaussian | Ensemble, observations: Tensor) -> Analyses:
         """The filter alone: what `assimilate` gives."""
-        return self._filtered(prior, observations)[1]
+        return self._filtered(prior, observations, False)[1]
 
     def _filtered(
-        self, prior: Gaussian | Ensemble, observations: Tensor
+        self, prior: Gaussian | Ensemble, observations: Tensor, diagnostics: bool
     ) -> tuple[Filtered, Analyses]:
         """In float64, time first; and as `assimilate` gives it."""
         check_given(self, prior, observations, None)
@@ -183,11 +186,11 @@ class ParallelRTS(Kalman):
         cov = cov.reshape(*[1] * (mean.ndim + 1 - cov.ndim), *cov.shape)
         F, Q = (like(value, mean) for value in (self.matrix, self.noise_cov))
         observed = self._observed(mean, y)
-        found = filtered(Gaussian(mean, cov), F, Q, observed)
-        return found, _analyses(found, observed, ~y.isnan(), dtype)
+        found = filtered(Gaussian(mean, cov), F, Q, masked(observed))
+        return found, _analyses(found, observed, dtype, diagnostics)
 
     def _observed(self, mean: Tensor, y: Tensor) -> Observed:
-        """y (time, ..., obs) of the operators at each time, less what they give at 0."""
+        """y (time, ..., obs), NaN where missing, of the operators at each time, less h(0)."""
         times = range(len(y)) if hasattr(self.observe, "at") else [0]
         zero = torch.zeros_like(mean)
         operators = [at(self, k).observe for k in times]
@@ -195,19 +198,46 @@ class ParallelRTS(Kalman):
         H = _of_all(torch.stack([observation_matrix(h, zero) for h in operators]))
         offset = torch.stack([h(zero) for h in operators])
         d = y - offset
-        return Observed(*_masked(d, H, error_cov(self.obs_std, y)[None]))
+        return Observed(d, H.expand(len(d), *H.shape[1:]), self._errors(y))
+
+    def _errors(self, y: Tensor) -> Tensor:
+        """R (time or 1, ..., obs, obs) for y (time, ..., obs)."""
+        if self.obs_cov is None:
+            return error_cov(self.obs_std, y)[None]
+        R = like(self.obs_cov, y)
+        R = R.movedim(-3, 0) if R.ndim > 2 else R[None]
+        return R.reshape(len(R), *[1] * (y.ndim + 1 - R.ndim), *R.shape[1:])
 
 
-def _analyses(found: Filtered, observed: Observed, seen: Tensor, dtype) -> Analyses:
+def _analyses(
+    found: Filtered, observed: Observed, dtype: torch.dtype, diagnostics: bool
+) -> Analyses:
     """Moments of forecasts and analyses, and whether innovations fit them."""
     (mean, cov), (y, H, R) = found.forecasts, observed
-    S = ((H @ cov) * H).sum(-1) + R.diagonal(dim1=-2, dim2=-1)
-    d = torch.where(seen, y - apply(H, mean), torch.nan)
-    chi_square = (d.square() / S).detach().nanmean((0, -1)).to(dtype)
     states = Gaussian(*(part[1:] for part in found.states))
-    series = (states.mean, states.std, mean, found.forecasts.std)
-    series = [value.movedim(0, -2).to(dtype) for value in series]
-    return Analyses(*series, first_nan(series[0]), chi_square=chi_square)
+    S = ((H @ cov) * H).sum(-1) + R.diagonal(dim1=-2, dim2=-1)
+    innovation, residual = (y - apply(H, x) for x in (mean, states.mean))
+    chi_square = (innovation.square() / S).detach().nanmean((0, -1)).to(dtype)
+    series = [states.mean, states.std, mean, found.forecasts.std]
+    judged = []
+    if diagnostics:
+        density = likelihood(found.forecasts, innovation, H, R, ~y.isnan()).log_density
+        judged = [density[..., None], innovation, S.sqrt().expand_as(y), residual]
+    series, judged = ([v.movedim(0, -2).to(dtype) for v in part] for part in (series, judged))
+    if diagnostics:
+        judged[0] = judged[0][..., 0]
+    last = states.mean[-1], states.cov[-1].expand(*states.mean[-1].shape, states.mean.shape[-1])
+    belief = Gaussian(*(part.to(dtype) for part in last))
+    return Analyses(*series, first_nan(series[0]), None, chi_square, belief, *judged)
+
+
+def _check_steps(schedule: Schedule | None) -> None:
+    """One step leads to each time."""
+    if schedule is not None and any(len(moves) != 1 for moves in schedule):
+        raise ValueError(
+            "observations are not one step apart, as a scan over all times needs them; take RTS, "
+            "or fill gaps with NaN"
+        )
 
 
 def _of_all(H: Tensor) -> Tensor:
@@ -218,16 +248,17 @@ def _of_all(H: Tensor) -> Tensor:
     return H
 
 
-def _masked(d: Tensor, H: Tensor, R: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def masked(observed: Observed) -> Observed:
     """`without_missing`, with H and R of all series where none has missing values of its own."""
+    d, H, R = observed
     seen = ~d.isnan()
     if seen.all():
-        return d, H.expand(len(d), *H.shape[1:]), R
+        return observed
     rows = seen.reshape(len(d), -1, d.shape[-1])
     alike, series = (rows == rows[:, :1]).all(), d.ndim - 2
     mask = rows[:, 0].reshape(len(d), *[1] * series, -1) if alike else seen
     _, H, R = without_missing(torch.zeros_like(mask, dtype=d.dtype), H, R, mask)
-    return torch.where(seen, d, 0.0), H, R
+    return Observed(torch.where(seen, d, 0.0), H, R)
 
 
 def check_linear(observe, zero: Tensor) -> None:
