@@ -15,6 +15,7 @@ from dalib.integrate import RK4
 from dalib.observations import Observations
 from dalib.observe import Linear, MovingSubset, Subset
 from dalib.smoothers import smooth
+from dalib.smoothers.backward_simulation import BackwardSimulation
 from dalib.smoothers.enks import EnKS, StochasticEnKS
 from dalib.smoothers.enrts import EnRTS, StochasticEnRTS
 from dalib.smoothers.parallel import ParallelRTS
@@ -406,3 +407,46 @@ def test_what_comes_in_labelled_goes_out_labelled():
     assert isinstance(found.cov, torch.Tensor)
     plain = dalib.smooth(RTS(**LINEAR), Gaussian(*(v.numpy() for v in PRIOR)), np.ones((3, 2)))
     assert isinstance(plain.mean, torch.Tensor)
+
+
+def test_backward_simulation_has_the_moments_of_the_exact_smoother():
+    """Means, spreads and covariances of neighbouring states, within errors of the repeats."""
+    y, repeats = 0.5 * series(1, TIMES, False), 12
+    y[0, 2, 1], y[0, 4] = torch.nan, torch.nan
+    exact = smooth(RTS(**LINEAR), PRIOR, y)
+    smoother = BackwardSimulation(**MODEL, members=1000, trajectories=400)
+    generator = streams("ffbsi", range(repeats), "filter")
+    every = torch.arange(STATE)
+    found = smooth(smoother, PRIOR, y.expand(repeats, *y.shape[1:]), generator, kept=every)
+    X = torch.cat([found.initial.members[:, None], found.members], 1)
+    X = X - X.mean(-2, keepdim=True)
+    cross = X[:, 1:].mT @ X[:, :-1] / 399
+    for estimates, right in (
+        (found.mean, exact.mean),
+        (found.initial.mean, exact.initial.mean),
+        (found.std, exact.std),
+        (cross, exact.cross_cov),
+    ):
+        error = estimates.std(0) / repeats**0.5
+        z = (estimates.mean(0) - right[0]) / error
+        assert z.square().mean().sqrt() < 1.8 and z.abs().max() < 6
+
+
+def test_trajectories_do_not_share_their_past():
+    """Of 40 times all paths of a filter go through one state at time 0, without any spread."""
+    y = 0.5 * series(1, 40, False)
+    exact = smooth(RTS(**LINEAR), PRIOR, y)
+    found = smooth(BackwardSimulation(**MODEL, members=300), PRIOR, y, streams("past", [0], "f"))
+    ratio = found.initial.std / exact.initial.std
+    assert (ratio > 0.5).all() and (ratio < 1.5).all()
+
+
+def test_without_model_errors_there_is_no_density_to_simulate_by():
+    settings = {**MODEL, "model_error_std": torch.tensor([0.3, 0.0, 0.3]).double()}
+    with pytest.raises(ValueError, match="needs errors of the model in all components"):
+        smooth(BackwardSimulation(**settings), PRIOR, series(), draw())
+    with pytest.raises(ValueError, match="trajectories=0; give a number above 0"):
+        BackwardSimulation(**MODEL, trajectories=0)
+    far = Observations([1.0, 3.0], series(1, 2, False), start=0.0, interval=1.0)
+    with pytest.raises(ValueError, match="2 steps lead to the observation 1"):
+        dalib.smooth(BackwardSimulation(**MODEL), PRIOR, far, streams("far", [0], "f"))
