@@ -3,7 +3,8 @@
     python -m benchmarks.accuracy_smoothers docs/images/smoothers.png
 
 The setting of Raanes (2016) in DAPPER: dt 0.01, all 40 components observed every 15 steps with unit
-variance, N = 25, inflation 1.08, lag 12. No figures are published for it.
+variance, N = 25, inflation 1.08, lag 12. DAPPER states no figures for it; the reference is what its
+version 1.7.1 gives in three runs of 400 cycles, whose standard error is 0.008 or less.
 """
 
 import sys
@@ -49,32 +50,27 @@ def errors(kind: str, seeds: int = SEEDS, cycles: int = CYCLES) -> tuple[Tensor,
 
 
 def rows() -> Iterator[Row]:
-    """Smoothing errors beside filtering errors."""
+    """Errors of filter and smoothers; each seed's smoothing error is below its filtering error."""
 
     def row(method: str, expected: float, tolerance: float, measure) -> Row:
-        return Row("4c", RAANES16.name, method, expected, tolerance, measure)
+        return Row("4c", RAANES16.name, method, expected, tolerance * expected, measure)
 
-    for kind in ("EnKS", "EnRTS"):
-        yield row(
-            f"{kind} N=25 1.08, lag 12: share of the filter's error", *SHARE, partial(share, kind)
-        )
-        yield row(
-            f"{kind}: seeds whose error is no smaller than the filter's", 0, 0, partial(worse, kind)
-        )
+    yield row("ETKF N=25 1.08", 0.339, 0.06, lambda: errors("EnKS")[0].mean(-1))
+    for kind, expected in (("EnKS", 0.211), ("EnRTS", 0.207)):
+        smoothing = partial(smoothing_error, kind)
+        yield row(f"{kind} N=25 1.08 lag 12", expected, 0.06, smoothing)
+        yield row(f"{kind}: seeds not better than the filter", 0, 0, partial(worse, kind))
 
 
-SHARE = (0.6, 0.1)
+def smoothing_error(kind: str) -> Tensor:
+    """(seed,), averaged over time."""
+    return errors(kind)[1].mean(-1)
 
 
-def share(kind: str) -> Tensor:
-    """(seed,), error of the smoother over that of its filter."""
-    before, after = (series.mean(-1) for series in errors(kind))
-    return after / before
-
-
-def worse(kind: str) -> Tensor:
-    """(1,), how many seeds have a smoothing error that is not below the filtering error."""
-    return (share(kind) >= 1).sum().double()
+def worse(kind: str, **size: int) -> Tensor:
+    """(), how many seeds have a smoothing error that is not below the filtering error."""
+    before, after = (series.mean(-1) for series in errors(kind, **size))
+    return (after >= before).sum().double()
 
 
 def draw(path: str) -> None:
