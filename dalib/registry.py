@@ -110,6 +110,7 @@ SMOOTHERS = {
     "stochastic_enks": "dalib.smoothers.enks:StochasticEnKS",
     "enrts": "dalib.smoothers.enrts:EnRTS",
     "stochastic_enrts": "dalib.smoothers.enrts:StochasticEnRTS",
+    "backward_simulation": "dalib.smoothers.backward_simulation:BackwardSimulation",
 }
 
 CODECS = {

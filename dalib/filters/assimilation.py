@@ -56,9 +56,9 @@ def assimilate(
     return run.run(save=save, resume=resume, progress=run.name if progress else None)
 
 
-def filtered(run: Cycle, *, progress: bool = False) -> Analyses:
+def filtered(run: Cycle, *, progress: bool = False, diagnostics: bool = False) -> Analyses:
     """Those of a cycle that has not begun, as `assimilate` gives them."""
-    work = _Assimilation(run, None, False)
+    work = _Assimilation(run, None, diagnostics)
     return work.run(progress=work.name if progress else None)
 
 
