@@ -37,6 +37,11 @@ def known(condition: Tensor) -> bool:
         return False
 
 
+def young(mean: Tensor) -> Tensor:
+    """(..., 1), zeros for means (..., state): the age of a window, of which no transform knows."""
+    return torch.zeros((*mean.shape[:-1], 1), dtype=mean.dtype, device=mean.device)
+
+
 def cholesky(A: Tensor, *, upper: bool = False) -> Tensor:
     """(..., n, n) -> (..., n, n), the lower (or upper) factor of a positive definite matrix.
 

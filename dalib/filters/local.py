@@ -153,6 +153,8 @@ class Local:
 
     def _known(self, what: str, points: Tensor, E: Tensor, make: Callable[[], Any]) -> Any:
         """What was made for the same points before, of the last few, or `make()`."""
+        if torch._C._functorch.is_functorch_wrapped_tensor(points):
+            return make()  # what a transform made is its own
         key = (what, E.dtype, E.device, self.localisation.places._version)
         known = self.__dict__.setdefault("_made", [])
         for of, at, made in known:
