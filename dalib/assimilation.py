@@ -17,6 +17,8 @@ from dalib.filters import Analyses, Ensemble, Gaussian
 from dalib.filters import assimilate as assimilated
 from dalib.filters.base import Weighted
 from dalib.observations import Labels, Observations
+from dalib.smoothers import Smoothed
+from dalib.smoothers import smooth as smoothed
 from dalib.streams import Generator
 
 ABOUT = {
@@ -77,6 +79,41 @@ def assimilate(
     if observations.labels is None:
         return found
     return labelled(found, observations, state=state, units=units)
+
+
+def smooth(
+    smoother: Any,
+    prior: Any,
+    observations: Any,
+    generator: Generator | None = None,
+    *,
+    state: Sequence | xr.DataArray | None = None,
+    units: str = "1",
+    **others: Any,
+) -> Smoothed:
+    """Run a smoother over observations: the states given those before and after each.
+
+    Arguments are those of `assimilate`. Observations at irregular times are put on the steps of the
+    model, and the states of all steps come back; labelled ones come back labelled.
+    """
+    prior = _tensors(prior)
+    if isinstance(observations, xr.DataArray | pd.DataFrame | pd.Series):
+        observations = Observations.of(observations)
+    if not isinstance(observations, Observations):
+        y = torch.as_tensor(observations) if isinstance(observations, np.ndarray) else observations
+        return smoothed(smoother, prior, y, generator, **others)
+    observations = observations.in_equal_steps()
+    smoother = observations.given(smoother)
+    found = smoothed(smoother, prior, observations.values, generator, **others)
+    if observations.labels is None:
+        return found
+    about = {"state": state, "units": units}
+    analyses = labelled(found.analyses, observations, **about)
+    own = Analyses(found.mean, found.std, found.mean, found.std, found.diverged_at, found.members)
+    named = labelled(own, observations, **about)
+    words = {"mean": "smoothed mean", "std": "smoothed standard deviation"}
+    mean, std = (getattr(named, n).assign_attrs(long_name=words[n]) for n in words)
+    return found._replace(mean=mean, std=std, analyses=analyses, members=named.members)
 
 
 def labelled(

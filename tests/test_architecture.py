@@ -59,7 +59,7 @@ ARROWS = {
     "learn": {"filters", "localise", "resumable", "smoothers", "train", "streams"},
     "arrays": {"filters", "times"},  # beliefs are what it labels
     "observations": {"filters", "observe", "times"},
-    "assimilation": {"arrays", "filters", "io", "observations", "streams", "times"},
+    "assimilation": {"arrays", "filters", "io", "observations", "smoothers", "streams", "times"},
     "functions": {"streams"},
     "diagnostics": {"metrics", "plotting"},
     "era5": {"io"},
