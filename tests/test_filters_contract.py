@@ -6,7 +6,8 @@ import dataclasses
 import pytest
 import torch
 
-from dalib import build
+from dalib import Observations, build
+from dalib import assimilate as assimilated
 from dalib.codecs.pca import LinearCodec
 from dalib.filters import Gaussian, assimilate, at, cycle, scored
 from dalib.filters.enkf import EnKF
@@ -308,6 +309,26 @@ def test_correlated_errors_are_those_of_whitened_observations(kind):
     expected = assimilate(dataclasses.replace(filter, **expected), prior, white, generators())
     for a, b in zip(found[:4], expected[:4], strict=True):
         assert torch.allclose(a, b, rtol=1e-7, atol=1e-7)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_irregular_times_are_steps_with_nothing_observed_between(kind):
+    """So many steps to the next observation are as many times of which the others are NaN."""
+    prior, y = inputs()
+    times = [1, 2, 4, 5, 8, 9]
+    observations = Observations(times, y, start=0, interval=1)
+    found = assimilated(make(kind), prior, observations, generators())
+    assert found.mean.shape == (SEEDS, TIMES, SIZE)
+    for series in (*found[:4], found.log_likelihood):
+        assert series.isfinite().all()
+    drawing = getattr(make(kind), "rotate", False) or kind in (*STOCHASTIC, "serial_enkf")
+    if drawing:  # at a time without observations too
+        return
+    rows = torch.full((SEEDS, times[-1], SIZE // 2), torch.nan).double()
+    rows[:, [k - 1 for k in times]] = y
+    dense = assimilate(make(kind), prior, rows, generators())
+    at_times = dense.mean[:, [k - 1 for k in times]]
+    assert torch.allclose(found.mean, at_times, rtol=1e-9, atol=1e-9)
 
 
 # every entry of the registry, under every localisation that it takes, whatever is observed

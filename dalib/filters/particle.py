@@ -13,7 +13,7 @@ from dalib.filters.base import Ensemble, Gaussian, Likelihood, Weighted, picked
 from dalib.filters.checks import check_numbers
 from dalib.filters.ensemble import check_members, draw_members
 from dalib.filters.errors import Observing
-from dalib.filters.linalg import like
+from dalib.filters.linalg import known, like
 from dalib.filters.noise import ModelNoise, perturbed
 from dalib.streams import Generator, normal, uniform
 
@@ -86,7 +86,7 @@ class BootstrapParticle(ModelNoise, Observing):
         std = self._noise_std(members)
         if self.correlated:
             members = perturbed(self, members, generator)
-        elif std.requires_grad or std.any():
+        elif std.requires_grad or not known(~std.any()):
             members = torch.addcmul(members, std, self._normal(members, generator))
         return _without_lost(Weighted(members, log_weights, dropped))
 
@@ -95,7 +95,7 @@ class BootstrapParticle(ModelNoise, Observing):
         misfit, _, _ = self._errors(belief.members, y)
         log_weights = (belief.log_weights - 0.5 * misfit).log_softmax(-1)
         dropped = belief.dropped
-        if dropped is not None and misfit.isinf().any():
+        if dropped is not None and not known(~misfit.isinf().any()):
             dropped = dropped + (misfit.isinf() & ~belief.log_weights.isinf()).sum(-1, keepdim=True)
         return Weighted(belief.members, log_weights, dropped)
 
@@ -117,7 +117,7 @@ class BootstrapParticle(ModelNoise, Observing):
         index = systematic(belief.log_weights.detach(), generator)
         noise = self._normal(belief.members, generator) if self.regularisation else None
         poor = effective_size(belief.log_weights) < self.resample_below * self.members
-        if not poor.any():
+        if known(~poor.any()):
             return belief
         keep = torch.arange(self.members, device=index.device)
         index = torch.where(poor[..., None], index, keep)
@@ -157,7 +157,7 @@ class BootstrapParticle(ModelNoise, Observing):
         precision = torch.where(seen, std**-2, 0.0)
         error = y.nan_to_num()[..., None, :] - self.observe(members)
         misfit = (error.square() @ precision[..., None])[..., 0]
-        if not misfit.detach().sum().isfinite():
+        if not known(misfit.detach().sum().isfinite()):
             lost = seen[..., None, :] & ~error.isfinite()
             error = torch.where(seen[..., None, :] & ~lost, error, 0.0)
             misfit = (error.square() @ precision[..., None])[..., 0]
@@ -171,7 +171,7 @@ class BootstrapParticle(ModelNoise, Observing):
 def _without_lost(belief: Weighted) -> Weighted:
     """Particles that are not finite without weight, in the place of the heaviest other one."""
     members, log_weights, dropped = belief
-    if members.detach().sum().isfinite():
+    if known(members.detach().sum().isfinite()):
         return belief
     alive = members.isfinite().all(-1)
     weights = torch.where(alive, log_weights, -torch.inf)
