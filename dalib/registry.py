@@ -98,6 +98,10 @@ FILTERS = {
     "enkf_n": "dalib.filters.finite_size:EnKFN",
     "ienks": "dalib.filters.iterative:IEnKS",
     "var4d": "dalib.filters.var4d:Var4D",
+    "likelihood_particle": "dalib.filters.particle:LikelihoodParticle",
+    "optimal_particle": "dalib.filters.particle_proposals:OptimalParticle",
+    "auxiliary_particle": "dalib.filters.particle_proposals:AuxiliaryParticle",
+    "local_particle": "dalib.filters.particle_local:LocalParticle",
 }
 
 SMOOTHERS = {
