@@ -102,6 +102,9 @@ FILTERS = {
     "optimal_particle": "dalib.filters.particle_proposals:OptimalParticle",
     "auxiliary_particle": "dalib.filters.particle_proposals:AuxiliaryParticle",
     "local_particle": "dalib.filters.particle_local:LocalParticle",
+    "enff": "dalib.filters.enff:EnFF",
+    "cg_enkf": "dalib.filters.gaussian_gain:CGEnKF",
+    "ns_enkf": "dalib.filters.gaussian_gain:NSEnKF",
 }
 
 SMOOTHERS = {
