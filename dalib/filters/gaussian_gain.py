@@ -21,7 +21,10 @@ def conditioned(E: Tensor, drawn: Tensor, y: Tensor) -> Tensor:
     arXiv:2409.14300; Matheron's rule). Columns of ŷ that do not vary count for nothing.
     """
     X, Y = anomalies(E)[1], anomalies(drawn)[1].double()
-    return E + ((y - drawn).double() @ torch.linalg.pinv(Y)).to(X) @ X
+    D, inverse = (y - drawn).double(), torch.linalg.pinv(Y)
+    if Y.shape[-1] <= Y.shape[-2]:  # the smaller of two matrices between
+        return E + D.to(X) @ (inverse.to(X) @ X)
+    return E + (D @ inverse).to(X) @ X
 
 
 @dataclass(frozen=True, kw_only=True)
