@@ -17,6 +17,7 @@ from torch import Tensor
 from benchmarks.rows import Row
 from dalib.filters import Ensemble, Filter, Gaussian, assimilate
 from dalib.filters.etkf import ETKF
+from dalib.filters.finite_size import EnKFN
 from dalib.filters.letkf import LETKF
 from dalib.filters.variational import Climatology, OptimalInterpolation
 from dalib.integrate import ETDRK4, RK4, trajectory
@@ -156,6 +157,12 @@ def two_scales_climatology() -> Filter:
     return Climatology(observe=twin.observe, obs_std=twin.obs_std, background=background)
 
 
+def two_scales_finite(members: int) -> Filter:
+    twin, _ = two_scales()
+    given = {"step": twin.step, "observe": twin.observe, "obs_std": twin.obs_std}
+    return EnKFN(**given, members=members)
+
+
 def two_scales_error(make: Callable[[], Filter], seeds: int = 16, cycles: int = 1000) -> Tensor:
     return two_scales()[0].errors(make(), range(seeds), cycles)
 
@@ -234,5 +241,7 @@ def rows() -> Iterator[Row]:
     letkf = partial(flames_letkf, 16, 51 / 1.82, 1.02)
     yield row(fire, "LETKF N=16 1.02 rot c=51", 0.11, partial(flames_error, letkf))
     yield row(two, "climatology", 0.93, partial(two_scales_error, two_scales_climatology))
+    finite = partial(two_scales_error, partial(two_scales_finite, 20))
+    yield row(two, "EnKF-N N=20", 0.27, finite)
     letkf = partial(ocean_letkf, 25, 1.04, 10.0)
     yield row("quasi-geostrophic", "LETKF N=25 1.04 r=10", 0.64, partial(ocean_error, letkf))
