@@ -224,7 +224,7 @@ def ocean_letkf(members: int, inflation: float, radius: float) -> Filter:
 def ocean_error(make: Callable[[], Filter], seeds: int = 16, cycles: int = CYCLES) -> Tensor:
     """Four seeds at a time, for the memory that their series take."""
     parts = (range(first, min(first + 4, seeds)) for first in range(0, seeds, 4))
-    return torch.cat([ocean().errors(make(), part, cycles) for part in parts])
+    return torch.cat([ocean(cycles).errors(make(), part, cycles) for part in parts])
 
 
 def rows() -> Iterator[Row]:

@@ -117,6 +117,7 @@ SMOOTHERS = {
     "stochastic_enks": "dalib.smoothers.enks:StochasticEnKS",
     "enrts": "dalib.smoothers.enrts:EnRTS",
     "stochastic_enrts": "dalib.smoothers.enrts:StochasticEnRTS",
+    "ffbsi": "dalib.smoothers.ffbsi:FFBSi",
 }
 
 CODECS = {

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dalib.filters.base import Ensemble, Gaussian
-from dalib.filters.ensemble import EnsembleFilter
+from dalib.filters.ensemble import EnsembleFilter, draw_members
 from dalib.filters.ensf import Joint, Pointwise, likelihood_score
 from dalib.filters.linalg import like
 from dalib.streams import Generator, normal
@@ -69,6 +69,8 @@ class EnFF(EnsembleFilter):
         super().__post_init__()
         if self.path not in PATHS:
             raise ValueError(f"unknown path {self.path!r}; known: {', '.join(PATHS)}")
+        if self._adaptive:
+            raise ValueError("a flow has no gain by which inflation adapts; give a number or RTPS")
         if self.steps < 1:
             raise ValueError(f"steps is {self.steps}; a flow needs at least one")
         for name in ("least_std", "std"):
@@ -77,17 +79,22 @@ class EnFF(EnsembleFilter):
 
     def start(self, prior: Gaussian | Ensemble, generator: Generator) -> Flowing:
         """Members of the prior."""
-        members = super().start(prior, generator).members
+        if isinstance(prior, Flowing):
+            return prior
+        members = draw_members(prior, self.members, generator)
         return Flowing(members, members)
 
     def forecast(self, belief: Flowing, generator: Generator) -> Flowing:
         """One sampling interval; the members before it are kept."""
-        return Flowing(super().forecast(belief, generator).members, belief.members)
+        return Flowing(
+            super().forecast(Ensemble(belief.members), generator).members, belief.members
+        )
 
     def analyse(self, belief: Flowing, y: Tensor, generator: Generator) -> Flowing:
         """Members given y (..., obs); a time without any observation leaves them as they are."""
         E, y = belief.members, y.to(belief.members)
-        members = self.inflated(self.analysed(E, belief.before, y, generator), E, y)
+        flown = self.analysed(E, belief.before, y, generator)
+        members = self.finished(Ensemble(E), flown, y, generator).members
         seen = (~y.isnan()).any(-1)[..., None, None]
         members = torch.where(seen, members, E)
         return Flowing(members, members)
