@@ -98,6 +98,13 @@ FILTERS = {
     "enkf_n": "dalib.filters.finite_size:EnKFN",
     "ienks": "dalib.filters.iterative:IEnKS",
     "var4d": "dalib.filters.var4d:Var4D",
+    "likelihood_particle": "dalib.filters.particle:LikelihoodParticle",
+    "optimal_particle": "dalib.filters.particle_proposals:OptimalParticle",
+    "auxiliary_particle": "dalib.filters.particle_proposals:AuxiliaryParticle",
+    "local_particle": "dalib.filters.particle_local:LocalParticle",
+    "enff": "dalib.filters.enff:EnFF",
+    "cg_enkf": "dalib.filters.gaussian_gain:CGEnKF",
+    "ns_enkf": "dalib.filters.gaussian_gain:NSEnKF",
 }
 
 SMOOTHERS = {

@@ -106,6 +106,15 @@ def test_the_examples_of_the_library_run_and_find_what_is_true(tmp_path, monkeyp
     assert names["learned"].values["rate"].item() == pytest.approx(2.0, abs=0.05)
 
 
+def test_the_examples_of_tuning_find_the_errors_and_reach_further():
+    names = run("docs/tuning.md")
+    assert names["tuned"].values["obs_std"].item() == pytest.approx(2.0, abs=0.5)
+    assert names["reach"].values["radius"] > 3
+    for found in (names["tuned"], names["reach"]):
+        loss = found.history.loss[0]
+        assert loss[-1] < loss[0]
+
+
 def test_the_forecaster_of_the_examples_learns_its_rate():
     names = run("docs/extending.md")
     x = 3.0 + 2.0 * 0.9 ** torch.arange(50, dtype=torch.float64)[None, :, None]

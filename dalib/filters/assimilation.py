@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from dalib.filters import innovations
-from dalib.filters.base import Analyses, Filter, Weighted, at, first_nan
+from dalib.filters.base import Analyses, Filter, at, first_nan
 from dalib.filters.checks import check_given
 from dalib.filters.cycle import Blind, Cycle, Freeze
 from dalib.filters.linalg import plain
@@ -186,7 +186,7 @@ def _tell(name: str, analyses: Analyses, run: Cycle) -> None:
 
 def _equally_likely(belief, index: Tensor) -> Tensor:
     """(..., member, component), at `index`."""
-    if isinstance(belief, Weighted):
+    if hasattr(belief, "alike"):
         return belief.alike(index)
     return belief.members[..., index]
 
