@@ -52,6 +52,7 @@ ARROWS = {
     "maps": {"integrate", "nets", "streams", "systems"},
     "filters": {"localise", "resumable", "streams"},
     "smoothers": {"filters", "streams"},
+    "inversion": {"filters", "localise", "streams"},
     "climatology": {"filters", "streams"},
     "forecasters": {"resumable", "nets", "codecs", "replicates", "train", "streams"},
     "estimators": {"filters", "forecasters", "streams"},
