@@ -211,7 +211,7 @@ def valid(E: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
             "needed, and far more for a covariance: is the prior inside of what the model takes?"
         )
     logger.warning("%d of %d runs failed and were left out", int((~good).sum()), good.numel())
-    order = (~good).to(torch.int8).argsort(-1, stable=True)  # those that are good come first
+    order = (~good).to(torch.int8).argsort(dim=-1, stable=True)  # those that are good come first
     place = torch.arange(E.shape[-2]).expand(good.shape)
     chosen = torch.where(good, place, order.gather(-1, place % left[..., None]))[..., None]
     E, g = (v.gather(-2, chosen.expand(*chosen.shape[:-1], v.shape[-1])) for v in (E, g))
