@@ -110,6 +110,8 @@ SMOOTHERS = {
     "stochastic_enks": "dalib.smoothers.enks:StochasticEnKS",
     "enrts": "dalib.smoothers.enrts:EnRTS",
     "stochastic_enrts": "dalib.smoothers.enrts:StochasticEnRTS",
+    "strong_var4d": "dalib.smoothers.var4d:StrongVar4D",
+    "weak_var4d": "dalib.smoothers.var4d:WeakVar4D",
 }
 
 CODECS = {

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dalib.filters.kalman import apply
+from dalib.filters.linalg import cholesky, jacobian
+
 ENOUGH, HALVINGS = 1e-4, 30  # of the line search: Armijo's constant, and the shortest step
 Misfit = Callable[[Tensor], Tensor]
 
@@ -26,8 +29,8 @@ def cost(misfit: Misfit, u: Tensor) -> Tensor:
 class GaussNewton:
     """Incremental Gauss-Newton (Courtier, Thépaut and Hollingsworth 1994).
 
-    Each outer iteration linearises r at u and solves, by conjugate gradients with the tangent and
-    the adjoint of r,
+    Each outer iteration linearises r at u and solves, of few controls by a Cholesky factor and of
+    many by conjugate gradients with the tangent and the adjoint of r,
 
         (I + R'ᵀ R') s = -u - R'ᵀ r        u <- u + t s
 
@@ -37,30 +40,44 @@ class GaussNewton:
     Attributes:
         outer, inner: iterations at most; the latter end where the residual has sunk by `residual`.
         tolerance: of the root mean square of s, at which a series has converged.
+        direct: up to how many controls R' is formed, and I + R'ᵀ R' factored.
     """
 
     outer: int = 20
     inner: int = 200
-    tolerance: float = 1e-9
+    tolerance: float = 1e-7
     residual: float = 1e-12
+    direct: int = 200
 
-    def __call__(self, misfit: Misfit, u: Tensor) -> Tensor:
-        """(..., n), the minimiser that is found from u."""
+    def __call__(self, misfit: Misfit, u: Tensor, dtype: torch.dtype = torch.float64) -> Tensor:
+        """(..., n), the minimiser that is found from u; `dtype` is that of what r comes from."""
+        eps = torch.finfo(dtype).eps
+        tolerance = max(self.tolerance, 10 * eps)
         moving = torch.ones_like(u[..., :1], dtype=torch.bool)
         for _ in range(self.outer):
-            r, adjoint = torch.func.vjp(misfit, u)
-            gradient = u + adjoint(r)[0]
-
-            def hessian(v: Tensor, u=u, adjoint=adjoint) -> Tensor:
-                return v + adjoint(torch.func.jvp(misfit, (u,), (v,))[1])[0]
-
-            s = conjugate_gradients(hessian, -gradient, self.inner, self.residual)
-            t = _share(lambda u: cost(misfit, u), u, s, (gradient * s).sum(-1))
+            gradient, s = self._step(misfit, u)
+            t = _share(lambda u: cost(misfit, u), u, s, (gradient * s).sum(-1), eps)
             u = torch.where(moving, u + t * s, u)
-            moving = moving & (s.detach().square().mean(-1, keepdim=True) > self.tolerance**2)
+            moving = moving & (s.detach().square().mean(-1, keepdim=True) > tolerance**2)
             if not moving.any():
                 break
         return u
+
+    def _step(self, misfit: Misfit, u: Tensor) -> tuple[Tensor, Tensor]:
+        """The gradient of J and s."""
+        if u.shape[-1] <= self.direct:
+            r, G = misfit(u), jacobian(misfit, u)
+            gradient = u + apply(G.mT, r)
+            one = torch.eye(u.shape[-1], dtype=u.dtype, device=u.device)
+            L = cholesky(one + G.mT @ G)
+            return gradient, -torch.cholesky_solve(gradient[..., None], L)[..., 0]
+        r, adjoint = torch.func.vjp(misfit, u)
+        gradient = u + adjoint(r)[0]
+
+        def hessian(v: Tensor) -> Tensor:
+            return v + adjoint(torch.func.jvp(misfit, (u,), (v,))[1])[0]
+
+        return gradient, conjugate_gradients(hessian, -gradient, self.inner, self.residual)
 
 
 @dataclass(frozen=True)
@@ -79,8 +96,9 @@ class LBFGS:
     memory: int = 20
     tolerance: float = 1e-8
 
-    def __call__(self, misfit: Misfit, u: Tensor) -> Tensor:
-        """(..., n), the minimiser that is found from u."""
+    def __call__(self, misfit: Misfit, u: Tensor, dtype: torch.dtype = torch.float64) -> Tensor:
+        """(..., n), the minimiser that is found from u; `dtype` is that of what r comes from."""
+        eps = torch.finfo(dtype).eps
         pairs: list[tuple[Tensor, Tensor, Tensor]] = []
         scale, gradient = None, _gradient(misfit, u)
         for _ in range(self.iterations):
@@ -89,7 +107,7 @@ class LBFGS:
                 break
             first = gradient.norm(dim=-1, keepdim=True).clamp(min=1).reciprocal()
             s = -_two_loops(gradient, pairs, first if scale is None else scale)
-            t = _share(lambda u: cost(misfit, u), u, s, (gradient * s).sum(-1))
+            t = _share(lambda u: cost(misfit, u), u, s, (gradient * s).sum(-1), eps)
             new = torch.where(moving, u + t * s, u)
             changed = _gradient(misfit, new)
             Δu, Δg = new - u, changed - gradient
@@ -141,10 +159,12 @@ def _two_loops(g: Tensor, pairs: list, scale: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _share(J: Callable[[Tensor], Tensor], u: Tensor, s: Tensor, slope: Tensor) -> Tensor:
+def _share(
+    J: Callable[[Tensor], Tensor], u: Tensor, s: Tensor, slope: Tensor, eps: float
+) -> Tensor:
     """t (..., 1): the largest of 1, ½, ¼ ... at which J sinks enough along s."""
     here, t = J(u), torch.ones_like(slope)
-    slack = 1e-14 * here.abs()  # of round-off
+    slack = 50 * eps * here.abs()  # of round-off
     for _ in range(HALVINGS):
         enough = J(u + t[..., None] * s) <= here + ENOUGH * t * slope + slack
         if enough.all():

@@ -10,6 +10,8 @@ from dalib.filters.base import Ensemble, Gaussian
 from dalib.filters.enkf import EnKF
 from dalib.filters.ensemble import EnsembleFilter
 from dalib.filters.etkf import ETKF
+from dalib.filters.inflation import AdaptiveInflation, Relaxation
+from dalib.filters.rotation import rotated
 from dalib.smoothers.base import Smoothed, check_lag, forward, of_ensemble
 from dalib.streams import Generator
 
@@ -49,6 +51,11 @@ class EnsembleSmoother(EnsembleFilter):
     def __post_init__(self):
         check_lag(self.lag)
         super().__post_init__()
+        if isinstance(self.inflation, Relaxation | AdaptiveInflation):
+            raise TypeError(
+                f"{type(self).__name__} takes a number as inflation, got {self.inflation}; EnRTS "
+                "smooths filters with any"
+            )
 
     def start(self, prior: Gaussian | Ensemble, generator: Generator) -> Window:
         """Members of the prior, which also stand for those before."""
@@ -68,6 +75,8 @@ class EnsembleSmoother(EnsembleFilter):
         E, past = belief
         trajectory = torch.cat([past.flatten(-2), E], -1)
         moved = self.updated(trajectory, self.observe(E), y, generator)
+        if self.rotate:  # members are trajectories
+            moved = rotated(moved, generator)
         size = E.shape[-1]
         now = self.inflated(moved[..., -size:], E, y)
         return Window(now, moved[..., :-size].unflatten(-1, past.shape[-2:]))
