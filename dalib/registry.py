@@ -98,6 +98,7 @@ FILTERS = {
     "enkf_n": "dalib.filters.finite_size:EnKFN",
     "ienks": "dalib.filters.iterative:IEnKS",
     "var4d": "dalib.filters.var4d:Var4D",
+    "hybrid_gain": "dalib.filters.hybrid_gain:HybridGain",
 }
 
 SMOOTHERS = {
