@@ -113,6 +113,7 @@ SMOOTHERS = {
     "stochastic_enrts": "dalib.smoothers.enrts:StochasticEnRTS",
     "strong_var4d": "dalib.smoothers.var4d:StrongVar4D",
     "weak_var4d": "dalib.smoothers.var4d:WeakVar4D",
+    "envar4d": "dalib.smoothers.envar4d:EnVar4D",
 }
 
 CODECS = {

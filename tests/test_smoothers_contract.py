@@ -17,7 +17,7 @@ from dalib.systems.lorenz import Lorenz96
 SIZE, SEEDS, TIMES = 6, 3, 7
 KINDS = sorted(SMOOTHERS)
 LINEAR = ("rts", "parallel_rts")  # of a model given by its matrix
-VARIATIONAL = ("strong_var4d", "weak_var4d")  # which run no filter
+VARIATIONAL = ("strong_var4d", "weak_var4d", "envar4d")  # which run no filter
 SEEN = {"full": range(SIZE), "partial": range(0, SIZE, 2), "missing": range(0, SIZE, 2)}
 SETTINGS = {
     "extended_rts": {"model_error_std": 0.1, "inflation": 1.02},
@@ -26,6 +26,7 @@ SETTINGS = {
     "enks": {"members": 10, "inflation": 1.02, "rotate": True, "lag": 3},
     "stochastic_enks": {"members": 10, "model_error_std": 0.1},
     "enrts": {"members": 10, "inflation": 1.02, "correlation": 0.9},
+    "envar4d": {"members": 10},
     "weak_var4d": {"model_error_std": 0.1},
     "stochastic_enrts": {"members": 10, "model_error_std": 0.1, "lag": 3},
 }

@@ -3,10 +3,12 @@
 import pytest
 import torch
 
-from dalib.filters import Gaussian
+from dalib.filters import Ensemble, Gaussian
 from dalib.filters.least_squares import LBFGS, GaussNewton, cost
 from dalib.integrate import RK4
+from dalib.localise import Ring
 from dalib.smoothers import smooth
+from dalib.smoothers.envar4d import EnVar4D
 from dalib.smoothers.rts import RTS
 from dalib.smoothers.var4d import StrongVar4D, WeakVar4D
 from dalib.streams import normal, stream
@@ -91,3 +93,66 @@ def test_a_minimum_has_no_slope(minimiser):
     found = minimiser(misfit, start).requires_grad_()
     (slope,) = torch.autograd.grad(cost(misfit, found).sum(), found)
     assert slope.abs().max() < 1e-4
+
+
+def trajectories(E):
+    """(member, (time + 1) state) of members that run freely."""
+    states = [E]
+    for _ in range(TIMES):
+        states.append(states[-1] @ F.T)
+    return torch.stack(states, -2).flatten(-2)
+
+
+SEEN = torch.block_diag(*[H] * TIMES)  # of a trajectory without its first state
+SEEN = torch.cat([torch.zeros(len(SEEN), STATE).double(), SEEN], -1)
+
+
+def conditioned(mean, cov, y):
+    """Mean of a trajectory with these moments given y (time, obs) with errors R."""
+    seen = ~y.flatten().isnan()
+    G, errors = SEEN[seen], torch.block_diag(*[R] * TIMES)[seen][:, seen]
+    K = torch.linalg.solve(G @ cov @ G.T + errors, G @ cov).T
+    return (mean + K @ (y.flatten()[seen] - G @ mean)).unflatten(-1, (-1, STATE))
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.4, 1.0])
+@pytest.mark.parametrize("local", [False, True])
+def test_4denvar_is_the_mean_given_the_covariance_of_trajectories(weight, local):
+    """w ρ ∘ P of members between all times, and (1 - w) B that is the same at all."""
+    prior, y = given()
+    E = normal((SEEDS, 8, STATE), stream("4denvar", "E"))
+    method = EnVar4D(
+        step=lambda x: x @ F.T,
+        observe=lambda x: x @ H.T,
+        obs_cov=R,
+        members=8,
+        weight=weight,
+        background=Gaussian(prior.mean[0], prior.cov[0]),
+        localisation=Ring(0.5).on(STATE) if local else None,
+    )
+    found = smooth(method, Ensemble(E), y, stream("4denvar", "noise"))
+    times = torch.ones(TIMES + 1, TIMES + 1).double()
+    for i in range(SEEDS):
+        X = trajectories(E[i])
+        P = X.T.cov()
+        if local:
+            P = P * torch.kron(times, Ring(0.5).on(STATE).taper())
+        P = weight * P + (1 - weight) * torch.kron(times, prior.cov[i])
+        expected = conditioned(X.mean(0), P, y[i])
+        assert torch.allclose(found.mean[i], expected[1:], rtol=0, atol=1e-6)
+        assert torch.allclose(found.initial.mean[i], expected[0], rtol=0, atol=1e-6)
+
+
+def test_many_trajectories_have_the_spread_of_the_smoother():
+    prior, y = given()
+    method = EnVar4D(step=lambda x: x @ F.T, observe=lambda x: x @ H.T, obs_cov=R, members=150)
+    found = smooth(method, prior, y, stream("4denvar", "many"))
+    strong = StrongVar4D(step=lambda x: x @ F.T, observe=lambda x: x @ H.T, obs_cov=R)
+    expected = smooth(strong, prior, y)
+    assert torch.allclose(found.std, expected.std, rtol=0.3)
+    assert ((found.mean - expected.mean).abs() < 0.5 * expected.std).all()
+
+
+def test_4denvar_without_a_background_is_refused():
+    with pytest.raises(ValueError, match="leaves 0.5 to the background"):
+        EnVar4D(step=None, observe=None, obs_std=1.0, weight=0.5)

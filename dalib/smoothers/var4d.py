@@ -94,6 +94,35 @@ class Control:
     root: Tensor
 
 
+class Fit:
+    """How far states are from the observations y (..., time, obs), in units of their errors."""
+
+    def __init__(self, method: Observing, y: Tensor) -> None:
+        self.method, self.y, self.seen, self.root = method, y, ~y.isnan(), None
+        if method.obs_cov is not None:
+            self.root = factor(like(method.obs_cov, y).double(), self.seen)
+
+    def misfit(self, x: Tensor) -> Tensor:
+        """States (..., time, state) -> (..., time obs), (y - h) / σ; 0 where missing."""
+        h = torch.cat([operator(part) for operator, part in self._operators(x)], -2)
+        d = torch.where(self.seen, self.y - h, 0.0).double()
+        if self.root is None:
+            std = error_std(self.method, d)
+            return (d / (std[..., None, :] if std.ndim > 1 else std)).flatten(-2)
+        if self.root.ndim == 2:
+            return solved(self.root, d).flatten(-2)
+        return solved(self.root, d[..., None, :])[..., 0, :].flatten(-2)
+
+    def _operators(self, x: Tensor) -> Iterator[tuple[Any, Tensor]]:
+        """Operators, and the states (..., time, state) that each of them sees."""
+        observe = self.method.observe
+        if not hasattr(observe, "at"):
+            yield observe, x
+            return
+        for k in range(x.shape[-2]):
+            yield observe.at(k), x[..., k : k + 1, :]
+
+
 class Window:
     """The cost of a series of observations y (..., time, obs), and what its minimum tells."""
 
@@ -104,10 +133,7 @@ class Window:
         self.controls = {c.time: c.root for c in method.controls(prior, self.times)}
         self.sizes = [root.shape[-1] for root in self.controls.values()]
         self.first = y.new_zeros(*self.leading, sum(self.sizes)).double()
-        self.seen = ~y.isnan()
-        self.root = None
-        if method.obs_cov is not None:
-            self.root = factor(like(method.obs_cov, y).double(), self.seen)
+        self.fit = Fit(method, y)
 
     def states(self, u: Tensor) -> Tensor:
         """(..., n) -> (..., time + 1, state)."""
@@ -122,13 +148,8 @@ class Window:
         return torch.stack(states, -2)
 
     def misfit(self, u: Tensor) -> Tensor:
-        """(..., n) -> (..., time obs), (y - h) / σ; 0 where missing."""
-        x = self.states(u)[..., 1:, :]
-        h = torch.cat([operator(part) for operator, part in self._operators(x)], -2)
-        d = torch.where(self.seen, self.y - h, 0.0).double()
-        if self.root is not None:
-            return solved(self.root, d[..., None, :] if self.root.ndim > 2 else d).flatten(-3)
-        return (d / error_std(self.method, d)).flatten(-2)
+        """(..., n) -> (..., time obs)."""
+        return self.fit.misfit(self.states(u)[..., 1:, :])
 
     def smoothed(self, u: Tensor) -> Smoothed:
         """At the minimum u (..., n)."""
@@ -164,15 +185,6 @@ class Window:
             X = torch.linalg.solve_triangular(L, X.mT, upper=False).mT
         X = X.unflatten(-2, (self.times + 1, -1))
         return symmetric(X @ X.mT)
-
-    def _operators(self, x: Tensor) -> Iterator[tuple[Any, Tensor]]:
-        """Operators, and the states (..., time, state) that each of them sees."""
-        observe = self.method.observe
-        if not hasattr(observe, "at"):
-            yield observe, x
-            return
-        for k in range(self.times):
-            yield observe.at(k), x[..., k : k + 1, :]
 
     def _unknown(self, x: Tensor) -> Tensor:
         return torch.full_like(x, torch.nan)
