@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 from benchmarks import (
+    accuracy_ensembles,
     accuracy_fields,
     accuracy_filters,
     accuracy_linear,
@@ -32,6 +33,7 @@ def rows() -> Iterator[Row]:
     yield from accuracy_filters.rows()
     yield from accuracy_smoothers.rows()
     yield from accuracy_fields.rows()
+    yield from accuracy_ensembles.rows()
 
 
 def main() -> int:

@@ -105,6 +105,7 @@ FILTERS = {
     "enff": "dalib.filters.enff:EnFF",
     "cg_enkf": "dalib.filters.gaussian_gain:CGEnKF",
     "ns_enkf": "dalib.filters.gaussian_gain:NSEnKF",
+    "hybrid_gain": "dalib.filters.hybrid_gain:HybridGain",
 }
 
 SMOOTHERS = {
@@ -118,6 +119,9 @@ SMOOTHERS = {
     "enrts": "dalib.smoothers.enrts:EnRTS",
     "stochastic_enrts": "dalib.smoothers.enrts:StochasticEnRTS",
     "backward_simulation": "dalib.smoothers.backward_simulation:BackwardSimulation",
+    "strong_var4d": "dalib.smoothers.var4d:StrongVar4D",
+    "weak_var4d": "dalib.smoothers.var4d:WeakVar4D",
+    "envar4d": "dalib.smoothers.envar4d:EnVar4D",
 }
 
 CODECS = {

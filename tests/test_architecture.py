@@ -53,6 +53,7 @@ ARROWS = {
     "maps": {"integrate", "nets", "streams", "systems"},
     "filters": {"localise", "resumable", "streams"},
     "smoothers": {"filters", "streams"},
+    "inversion": {"filters", "localise", "streams"},
     "climatology": {"filters", "streams"},
     "forecasters": {"resumable", "nets", "codecs", "replicates", "train", "streams"},
     "estimators": {"filters", "forecasters", "nets", "replicates", *LOOPS},

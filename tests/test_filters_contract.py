@@ -55,6 +55,7 @@ SETTINGS = {
     "rank_histogram": {"members": 8, "inflation": 1.05},
     "enkf_n": {"members": 8, "rotate": True},
     "ienks": {"members": 8, "lag": 2, "inflation": 1.02, "rotate": True},
+    "hybrid_gain": {"members": 5, "inflation": 1.02, "background_scale": 0.1},
     "var4d": {"background_scale": 0.1, "lag": 2},
     "particle": {"members": 50, "jitter_std": 0.3, "regularisation": 1.0},
     "likelihood_particle": {"members": 50, "jitter_std": 0.3, "resampling": "stratified"},
