@@ -54,10 +54,15 @@ def method(role: str, section: Mapping, case: Mapping = {}, **given: Any) -> Any
 
     A setting may be an object of its own: `sampler: {kind: reverse_sde, steps: 100}`.
 
-    given: to filters, what neither says, see `filter`.
+    given: to filters, what neither says, see `filter`; beside these the `prior` of a filter that
+    is an estimator of states.
     """
     if role == "filter":
         return filter(case, section, **given)
+    if role == "estimator" and not hasattr(resolve(role, section["kind"]), "needs"):
+        from dalib.estimators import Filtering
+
+        return Filtering(filter(case, section, **without(given, "prior")), given["prior"])
     settings = {
         key: make(key, value) if isinstance(value, Mapping) and "kind" in value else value
         for key, value in section.items()

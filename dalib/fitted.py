@@ -53,6 +53,22 @@ def from_dataset(dataset: xr.Dataset) -> Any:
     return _restored({"class": dataset.attrs["class"], "fields": fields}, dataset)
 
 
+def on(fitted: Any, device: str | torch.device) -> Any:
+    """The same with all tensors on a device."""
+    if isinstance(fitted, Tensor):
+        return fitted.to(device)
+    if isinstance(fitted, Mapping):
+        return {name: on(value, device) for name, value in fitted.items()}
+    if isinstance(fitted, tuple | list) and not hasattr(fitted, "_fields"):
+        return type(fitted)(on(value, device) for value in fitted)
+    if _is_object(fitted):
+        own = {f.name: getattr(fitted, f.name) for f in dataclasses.fields(fitted) if f.init}
+        return dataclasses.replace(
+            fitted, **{name: on(value, device) for name, value in own.items()}
+        )
+    return fitted
+
+
 def _plain(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
     """`value` as JSON has it; tensors in it go to `tensors` under their paths."""
     if isinstance(value, Tensor):

@@ -133,6 +133,11 @@ def read_all(paths: str | Sequence[str | Path]) -> list[xr.Dataset]:
     return [read(path) for path in ([paths] if isinstance(paths, str) else paths)]
 
 
+def read_lists(inputs: Any) -> dict[str, list[xr.Dataset]]:
+    """All named inputs of a job, each as `read_all` gives it."""
+    return {name: read_all(paths) for name, paths in inputs.items()}
+
+
 def read_methods(paths: Sequence[str | Path]) -> dict[str, xr.Dataset]:
     """{folder: dataset} of files `.../<folder>/batch<n>.nc`; batches are put together.
 

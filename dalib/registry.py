@@ -98,6 +98,14 @@ FILTERS = {
     "enkf_n": "dalib.filters.finite_size:EnKFN",
     "ienks": "dalib.filters.iterative:IEnKS",
     "var4d": "dalib.filters.var4d:Var4D",
+    "likelihood_particle": "dalib.filters.particle:LikelihoodParticle",
+    "optimal_particle": "dalib.filters.particle_proposals:OptimalParticle",
+    "auxiliary_particle": "dalib.filters.particle_proposals:AuxiliaryParticle",
+    "local_particle": "dalib.filters.particle_local:LocalParticle",
+    "enff": "dalib.filters.enff:EnFF",
+    "cg_enkf": "dalib.filters.gaussian_gain:CGEnKF",
+    "ns_enkf": "dalib.filters.gaussian_gain:NSEnKF",
+    "hybrid_gain": "dalib.filters.hybrid_gain:HybridGain",
 }
 
 SMOOTHERS = {
@@ -110,6 +118,10 @@ SMOOTHERS = {
     "stochastic_enks": "dalib.smoothers.enks:StochasticEnKS",
     "enrts": "dalib.smoothers.enrts:EnRTS",
     "stochastic_enrts": "dalib.smoothers.enrts:StochasticEnRTS",
+    "backward_simulation": "dalib.smoothers.backward_simulation:BackwardSimulation",
+    "strong_var4d": "dalib.smoothers.var4d:StrongVar4D",
+    "weak_var4d": "dalib.smoothers.var4d:WeakVar4D",
+    "envar4d": "dalib.smoothers.envar4d:EnVar4D",
 }
 
 CODECS = {
@@ -141,7 +153,7 @@ SAMPLERS = {
 FORECASTERS = {
     "analogue": "dalib.forecasters.analogue:Analogue",
     "climatology": "dalib.forecasters.climatology:Climatology",
-    "deep_kalman": "dalib.forecasters.deep_kalman:DeepKalmanForecaster",
+    "deep_kalman": "dalib.estimators.deep_kalman:DeepKalman",
     "equations": "dalib.forecasters.equations:Equations",
     "esn": "dalib.forecasters.esn:ESN",
     "gpt": "dalib.forecasters.gpt:GPTForecaster",
@@ -150,6 +162,10 @@ FORECASTERS = {
     "nvar": "dalib.forecasters.nvar:NVAR",
     "persistence": "dalib.forecasters.persistence:Persistence",
     "tokenised": "dalib.forecasters.tokens:TokenForecaster",
+}
+
+ESTIMATORS = {  # of states; beside them every filter
+    "deep_kalman": "dalib.estimators.deep_kalman:DeepKalman",
 }
 
 GENERATORS = {
@@ -223,15 +239,6 @@ MEASURES = {
     "linear_deviation": "dalib.metrics.measures:LinearDeviation",
 }
 
-# What a stage does in each of its tasks; a paper names functions of its own in `entry_points`.
-TASKS = {
-    "train": {
-        "observations": "dalib.cases.training:on_series",
-        "truth": "dalib.cases.training:on_series",
-    },
-    "assimilate": {"given": "dalib.cases.assimilation:analyses"},
-}
-
 REGISTRIES = {
     "system": SYSTEMS,
     "start": STARTS,
@@ -244,6 +251,7 @@ REGISTRIES = {
     "network": NETWORKS,
     "sampler": SAMPLERS,
     "forecaster": FORECASTERS,
+    "estimator": FILTERS | ESTIMATORS,
     "generator": GENERATORS,
     "map": MAPS,
     "schedule": SCHEDULES,

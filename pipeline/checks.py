@@ -21,17 +21,12 @@ from pipeline.problems import (
 # Roles whose objects are built of nothing else.
 SETTINGS_ONLY = {"system", "integrator", "schedule", "codec", "localisation", "metric", "measure"}
 NAMES_IN_A_CASE = [  # keys of a case, and the collection whose entries stand there
-    ("analyses", "methods", "filters"),
     ("codecs", "methods", "codecs"),
     ("fields", "codecs", "models"),
     ("fields", "methods", "filters"),
     ("forecasts", "methods", "forecasters"),
-    ("samples", "methods", "samplers"),
-    ("timing", "filters", "filters"),
     ("timing", "methods", "filters"),
     ("timing", "settings", "filters"),
-    ("timing", "samplers", "samplers"),
-    ("timing", "models", "models"),
     ("timing", "experiments", "learning"),
     ("timing", "cases", "learning"),
     ("timing", "fixed", "learning"),
@@ -74,8 +69,12 @@ def _is_told(problem: Problem, told: set[kinds.Path]) -> bool:
 def kind_problems(tree: Any, classes: Classes, path: kinds.Path = ()) -> Iterator[Problem]:
     """Unknown kinds in a tree that stands at `path`, and settings that their classes refuse."""
     for choice in kinds.choices(tree, path):
-        if choice.path[1:2] != ("studies",) or "methods" not in choice.path:  # their task says more
-            yield from _choice_problems(choice, classes)
+        if choice.path[1:2] == ("studies",):
+            if "methods" in choice.path:  # their task says more
+                continue
+            own = {key: value for key, value in choice.section.items() if key != "name"}
+            choice = replace(choice, section=own)  # of a metric's scores
+        yield from _choice_problems(choice, classes)
 
 
 def _choice_problems(choice: kinds.Choice, classes: Classes) -> Iterator[Problem]:
@@ -141,16 +140,11 @@ def _study_problems(paper: Mapping, classes: Classes, path: kinds.Path) -> Itera
         keys = axis.split(".")
         of_axis = (p for p in found if list(p.path[2:])[: len(keys)] == keys)
         yield from (Problem(where, problem.message) for problem in of_axis)
+    yield from dict.fromkeys(_method_value_problems(paper, classes, path))
     found = [Problem((*path, *p.path), p.message, p.missing) for p in spec.problems(paper)]
     yield from found
     for name, study in {} if found else spec.studies(paper).items():
         where = (*path, "studies", name)
-        base = {axis.name: axis.base for axis in study.axes}
-        for method in study.methods if any(n.startswith("method.") for n in base) else ():
-            given = runs.method_at(spec.method(paper, study, method), runs.values(study, base))
-            _, role = spec.TASKS[study.task]
-            choice = kinds.Choice((*where, "methods", method), role, given)
-            yield from _choice_problems(choice, classes)
         for section in study.metrics.values():
             if kinds.Choice(where, "metric", section).dotted is None:
                 message = unknown("metric", section["kind"], REGISTRIES["metric"])
@@ -159,30 +153,49 @@ def _study_problems(paper: Mapping, classes: Classes, path: kinds.Path) -> Itera
 
 def _varied(paper: Mapping, path: kinds.Path) -> Iterator[tuple[kinds.Path, Mapping, str, Any]]:
     """(path, case, axis, value) of everything that studies put in the place of a key of a case."""
+    for where, study, axis, value in _values(paper, path):
+        case = kinds.get(paper, "cases", str(kinds.get(study, "case")))
+        if isinstance(kinds.get(case, *axis.split(".")[:-1]), Mapping):
+            yield where, case, axis, value
+
+
+def _values(paper: Mapping, path: kinds.Path) -> Iterator[tuple[kinds.Path, Any, str, Any]]:
+    """(path, study, axis, value) of all that studies vary; of a base that is a value, no label."""
     studies = paper.get("studies")
     for name, study in studies.items() if isinstance(studies, Mapping) else ():
-        case = kinds.get(paper, "cases", str(kinds.get(study, "case")))
-        for given in ("vary", "base"):
+        labelled = set()
+        for given in (*spec.VARIED, "base"):
             axes = kinds.get(study, given)
             for axis, values in axes.items() if isinstance(axes, Mapping) else ():
-                *above, _ = axis.split(".")
-                if not isinstance(kinds.get(case, *above), Mapping):
-                    continue
-                labelled = isinstance(values, Mapping) and given == "vary"
-                values = values.values() if labelled else values
-                values = values if isinstance(values, list) or labelled else [values]
-                labels = kinds.get(study, "vary", axis)
-                if given == "base" and isinstance(labels, Mapping):
-                    continue  # a label
-                for value in values:
-                    yield (*path, "studies", name, given, axis), case, axis, value
+                if axis in labelled:
+                    continue  # the base is a label
+                if isinstance(values, Mapping) and given != "base":
+                    labelled.add(axis)
+                    values = list(values.values())
+                for value in values if isinstance(values, list) else [values]:
+                    yield (*path, "studies", name, given, axis), study, axis, value
+
+
+def _method_value_problems(paper: Mapping, classes: Classes, path: kinds.Path) -> Iterator[Problem]:
+    """Values of an axis of methods that the class of one of them refuses."""
+    methods: dict[str, list[kinds.Choice]] = {}
+    for choice in kinds.study_methods(paper, path):
+        methods.setdefault(choice.path[len(path) + 1], []).append(choice)
+    for where, _, axis, value in _values(paper, path):
+        for choice in methods.get(where[len(path) + 1], []):
+            section = runs.method_at(choice.section, {axis: value})
+            if section == choice.section:  # an axis of the case
+                continue
+            key = axis.split(".")[1]
+            found = _choice_problems(kinds.Choice(("",), choice.role, section), classes)
+            yield from (Problem(where, p.message) for p in found if key in p.path)
 
 
 # -- names ---------------------------------------------------------------------------------------
 
 
 def _reference_problems(paper: Mapping, path: kinds.Path) -> Iterator[Problem]:
-    """Names of cases, filters, models, samplers and forecasters that are not there."""
+    """Names of cases, filters, models and forecasters that are not there."""
     for where, collection, name in _references(paper):
         known = paper.get(collection, {})
         if not isinstance(name, str):
@@ -218,7 +231,7 @@ def _references(paper: Mapping) -> Iterator[tuple[kinds.Path, str, str]]:
         for where, _, point in kinds.field_points(paper, case):
             if "model" in point:
                 yield (*where, "model"), "models", point["model"]
-    for collection in ("filters", "forecasters", "samplers", "models"):
+    for collection in ("filters", "forecasters", "models"):
         for entry, section in _entries(paper.get(collection)):
             for key in kinds.REFERENCES.keys() & dict(_entries(section)).keys():
                 if "kind" not in dict(_entries(section[key])):  # else a part of its own

@@ -98,9 +98,10 @@ def study_methods(paper: Mapping, path: Path) -> Iterator[Choice]:
         task, methods = get(study, "task"), get(study, "methods")
         if not isinstance(task, str) or task not in TASKS or not isinstance(methods, Mapping):
             continue
-        collection, role = TASKS[task]
+        collections, role = TASKS[task]
         for method, own in methods.items():
-            kind = get(own, "kind") or get(paper, collection, method, "kind")
+            shared = (get(paper, collection, method, "kind") for collection in collections)
+            kind = get(own, "kind") or next(filter(None, shared), None)
             if isinstance(own, Mapping) and isinstance(kind, str):
                 where = (*path, "studies", name, "methods", method)
                 yield Choice(where, role, {"kind": kind, **own})
@@ -109,13 +110,6 @@ def study_methods(paper: Mapping, path: Path) -> Iterator[Choice]:
 def tunings(paper: Mapping, classes: Classes, path: Path) -> Iterator[tuple]:
     """(path, settings of the filter's class, settings given) for each filter of each case."""
     for case in paper["cases"] if isinstance(paper["cases"], Mapping) else ():
-        methods = get(paper, "cases", case, "analyses", "methods")
-        for name, tuning in methods.items() if isinstance(methods, Mapping) else ():
-            section = get(paper, "filters", name)
-            if isinstance(section, Mapping) and "kind" in section and isinstance(tuning, Mapping):
-                found = settings(Choice((), "filter", section), classes)
-                if found is not None:
-                    yield (*path, "cases", case, "analyses", "methods", name), found, tuning
         yield from _field_tunings(paper, case, classes, path)
 
 

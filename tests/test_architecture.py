@@ -20,6 +20,7 @@ PAPERS = sorted(p for p in (ROOT / "papers").rglob("*.py") if "tests" not in p.p
 NAMES = sorted({path.parts[len(ROOT.parts) + 1] for path in PAPERS})  # of the papers
 RULES = list(layout.rules(ROOT))
 
+LOOPS = {"resumable", "streams", "train"}
 # A part is a module or subpackage of dalib; it may import itself and what stands here.
 ARROWS = {
     "limits": set(),
@@ -52,14 +53,15 @@ ARROWS = {
     "maps": {"integrate", "nets", "streams", "systems"},
     "filters": {"localise", "resumable", "streams"},
     "smoothers": {"filters", "streams"},
+    "inversion": {"filters", "localise", "streams"},
     "climatology": {"filters", "streams"},
     "forecasters": {"resumable", "nets", "codecs", "replicates", "train", "streams"},
-    "estimators": {"filters", "forecasters", "streams"},
-    "generators": {"diffusion", "forecasters", "nets", "resumable", "streams", "train"},
+    "estimators": {"filters", "forecasters", "nets", "replicates", *LOOPS},
+    "generators": {"diffusion", "forecasters", "nets", "replicates", *LOOPS},
     "learn": {"filters", "localise", "resumable", "smoothers", "train", "streams"},
     "arrays": {"filters", "times"},  # beliefs are what it labels
     "observations": {"filters", "observe", "times"},
-    "assimilation": {"arrays", "filters", "io", "observations", "streams", "times"},
+    "assimilation": {"arrays", "filters", "io", "observations", "smoothers", "streams", "times"},
     "functions": {"streams"},
     "diagnostics": {"metrics", "plotting"},
     "era5": {"io"},
@@ -70,6 +72,7 @@ PLAIN = ("dalib.experiments.runs", "dalib.experiments.spec")  # for the pipeline
 PARTS_A_NAME_CAN_STAND_FOR = {
     "codecs",
     "diffusion",
+    "estimators",
     "filters",
     "forecasters",
     "generators",
@@ -91,7 +94,9 @@ ARROWS["cases"] = ARROWS["build"] | {
     *("build", "points", "resumable", "scores", "simulate"),
     *("era5", "field_runs"),  # truths may be those of a reanalysis
 }
-ARROWS["experiments"] = ARROWS["build"] | {"build", "cases", "fitted", "lyapunov", "simulate"}
+ARROWS["experiments"] = ARROWS["build"] | {
+    *("build", "cases", "fitted", "lyapunov", "resumable", "scores", "simulate", "timing")
+}
 
 THIRD_PARTY_FORBIDDEN = {
     "": {"snakemake"},
@@ -113,7 +118,16 @@ NOT_IN_PAPERS = {"netCDF4", "snakemake"}
 NOT_IN_FIGURES = {"torch"}  # nor in tables: what is drawn was computed by a stage
 IMPORTED_LATE = {("checkpoint.py", "torch")}  # by functions that only jobs with torch call
 MOST_LINES = 30_000  # of dalib, with the library of methods; a paper adds none
-NAMED = ("cases", "filters", "models", "forecasters", "samplers", "codecs", "learning")
+NAMED = (
+    "cases",
+    "filters",
+    "estimators",
+    "models",
+    "forecasters",
+    "generators",
+    "codecs",
+    "learning",
+)
 # Names of papers' cases and methods that are also words of the field, or sections of a case.
 TERMS = {"attractor", "base", "basin", "equations", "free", "states", "taper"}
 SECTIONS = {"stations"}

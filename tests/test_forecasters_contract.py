@@ -11,9 +11,7 @@ from dalib.fitted import from_dataset, to_dataset
 from dalib.forecasters.base import NEEDS, Fitted, OneStepMap, TrainingData, fit_each
 from dalib.forecasters.tokens import Tokenised
 from dalib.integrate import RK4
-from dalib.nets.dkf import DeepKalman
 from dalib.nets.gpt import GPT
-from dalib.nets.scaling import Scaling
 from dalib.registry import FORECASTERS
 from dalib.streams import Streams, normal, stream, streams
 from dalib.systems.lorenz import Lorenz63
@@ -24,13 +22,6 @@ INTERVAL = 0.05
 
 def states():
     return normal((CASES, 60, SIZE), streams("contract", range(CASES), "states"))
-
-
-def deep_kalman():
-    scaling = Scaling(torch.zeros(REPEATS, SIZE), torch.ones(REPEATS, SIZE))
-    weights = streams("contract", range(REPEATS), "weights")
-    network = DeepKalman(scaling, latent=4, hidden=8, generator=weights)
-    return build.make("forecaster", {"kind": "deep_kalman"}, {"network": lambda: network})
 
 
 def markov():
@@ -49,8 +40,9 @@ def transformer():
 
 
 MADE: dict[str, Callable[[], Fitted]]
-MADE = {"deep_kalman": deep_kalman, "markov": markov, "gpt": transformer}
-REPEATED = {"deep_kalman", "gpt"}
+MADE = {"markov": markov, "gpt": transformer}
+REPEATED = {"gpt"}
+INCOMPLETE = {"deep_kalman"}  # can do with missing observations
 
 SETTINGS = {  # of those that are fitted to `TrainingData`: small
     "persistence": {},
@@ -66,6 +58,7 @@ SETTINGS = {  # of those that are fitted to `TrainingData`: small
         **{"units": 6, "layers": 2, "window": 12, "batch": 4, "washout": 3},
         **{"steps": 20, "check_every": 5, "patience": 2},
     },
+    "deep_kalman": {"latent": 4, "hidden": 8, "steps": 3, "batch": 4, "window": 12},
     "equations": {"integrator": RK4(INTERVAL / 5, 5)},
 }
 MEMBERS = {"climatology": 4}
@@ -163,7 +156,7 @@ def test_a_longer_forecast_begins_like_a_shorter_one(kind):
     assert torch.equal(long[:, :, :HORIZON], short)
 
 
-@pytest.mark.parametrize("kind", sorted(SETTINGS))
+@pytest.mark.parametrize("kind", sorted(set(SETTINGS) - INCOMPLETE))
 def test_a_missing_value_in_the_context_is_refused(kind):
     context = states()[:, :TIME].clone()
     context[1, TIME - 1, 0] = torch.nan

@@ -6,13 +6,15 @@ with Stage(snakemake) as stage:
     from dalib import io
     from dalib.experiments import evaluate
 
+    inputs = io.read_lists(snakemake.input)
     found = evaluate.scores(
-        stage.config["case"],
+        stage.spec["task"],
+        stage.config,
         stage.spec["metrics"],
         stage.spec["runs"],
-        io.read_all(snakemake.input.forecasts),
-        io.read_all(snakemake.input.truth),
-        io.read_all(snakemake.input.training),
+        inputs.pop("results"),
+        evaluate.Given(**inputs),
+        role=stage.spec["role"],
     )
     every = list(found.variables)
     io.write(found, snakemake.output[0], title="scores", missing=every, infinite=every)

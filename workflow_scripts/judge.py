@@ -10,9 +10,7 @@ with Stage(snakemake) as stage:
     rows = claims.judge(
         stage.wildcards["paper"],
         io.read_yaml(snakemake.input.claims),
-        inputs.with_roles(
-            inputs.by_axes(io.read_scores(snakemake.input.scores)), stage.config.get("roles", {})
-        ),
+        inputs.with_roles(io.read_scores(snakemake.input.scores), stage.config.get("roles", {})),
         stage.wildcards["scale"],
         build.measure,
     )

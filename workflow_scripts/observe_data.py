@@ -10,4 +10,4 @@ with Stage(snakemake) as stage:
     found = data.observations(case, io.read_inputs(snakemake.input), stage.experiment)
     io.write(found["train"], snakemake.output.train, title="training observations")
     io.write(found["valid"], snakemake.output.valid, title="validation observations")
-    io.write(found["test"], snakemake.output.test, title="test observations")
+    io.write(found["test"], snakemake.output.test, title="test observations", missing=["y"])

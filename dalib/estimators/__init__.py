@@ -7,6 +7,7 @@ estimate = estimator.fit().filter(observations, generator)     # mean, std, memb
 """
 
 from dalib.estimators.base import Estimate, FittedEstimator, StateEstimator
+from dalib.estimators.deep_kalman import DeepKalman
 from dalib.estimators.filtering import Filtering
 
-__all__ = ["Estimate", "Filtering", "FittedEstimator", "StateEstimator"]
+__all__ = ["DeepKalman", "Estimate", "Filtering", "FittedEstimator", "StateEstimator"]

@@ -16,11 +16,15 @@ class Estimate(NamedTuple):
         says nothing of that.
     members: (case, time, member, state), equally likely; None where there are none, or where they
         were not asked for.
+    forecast_mean, forecast_std: as mean and std, before the observation of that time; None where a
+        method has none.
     """
 
     mean: Tensor
     std: Tensor | None = None
     members: Tensor | None = None
+    forecast_mean: Tensor | None = None
+    forecast_std: Tensor | None = None
 
 
 class FittedEstimator(Protocol):
@@ -30,7 +34,9 @@ class FittedEstimator(Protocol):
         """(case, time, obs), NaN where missing, -> states at the times of the observations.
 
         A state is estimated from what was observed up to its time and nothing later. With a stream
-        for each case, an estimate does not depend on the cases beside it.
+        for each case, an estimate does not depend on the cases beside it. A method that looks ahead
+        has `smooths = True` and `smooth` in place of it; one that takes long takes `save` and
+        `resume` too, see `dalib.resumable`, and says so by `resumable = True`.
         """
         ...
 
@@ -40,6 +46,8 @@ class StateEstimator(Protocol):
 
     needs: what it is fitted to, as of a `Forecaster`; empty where there is nothing to fit, and
     `data` may be None.
+    after_fit: names of the settings, if there are any, that a fit does not read; the fitted method
+    has fields of these names.
     """
 
     needs: ClassVar[frozenset[str]]

@@ -1,4 +1,4 @@
-"""What a study is about: the truth of a case, what is observed of it, and its exponents."""
+"""What a study is about: truth, observations and prior of a case, and its exponents."""
 
 from collections.abc import Mapping
 
@@ -7,12 +7,13 @@ import xarray as xr
 from torch import Tensor
 
 from dalib import arrays, build
+from dalib.cases.observed import prior
 from dalib.cases.truth import dtype, truths
 from dalib.lyapunov import lyapunov_spectrum
 from dalib.observe import noisy
 from dalib.streams import streams
 
-__all__ = ["largest_exponent", "observations", "truths"]
+__all__ = ["largest_exponent", "observations", "prior", "truths"]
 
 PARTS = ("train", "valid", "test")
 ORBITS, ALIGNED, AVERAGED = 100, 20.0, 40.0  # of an exponent: orbits, and time units of each
@@ -26,7 +27,8 @@ def observations(
         y = h(x) + s N(0, I)
 
     with s = `obs_std`, in the units of y, or a share `obs_std_relative` of the standard deviation
-    of each observed quantity over the training states.
+    of each observed quantity over the training states. Of the test part, NaN after the time `until`
+    where there is one.
     """
     settings, system_size = case["observations"], truth["train"].sizes["state"]
     operator = build.operator(case, system_size)
@@ -35,14 +37,17 @@ def observations(
         std = settings["obs_std_relative"] * known.flatten(0, -2).std(0)
     else:
         std = torch.full(known.shape[-1:], settings["obs_std"], dtype=known.dtype)
-    return {part: _observed(truth[part], operator, std, part, experiment) for part in PARTS}
+    made = {part: _observed(truth[part], operator, std, part, experiment) for part in PARTS}
+    until = settings.get("until")
+    if until is not None:
+        made["test"]["y"] = made["test"].y.where(made["test"].time <= until + 1e-9)
+    return made
 
 
 def _observed(truth: xr.Dataset, operator, std: Tensor, part: str, experiment: str) -> xr.Dataset:
     seeds, x = truth.seed.values.tolist(), truth.x.isel(time=slice(1, None))
-    y = noisy(
-        operator, arrays.to_tensor(x, std.dtype), std, streams(experiment, seeds, f"errors {part}")
-    )
+    drawn = streams(experiment, seeds, f"observations {part}")
+    y = noisy(operator, arrays.to_tensor(x, std.dtype), std, drawn)
     names = getattr(operator, "seen", lambda names: None)(x.state.values.tolist())
     interval = float(truth.time[1])
     return arrays.observations_dataset(y, std, seeds=seeds, interval=interval, names=names)
@@ -54,12 +59,15 @@ def largest_exponent(case: Mapping, states: xr.DataArray) -> float:
     Args:
         states: (seed, time, state) on the attractor, from which orbits start.
     """
-    step, interval = build.step(case), build.interval(case)
-    tangent = build.tangent(case) or _tangent_of(step)
+    tangent = build.tangent(case) or _tangent_of(build.step(case))
     x = arrays.to_tensor(states).flatten(0, 1)
-    x = x[:: max(1, len(x) // ORBITS)][:ORBITS]
+    return exponent_of(tangent, x[:: max(1, len(x) // ORBITS)][:ORBITS], build.interval(case))
+
+
+def exponent_of(tangent, states: Tensor, interval: float) -> float:
+    """The largest exponent of a map with its derivative, averaged over orbits from the states."""
     aligned, averaged = (max(1, round(time / interval)) for time in (ALIGNED, AVERAGED))
-    found = lyapunov_spectrum(tangent, x, averaged, interval=interval, discard=aligned)
+    found = lyapunov_spectrum(tangent, states, averaged, interval=interval, discard=aligned)
     return float(found[:, 0].mean())
 
 

@@ -1,76 +1,131 @@
 """The stage evaluate: one loop over runs and metrics, and one tidy file.
 
 Every metric is a variable along `run`, which has the coordinates method, replicate, is_base and one
-for each axis, dots of its name as underscores. `<metric>_floor` is what an independent true
+for each axis, dots of its name as underscores. What a metric says of the truth alone (`of_truth`)
+stands beside them once, without `run`, for the base. `<metric>_floor` is what an independent true
 trajectory scores in the place of a free run: the best that a perfect method could reach.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 import xarray as xr
 
-from dalib import build
+from dalib import arrays, build
 from dalib.experiments import data, runs
-from dalib.experiments.forecast import start_indices
-from dalib.experiments.spec import Forecasts
+from dalib.experiments.fit import fit_of
+from dalib.experiments.spec import Analyses, Forecasts, over
+from dalib.fitted import to_dataset
+from dalib.forecasters.base import OneStepMap
 from dalib.metrics.base import Evaluation
+from dalib.scores import at_times
 
 FREE = frozenset({"free_run", "climate"})  # what a metric of free runs asks for
+OF_FITS = frozenset({"parameters", "exponent", "history"})
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the runs of a study are compared with, by the numbers that their entries name.
+
+    Args:
+        truth, training: the test and the training part of the truth.
+        reference: its validation part; none where no metric asks for it.
+        observations: of the test part.
+        fits: files of the stage fit.
+        timing: CPU times of methods; none where no metric asks for them.
+    """
+
+    truth: Sequence[xr.Dataset]
+    training: Sequence[xr.Dataset]
+    reference: Sequence[xr.Dataset] = ()
+    observations: Sequence[xr.Dataset] = ()
+    fits: Sequence[xr.Dataset] = ()
+    timing: Sequence[xr.Dataset] = ()
 
 
 def scores(
-    case: Mapping,
+    task: str,
+    sections: Mapping,
     metrics: Mapping[str, Mapping],
     entries: Sequence[Mapping],
-    forecasts: Sequence[xr.Dataset],
-    truth: Sequence[xr.Dataset],
-    training: Sequence[xr.Dataset],
+    results: Sequence[xr.Dataset],
+    given: Given,
+    *,
+    role: str = "forecaster",
 ) -> xr.Dataset:
     """The scores of every run.
 
     Args:
+        sections: `case`; beside it method.<method> and shared.<method>, of their `role`, where
+            metrics ask for what was fitted.
         metrics: `kind` and settings by the name of the scores.
-        entries: the runs of all files in their order, with `data`, the number of its truth.
-        forecasts: what the stage forecast has made.
-        truth, training: the test and the training part of the truth.
+        entries: the runs of all files in their order, with `data` and `observations`, the numbers
+            of their truth and of what is observed of it.
+        results: what the stage of the task has made.
     """
+    case = sections["case"]
     measures = {name: build.make("metric", one) for name, one in metrics.items()}
-    known = _exponents(case, measures, entries, training)
+    asked = frozenset().union(*(metric.asks | takes(metric) for metric in measures.values()))
+    known = _exponents(case, asked, entries, given.training)
     found: dict[str, list[xr.DataArray]] = {name: [] for name in measures}
-    for entry, one, exponent in zip(entries, _each(forecasts), known, strict=True):
-        own, place = runs.case_at(case, entry["values"]), entry["data"]
-        settings = Forecasts(**own["forecast"])
-        evaluation = compared(one, settings, truth[place], training[place], exponent)
+    once: dict[str, xr.DataArray] = {}
+    for entry, one, exponent in zip(entries, _each(results), known, strict=True):
+        evaluation = TASKS[task](one, runs.case_at(case, entry["values"]), entry, given)
+        evaluation = replace(
+            evaluation, lyapunov=exponent, period=_period(case), values=entry["values"]
+        )
+        if asked & OF_FITS and given.fits and "fit" in entry:
+            evaluation = _with_fit(evaluation, asked, entry, given, role, sections)
+        if given.timing:
+            evaluation = _with_times(evaluation, entry, given.timing[0])
         for name, metric in measures.items():
             if all(getattr(evaluation, ask) is not None for ask in metric.asks):
-                found[name].append(_named(metric, metric(evaluation)))
-    unscored = [name for name, values in found.items() if not values]
+                if not getattr(metric, "of_truth", False):
+                    found[name].append(_named(metric, metric(evaluation), one))
+                elif entry["is_base"] and name not in once:
+                    once[name] = _alone(metric(evaluation))
+    unscored = [name for name in measures if not found[name] and name not in once]
     if unscored:
         raise ValueError(
             f"no run has what {', '.join(unscored)} ask for; take them out of the study's metrics, "
             "or give the case's forecasts a climate"
         )
-    scored = {n: _put(values, len(entries)) for n, values in found.items()}
-    floors = _floors(measures, Forecasts(**case["forecast"]), truth[0], training[0])
+    scored = {n: _put(values, len(entries)) for n, values in found.items() if values}
     if known[0] is not None:
         attrs = {"units": "1", "long_name": "largest Lyapunov exponent, per unit of model time"}
         scored["lyapunov"] = xr.DataArray(known, dims="run", attrs=attrs)
-    made = xr.Dataset({**scored, **floors}).assign_coords(runs.labels(entries))
-    return _described(made, forecasts[0])
+    floors = _floors(measures, case, results[0], given) if task == "forecast" else {}
+    made = xr.Dataset({**scored, **once, **floors}).assign_coords(runs.labels(entries))
+    return _described(made, results[0])
 
 
-def _named(metric: Any, values: xr.DataArray) -> xr.DataArray:
-    """Scores along `case`, the starts, or `chain`, the free runs of a metric of these."""
-    free = metric.asks & FREE and "case" in values.dims
+def takes(metric: Any) -> frozenset[str]:
+    """Fields that a metric uses where they are given."""
+    return getattr(metric, "takes", frozenset())
+
+
+def _named(metric: Any, values: xr.DataArray, result: xr.Dataset) -> xr.DataArray:
+    """Scores of a run along `case`, the starts, or `chain`, the free runs of a metric of these."""
+    if "run" in result.coords and "run" in values.dims:
+        values = values.assign_coords(run=result.run.values)
+    free = metric.asks & FREE and "case" in values.dims and "chain" in result.dims
     return values.rename(case="chain") if free else values
 
 
-def _each(forecasts: Sequence[xr.Dataset]) -> Iterator[xr.Dataset]:
+def _alone(values: xr.DataArray) -> xr.DataArray:
+    """Scores of the truth without the dimension of runs, and without what stands along it."""
+    values = values.isel(run=0) if "run" in values.dims else values
+    return values.drop_vars([name for name in values.coords if name not in values.dims])
+
+
+def _each(results: Sequence[xr.Dataset]) -> Iterator[xr.Dataset]:
     """The runs of all files one by one; each keeps a dimension `run`."""
     place = 0
-    for file in forecasts:
+    for file in results:
         names = [name for name in file.coords if file[name].dims == ("run",)]
         for i in range(file.sizes["run"]):
             yield file.isel(run=[i]).drop_vars(names).assign_coords(run=[place])
@@ -83,6 +138,22 @@ def _put(values: Sequence[xr.DataArray], count: int) -> xr.DataArray:
     return whole.reindex(run=np.arange(count)).drop_vars("run").assign_attrs(values[0].attrs)
 
 
+# -- what is compared, by task -------------------------------------------------------------------
+
+
+def of_forecasts(result: xr.Dataset, case: Mapping, entry: Mapping, given: Given) -> Evaluation:
+    """A forecast with what it is compared with."""
+    truth, training = given.truth[entry["data"]], given.training[entry["data"]]
+    found = compared(result, Forecasts(**case["forecast"]), truth, training)
+    reference = given.reference[entry["data"]] if given.reference else None
+    return replace(
+        found,
+        reference=None if reference is None else reference.x.rename(seed="case"),
+        start=result.analysis if "analysis" in result else None,
+        step=true_map(case),
+    )
+
+
 def compared(
     forecast: xr.Dataset,
     settings: Forecasts,
@@ -90,44 +161,115 @@ def compared(
     training: xr.Dataset,
     exponent: float | None = None,
 ) -> Evaluation:
-    """A forecast with what it is compared with."""
+    """Forecasts and free runs with the truth that follows their starts."""
     members = forecast.forecast
     free = "free_run" in forecast
+    climate = _of_another(true_climate(truth, settings, forecast)) if free else None
     return Evaluation(
         estimate=members.mean("member", skipna=False).assign_attrs(members.attrs),
         members=members,
-        truth=true_windows(truth, settings, members),
+        spread=members.std("member", ddof=1) if members.sizes["member"] > 1 else None,
+        truth=true_windows(truth, members),
         free_run=forecast.free_run.rename(chain="case").drop_vars("time") if free else None,
-        climate=_of_another(true_climate(truth, settings)) if free else None,
+        climate=climate,
         training=training.x.rename(seed="case"),
         interval=float(training.time[1] - training.time[0]),
         lyapunov=exponent,
     )
 
 
+def of_analyses(result: xr.Dataset, case: Mapping, entry: Mapping, given: Given) -> Evaluation:
+    """Analyses at the times that count: from the first after `discard` to the last observed."""
+    observed = given.observations[entry["observations"]]
+    truth, training = given.truth[entry["data"]], given.training[entry["data"]]
+    scored = scored_times(observed.y, Analyses(**case.get("assimilate", {})).discard)
+    late = at_times(result, scored)
+    x = at_times(truth.x.rename(seed="case"), scored)
+    fields = {"spread": "std", "background": "forecast_mean", "background_spread": "forecast_std"}
+    return Evaluation(
+        estimate=late["mean"],
+        members=late.get("members"),
+        truth=x.sel(state=late.state),
+        observations=at_times(observed.y.rename(seed="case"), scored),
+        obs_std=observed.obs_std,
+        training=training.x.rename(seed="case"),
+        interval=float(training.time[1] - training.time[0]),
+        step=true_map(case),
+        **{field: late.get(name) for field, name in fields.items()},
+    )
+
+
+def of_samples(result: xr.Dataset, case: Mapping, entry: Mapping, given: Given) -> Evaluation:
+    """Samples in the place of a free run, with true states of the test part."""
+    truth, training = given.truth[entry["data"]], given.training[entry["data"]]
+    reference = given.reference[entry["data"]] if given.reference else None
+    return Evaluation(
+        free_run=result.samples.rename(sample="time").expand_dims(case=[0], axis=1),
+        climate=truth.x.rename(seed="case"),
+        reference=None if reference is None else reference.x.rename(seed="case"),
+        training=training.x.rename(seed="case"),
+        interval=float(training.time[1] - training.time[0]),
+        step=true_map(case),
+    )
+
+
+TASKS: dict[str, Callable[..., Evaluation]] = {
+    "forecast": of_forecasts,
+    "assimilate": of_analyses,
+    "sample": of_samples,
+}
+
+
+def scored_times(y: xr.DataArray, discard: int) -> xr.DataArray:
+    """(seed, time, obs) -> times from the first one after `discard` to the last observed one."""
+    observed = y.notnull().any([d for d in y.dims if d != "time"])
+    last = int(observed.values.nonzero()[0].max(initial=-1))
+    if last < discard:
+        raise ValueError(f"discard={discard} leaves none of {last + 1} observed times to score")
+    return y.time.isel(time=slice(discard, last + 1))
+
+
+def true_map(case: Mapping) -> Callable[[np.ndarray], np.ndarray] | None:
+    """(..., state) -> (..., state), one sampling interval later; None without equations."""
+    if "system" not in case:
+        return None
+    return lambda x: build.step(case)(torch.from_numpy(x)).numpy()
+
+
+def _period(case: Mapping) -> float | None:
+    """The period of the system of a case, where its class has one."""
+    return getattr(build.system(case), "period", None) if "system" in case else None
+
+
 def _described(scores: xr.Dataset, like: xr.Dataset) -> xr.Dataset:
-    """The scores with units and meaning of their coordinates, as forecasts have them."""
+    """The scores with units and meaning of their coordinates, as results have them."""
     for name in scores.coords:
         if "units" not in scores[name].attrs and name in like.coords:
             scores[name].attrs.update(like[name].attrs)
     return scores
 
 
-def true_windows(truth: xr.Dataset, settings: Forecasts, like: xr.DataArray) -> xr.DataArray:
-    """(case, lead, state), what follows every start. Observation k is of the truth's time k + 1."""
-    x = truth.x.transpose("seed", "time", "state").values
-    starts = start_indices(settings, x.shape[1] - 1)
-    windows = [x[:, i + 1 : i + 1 + settings.horizon] for i in starts]
-    values = np.stack(windows, 1).reshape(-1, settings.horizon, x.shape[-1])
+def true_windows(truth: xr.Dataset, like: xr.DataArray) -> xr.DataArray:
+    """(case, lead, state), what follows every start."""
+    x, first = truth.x.transpose("seed", "time", "state").values, _after(truth, like.start)
+    rows = np.searchsorted(truth.seed.values, like.trajectory.values)
+    ahead = first[:, None] + np.arange(like.sizes["lead"])
     coords = {name: like[name] for name in ("case", "lead", "state")}
-    return xr.DataArray(values, coords, ("case", "lead", "state"), attrs=truth.x.attrs)
+    return xr.DataArray(
+        x[rows[:, None], ahead], coords, ("case", "lead", "state"), attrs=truth.x.attrs
+    )
 
 
-def true_climate(truth: xr.Dataset, settings: Forecasts) -> xr.DataArray:
+def true_climate(truth: xr.Dataset, settings: Forecasts, like: xr.Dataset) -> xr.DataArray:
     """(case, time, state), what follows the first start of every test trajectory."""
-    first = settings.context + 1
+    first = int(_after(truth, like.start).min())
     x = truth.x.isel(time=slice(first + settings.discard, first + settings.climate))
     return x.rename(seed="case").drop_vars("time")
+
+
+def _after(truth: xr.Dataset, start: xr.DataArray) -> np.ndarray:
+    """Numbers of the times of the truth that come after those of `start`."""
+    return np.abs(truth.time.values - start.values[:, None]).argmin(1) + 1
 
 
 def _of_another(climate: xr.DataArray) -> xr.DataArray:
@@ -136,34 +278,35 @@ def _of_another(climate: xr.DataArray) -> xr.DataArray:
 
 
 def _floors(
-    metrics: Mapping[str, Any], settings: Forecasts, truth: xr.Dataset, training: xr.Dataset
+    metrics: Mapping[str, Any], case: Mapping, result: xr.Dataset, given: Given
 ) -> dict[str, xr.DataArray]:
     """{metric_floor: scores of another true trajectory}, of metrics of free runs."""
+    settings, truth, training = Forecasts(**case["forecast"]), given.truth[0], given.training[0]
     if not settings.climate or truth.sizes["seed"] < 2:
         return {}
-    climate = true_climate(truth, settings)
+    climate = true_climate(truth, settings, result)
     evaluation = Evaluation(
         free_run=climate.expand_dims(run=[0]),
         climate=_of_another(climate),
         training=training.x.rename(seed="case"),
         interval=float(training.time[1] - training.time[0]),
     )
-    given = {"free_run", "climate", "training", "interval"}
+    known = {"free_run", "climate", "training", "interval"}
     return {
-        f"{name}_floor": _named(metric, metric(evaluation)).isel(run=0, drop=True)
+        f"{name}_floor": _named(metric, metric(evaluation), result).isel(run=0, drop=True)
         for name, metric in metrics.items()
-        if metric.asks & FREE and metric.asks <= given
+        if metric.asks & FREE and metric.asks <= known and not getattr(metric, "of_truth", False)
     }
 
 
+# -- what is known of systems and methods --------------------------------------------------------
+
+
 def _exponents(
-    case: Mapping,
-    metrics: Mapping[str, Any],
-    entries: Sequence[Mapping],
-    training: Sequence[xr.Dataset],
+    case: Mapping, asked: frozenset[str], entries: Sequence[Mapping], training: Sequence[xr.Dataset]
 ) -> list[float | None]:
     """The largest exponent of the system of every run, where a metric asks for it."""
-    if not any("lyapunov" in metric.asks for metric in metrics.values()):
+    if "lyapunov" not in asked:
         return [None] * len(entries)
     found: dict[str, float] = {}
     keys = []
@@ -173,3 +316,76 @@ def _exponents(
         if keys[-1] not in found:
             found[keys[-1]] = data.largest_exponent(own, training[entry["data"]].x)
     return [found[key] for key in keys]
+
+
+def _with_fit(
+    evaluation: Evaluation,
+    asked: frozenset[str],
+    entry: Mapping,
+    given: Given,
+    role: str,
+    sections: Mapping,
+) -> Evaluation:
+    """What was fitted: how many numbers, what the fit reports, the exponent of its own map."""
+    section = over(*(sections.get(f"{of}.{entry['method']}", {}) for of in ("shared", "method")))
+    settings = runs.method_at(section, entry["values"])
+    own = runs.case_at(sections["case"], entry["values"])
+    fitted = fit_of(entry, given.fits, role, settings, own)
+    history = getattr(fitted, "history", None)
+    exponent = None
+    if "exponent" in asked and isinstance(fitted, OneStepMap):
+        exponent = _of_run(_own_exponent(fitted, given.training[entry["data"]]))
+    return replace(
+        evaluation,
+        parameters=_of_run(_count(fitted)),
+        history=history_dataset(history) if history else None,
+        exponent=exponent,
+    )
+
+
+def _of_run(value: float) -> xr.DataArray:
+    return xr.DataArray([value], dims="run")
+
+
+def _count(fitted: Any) -> int:
+    """How many numbers were fitted; what a fit reports is none of them."""
+    found = to_dataset(fitted)
+    return sum(found[name].size for name in found if not str(name).startswith("history"))
+
+
+def history_dataset(history: Mapping) -> xr.Dataset:
+    """What a fit reports, (run = 1, check[, state]); `checks` becomes a coordinate."""
+    dims = ("check", "state")
+    attrs = {"units": "1", "long_name": "updates done"}
+    variables = {
+        name: (("run", *dims[: values.ndim]), values.numpy()[None])
+        for name, values in history.items()
+        if name != "checks"
+    }
+    return xr.Dataset(variables, {"check": ("check", history["checks"].numpy(), attrs)})
+
+
+def _own_exponent(fitted: OneStepMap, training: xr.Dataset, context: int = 100) -> float:
+    """The largest exponent of a method's own map, from states of the training part."""
+    x = arrays.to_tensor(training.x)
+    interval = float(training.time[1] - training.time[0])
+    return data.exponent_of(
+        lambda z: (fitted.step(z), torch.func.vmap(torch.func.jacrev(fitted.step))(z)),
+        fitted.start(windows(x, min(context, x.shape[1]))),
+        interval,
+    )
+
+
+def windows(x: torch.Tensor, length: int) -> torch.Tensor:
+    """(case, time, state) -> some stretches (case, length, state), one after the other."""
+    count = x.shape[1] // length
+    parts = x[:, : count * length].reshape(-1, length, x.shape[-1])
+    return parts[:: max(1, len(parts) // data.ORBITS)][: data.ORBITS]
+
+
+def _with_times(evaluation: Evaluation, entry: Mapping, timing: xr.Dataset) -> Evaluation:
+    """CPU time of one state of a method, where it was measured."""
+    if entry["method"] not in timing["method"].values:
+        return evaluation
+    seconds = timing.cpu_seconds_per_state.sel({"method": entry["method"]}).median()
+    return replace(evaluation, forecast_seconds=_of_run(float(seconds)))

@@ -14,6 +14,8 @@ from dalib.experiments.spec import OF_METHODS, Study
 
 SIMULATED = ("system", "integrator", "dtype", "truth")  # sections of a case that the truth is of
 OBSERVED = (*SIMULATED, "observations")
+KNOWN = (*SIMULATED, "prior")
+DATA = (*OBSERVED, "prior")  # all that data are made of
 FITTED = (*OBSERVED, OF_METHODS)
 
 
@@ -37,14 +39,24 @@ class Run:
 
 
 def runs(study: Study) -> list[Run]:
-    """Every method at every combination of values, in all replicates."""
+    """Every method at every combination of values, in all replicates.
+
+    Of axes that vary alone, combinations in which one of them at most is off its base.
+    """
     labels = [list(axis.values) for axis in study.axes]
     return [
         _run(study, method, combination, replicate)
         for method in study.methods
         for combination in itertools.product(*labels)
-        for replicate in range(study.replicates)
+        if _off_base(study, combination) <= 1
+        for replicate in range(study.replicates_of(method))
     ]
+
+
+def _off_base(study: Study, combination: Sequence) -> int:
+    """How many of the axes that vary alone are not at their base."""
+    pairs = zip(study.axes, combination, strict=True)
+    return sum(axis.alone and label != axis.base for axis, label in pairs)
 
 
 def _run(study: Study, method: str, combination: Sequence, replicate: int) -> Run:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from dalib import limits
-from dalib.experiments.spec import Forecasts
+from dalib.experiments.spec import Analyses, Forecasts, Samples, Timing
 
 Device = Literal["cpu", "cuda", "auto"]
 
@@ -377,8 +377,8 @@ class Case:
     prior: Prior = None
     dtype: Literal["float32", "float64"] = None
     forecast: Forecasts = None
-    assimilate: Mapping[str, int] = None
-    sample: Mapping[str, int] = None
+    assimilate: Analyses = None
+    sample: Samples = None
 
 
 # -- a paper ---------------------------------------------------------------------------------------
@@ -393,9 +393,12 @@ class Study:
         task: what methods do with it.
         methods: by name, with settings that differ here from those of the method.
         metrics: names of scores, or `kind` and settings of each.
-        vary: values by the dotted name of a key of the case, or of a method as `method.*`.
+        vary: values by the dotted name of a key of the case, or of a method as `method.*`; all
+            combinations of several.
+        vary_each: likewise, but each leaves its base while all others stand at theirs.
         base: the value of each that is kept while others vary.
-        replicates: how often every method is fitted anew.
+        replicates: how often every method is run anew, or some of them by name.
+        timing: what of the study is timed.
     """
 
     open: ClassVar[bool] = True
@@ -405,8 +408,10 @@ class Study:
     methods: Mapping[str, Any]
     metrics: list
     vary: Mapping[str, Any] = None
+    vary_each: Mapping[str, Any] = None
     base: Mapping[str, Any] = None
-    replicates: int = 1
+    replicates: int | Mapping[str, int] = 1
+    timing: Timing = None
 
     def __post_init__(self) -> None:
         limits.at_least(1, replicates=self.replicates)
@@ -584,7 +589,6 @@ class Paper:
         estimators: other methods that estimate states from observations, by name.
         forecasters: by name.
         generators: methods that draw states, by name.
-        samplers: of a trained score, by name.
         codecs: by name.
         models: networks to be trained, by name.
     """
@@ -602,7 +606,6 @@ class Paper:
     estimators: Mapping[str, Choice] = None
     forecasters: Mapping[str, Choice] = None
     generators: Mapping[str, Choice] = None
-    samplers: Mapping[str, Choice] = None
     codecs: Mapping[str, Choice] = None
     models: Mapping[str, Model] = None
 

@@ -10,9 +10,11 @@
         replicates: 3
         metrics: [vpt, {kind: vpt, name: vpt_strict, threshold: 0.2}]
 
-A method without `kind` is an entry of the paper's `forecasters`, with other settings as given here.
-An axis of `vary` names a key of the case, or with `method.` in front a setting of every method.
-Its values are numbers or texts, or labels of anything: `{sparse: {kind: every_kth, k: 8}}`.
+A method without `kind` is an entry of the paper's `forecasters` (or `filters`, `estimators`,
+`generators`), with other settings as given here. An axis of `vary` names a key of the case, or with
+`method.` in front a setting of every method. Its values are numbers or texts, or labels of
+anything: `{sparse: {kind: every_kth, k: 8}}`. Axes of `vary` are combined; those of `vary_each`
+leave their base one at a time.
 """
 
 import difflib
@@ -21,8 +23,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, NamedTuple
 
-TASKS = {  # task: the collection of a paper that holds its methods, and their role
-    "forecast": ("forecasters", "forecaster"),
+TASKS = {  # task: the collections of a paper that hold its methods, and their role
+    "forecast": (("forecasters",), "forecaster"),
+    "assimilate": (("filters", "estimators"), "estimator"),
+    "sample": (("generators",), "generator"),
 }
 OF_METHODS = "method"  # the first part of the name of an axis that varies methods
 WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
@@ -44,11 +48,13 @@ class Axis:
         name: dotted, below the case (`observations.obs_std`) or a method (`method.members`).
         values: {label: value}; of plain values the label is the value.
         base: the label of the value that is kept while others vary.
+        alone: whether it leaves its base only where all others of these stand at theirs.
     """
 
     name: str
     values: Mapping[Any, Any]
     base: Any
+    alone: bool = False
 
     @property
     def key(self) -> str:
@@ -57,8 +63,8 @@ class Axis:
 
     @property
     def shapes(self) -> bool:
-        """Whether arrays may have other shapes at other values: all but fractions may do that."""
-        return not any(isinstance(value, float) for value in self.values.values())
+        """Whether arrays may have other shapes at other values: fractions and yes or no do not."""
+        return not any(isinstance(value, float | bool) for value in self.values.values())
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,9 @@ class Study:
     Attributes:
         methods: {name: settings that differ here from those of the method}.
         axes: in the order of their names.
+        replicates: of every method, or by the names of some; others have one.
         metrics: `kind` and settings of each, by the name of its scores.
+        timing: what is timed, None for nothing.
     """
 
     name: str
@@ -76,8 +84,15 @@ class Study:
     task: str
     methods: Mapping[str, Mapping[str, Any]]
     axes: tuple[Axis, ...] = ()
-    replicates: int = 1
+    replicates: int | Mapping[str, int] = 1
     metrics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    timing: "Timing | None" = None
+
+    def replicates_of(self, method: str) -> int:
+        """How often a method is run; once where the study says so of others alone."""
+        if isinstance(self.replicates, Mapping):
+            return self.replicates.get(method, 1)
+        return self.replicates
 
     def axis(self, name: str) -> Axis:
         return next(axis for axis in self.axes if axis.name == name)
@@ -112,13 +127,68 @@ class Forecasts:
             )
 
 
-SECTIONS = {"forecast": Forecasts}  # of a case, what its tasks need: key and class
+@dataclass(frozen=True)
+class Analyses:
+    """What counts of the analyses of a case: `assimilate` of its section.
+
+    Args:
+        discard: analyses at the beginning that scores leave out, while a method finds the truth.
+    """
+
+    discard: int = 0
+
+    def __post_init__(self) -> None:
+        if self.discard < 0:
+            raise ValueError(f"discard is {self.discard}, at least 0 is needed")
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What is drawn in a case: `sample` of its section.
+
+    Args:
+        count: states that a method draws.
+    """
+
+    count: int
+
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise ValueError(f"count is {self.count}, at least 1 is needed")
+
+
+@dataclass(frozen=True)
+class Timing:
+    """CPU times of the methods of a study at its base, measured in turn: `timing` of its section.
+
+    Args:
+        repetitions: rounds in which each is measured once.
+        seeds: test trajectories that are assimilated, or from which forecasts start.
+        samples: observations of each that are assimilated.
+        count: states that are drawn, or horizon of a forecast.
+        beside: studies whose methods are measured in the same rounds, so that they can be compared.
+    """
+
+    repetitions: int
+    seeds: int = 1
+    samples: int = 100
+    count: int = 100
+    beside: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("repetitions", "seeds", "samples", "count"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, at least 1 is needed")
+
+
+# Of a case, what its tasks need: key and class.
+SECTIONS = {"forecast": Forecasts, "assimilate": Analyses, "sample": Samples}
 
 
 def studies(paper: Mapping[str, Any]) -> dict[str, Study]:
-    """The studies of a paper whose section has been found right."""
+    """The studies of a paper whose section has been found right; what is null is not run."""
     given = paper.get("studies", {})
-    return {name: _study(name, section) for name, section in given.items()}
+    return {name: _study(name, section) for name, section in given.items() if section is not None}
 
 
 def problems(paper: Mapping[str, Any]) -> Iterator[Problem]:
@@ -128,34 +198,61 @@ def problems(paper: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(("studies",), "studies by name are needed: {name: {case: ..., task: ...}}")
         return
     for name, section in given.items():
+        if section is None:
+            continue
         yield from _study_problems(paper, ("studies", name), name, section)
 
 
 def method(paper: Mapping[str, Any], study: Study, name: str) -> dict[str, Any]:
     """The section of a method: that of the paper's collection with the settings of the study."""
-    collection, _ = TASKS[study.task]
-    return {**paper.get(collection, {}).get(name, {}), **study.methods[name]}
+    collection = collection_of(paper, study.task, name)
+    shared = paper[collection][name] if collection else {}
+    return over(shared, study.methods[name])
+
+
+def collection_of(paper: Mapping[str, Any], task: str, name: str) -> str | None:
+    """Where a paper has a method that its studies share; None where it has not."""
+    collections, _ = TASKS[task]
+    return next((one for one in collections if name in paper.get(one, {})), None)
+
+
+def over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Both mappings, `above` on top; within parts too, unless they are of another kind."""
+    found = dict(below)
+    for key, value in above.items():
+        under = found.get(key)
+        both = isinstance(value, Mapping) and isinstance(under, Mapping)
+        same = both and value.get("kind", under.get("kind")) == under.get("kind")
+        found[key] = over(under, value) if same else value
+    return found
 
 
 # -- one study -----------------------------------------------------------------------------------
 
-KEYS = ("case", "task", "methods", "vary", "base", "replicates", "metrics")
+KEYS = ("case", "task", "methods", "vary", "vary_each", "base", "replicates", "metrics", "timing")
 REQUIRED = ("case", "task", "methods", "metrics")
+VARIED = ("vary", "vary_each")
 
 
 def _study(name: str, section: Mapping[str, Any]) -> Study:
-    base = section.get("base", {})
-    axes = {axis: _values(values) for axis, values in section.get("vary", {}).items()}
+    base, timing = section.get("base", {}), section.get("timing")
+    axes = {
+        axis: (_values(values), key == "vary_each")
+        for key in VARIED
+        for axis, values in section.get(key, {}).items()
+    }
     return Study(
         name,
         section["case"],
         section["task"],
         {method: dict(own or {}) for method, own in section["methods"].items()},
         tuple(
-            Axis(axis, axes[axis], base.get(axis, next(iter(axes[axis])))) for axis in sorted(axes)
+            Axis(axis, values, base.get(axis, next(iter(values))), alone)
+            for axis, (values, alone) in sorted(axes.items())
         ),
         section.get("replicates", 1),
         {one["name"]: {k: v for k, v in one.items() if k != "name"} for one in _metrics(section)},
+        Timing(**{**timing, "beside": tuple(timing.get("beside", ()))}) if timing else None,
     )
 
 
@@ -181,19 +278,30 @@ def _study_problems(paper: Mapping, path: tuple, name: str, section: Any) -> Ite
         yield Problem((*path, "case"), _unknown("case", case, cases))
     if "task" in section and not _known(task, TASKS):
         yield Problem((*path, "task"), _unknown("task", task, TASKS))
-    if not isinstance(section.get("replicates", 1), int) or section.get("replicates", 1) < 1:
-        yield Problem((*path, "replicates"), "a whole number of at least 1 is needed")
+    yield from _replicate_problems(section, path)
     yield from _method_problems(paper, section, path)
     yield from _metric_problems(section, path)
-    if not (_known(case, cases) and isinstance(cases[case], Mapping)):
+    found = cases[case] if _known(case, cases) else None
+    yield from _axis_problems(found, section, path)
+    yield from _timing_problems(paper, section, path)
+    if not isinstance(found, Mapping):
         return
-    yield from _axis_problems(cases[case], section, path)
     if _known(task, SECTIONS):
         where = ("cases", case)
         if task not in cases[case]:
             yield Problem(where, f'"{task}" is missing: study {name} needs it', missing=True)
         else:
             yield from typed_problems(SECTIONS[task], cases[case][task], (*where, task))
+
+
+def _replicate_problems(section: Mapping, path: tuple) -> Iterator[Problem]:
+    given, methods = section.get("replicates", 1), section.get("methods", {})
+    for name, count in given.items() if isinstance(given, Mapping) else [(None, given)]:
+        where = (*path, "replicates", *([] if name is None else [name]))
+        if name is not None and not _known(name, methods):
+            yield Problem((*path, "replicates"), _unknown("method", name, methods))
+        elif not isinstance(count, int) or count < 1:
+            yield Problem(where, "a whole number of at least 1 is needed")
 
 
 def _method_problems(paper: Mapping, section: Mapping, path: tuple) -> Iterator[Problem]:
@@ -203,7 +311,8 @@ def _method_problems(paper: Mapping, section: Mapping, path: tuple) -> Iterator[
     if not isinstance(methods, Mapping) or not methods:
         yield Problem((*path, "methods"), "methods with settings are needed: {name: {}}")
         return
-    known = paper.get(TASKS[task][0], {}) if _known(task, TASKS) else methods
+    collections = TASKS[task][0] if _known(task, TASKS) else ()
+    known = [n for c in collections for n in paper.get(c, {})] if collections else methods
     for name, own in methods.items():
         if own is not None and not isinstance(own, Mapping):
             yield Problem((*path, "methods", name), "settings are needed, {} for none")
@@ -215,28 +324,38 @@ def _method_problems(paper: Mapping, section: Mapping, path: tuple) -> Iterator[
 def _metric_problems(section: Mapping, path: tuple) -> Iterator[Problem]:
     metrics = section.get("metrics", [])
     fit = isinstance(metrics, list) and all(
-        isinstance(one, str) or (isinstance(one, Mapping) and isinstance(one.get("kind"), str))
+        isinstance(one, str)
+        or (isinstance(one, Mapping) and _texts(one.get("kind"), one.get("name", "")))
         for one in metrics
     )
     if not fit:
-        yield Problem((*path, "metrics"), "a list of names, or of mappings with `kind`, is needed")
+        message = "a list of names, or of mappings with `kind` and perhaps a `name`, is needed"
+        yield Problem((*path, "metrics"), message)
         return
     names = [one["name"] for one in _metrics(section)] if metrics else []
     for name in sorted({name for name in names if names.count(name) > 1}):
         yield Problem((*path, "metrics"), f"{name} is asked for twice; give one another `name`")
 
 
-def _axis_problems(case: Mapping, section: Mapping, path: tuple) -> Iterator[Problem]:
+def _texts(*values: Any) -> bool:
+    return all(isinstance(value, str) for value in values)
+
+
+def _axis_problems(case: Any, section: Mapping, path: tuple) -> Iterator[Problem]:
     """Axes that vary nothing, and base points that are not written or not among the values."""
-    vary, base = section.get("vary", {}), section.get("base", {})
-    for key, value in (("vary", vary), ("base", base)):
+    given = {key: section.get(key, {}) for key in (*VARIED, "base")}
+    for key, value in given.items():
         if not isinstance(value, Mapping):
             yield Problem((*path, key), "a mapping with an entry for each axis is needed")
             return
+    *varied, base = given.values()
+    vary = {name: values for one in varied for name, values in one.items()}
     for name in base.keys() - vary.keys():
         yield Problem((*path, "base", name), _unknown("axis", name, vary))
+    for name in given["vary"].keys() & given["vary_each"].keys():
+        yield Problem((*path, "vary_each", name), "it is in `vary` too; an axis is of one of both")
     for name, values in vary.items():
-        where = (*path, "vary", name)
+        where = (*path, next(key for key in VARIED if name in given[key]), name)
         plain = isinstance(values, list) and all(isinstance(v, int | float | str) for v in values)
         if not (plain or isinstance(values, Mapping)) or not values:
             yield Problem(where, "a list of numbers or texts, or {label: value}, is needed")
@@ -249,8 +368,25 @@ def _axis_problems(case: Mapping, section: Mapping, path: tuple) -> Iterator[Pro
             yield Problem((*path, "base"), message, missing=True)
         elif name in base and not _known(base[name], _values(values)):
             yield Problem((*path, "base", name), f"{base[name]} is none of the values {there}")
-        if not name.startswith(f"{OF_METHODS}."):
+        if isinstance(case, Mapping) and not name.startswith(f"{OF_METHODS}."):
             yield from _leaf_problems(case, name, where)
+
+
+def _timing_problems(paper: Mapping, section: Mapping, path: tuple) -> Iterator[Problem]:
+    """What a timing says that is none, and studies beside it that are not there."""
+    timing, others = section.get("timing"), paper.get("studies", {})
+    if timing is None:
+        return
+    plain = {k: v for k, v in timing.items() if k != "beside"} if _is_map(timing) else timing
+    yield from typed_problems(Timing, plain, (*path, "timing"))
+    beside = timing.get("beside", ()) if _is_map(timing) else ()
+    for i, name in enumerate(beside if isinstance(beside, list) else ()):
+        if not _known(name, others):
+            yield Problem((*path, "timing", "beside", i), _unknown("study", name, others))
+
+
+def _is_map(value: Any) -> bool:
+    return isinstance(value, Mapping)
 
 
 def _leaf_problems(case: Mapping, name: str, where: tuple) -> Iterator[Problem]:

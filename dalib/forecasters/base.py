@@ -62,7 +62,9 @@ class Fitted(Protocol):
 
         context (case, time, state): the past, NaN where it is missing; a method that cannot do
         without refuses it. A point forecast has one member; networks whose parameters have an axis
-        `repeat` put it in front.
+        `repeat` put it in front. A method whose long runs are not its forecasts has
+        `free_run(context, count, generator)` (case, count, state) too, and one that tells where it
+        starts `analysis(context)` (case, state).
         """
         ...
 
@@ -72,6 +74,8 @@ class Forecaster(Protocol):
 
     needs: what it is fitted to, some of `NEEDS`; empty where there is nothing to fit, and `data`
     may be None.
+    after_fit: names of the settings, if there are any, that a fit does not read; the fitted method
+    has fields of these names.
     """
 
     needs: ClassVar[frozenset[str]]

@@ -8,14 +8,24 @@ A non-finite estimate is infinitely wrong: it gives the worst value that a metri
 an error, 0 for a coverage), never a gap that a later mean might skip. A missing truth gives NaN.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import xarray as xr
 
-ORDER = ("run", "case", "time", "lead", "channel", "lat", "lon", "state")  # of dimensions kept
+ORDER = (
+    "run",
+    "case",
+    "time",
+    "lead",
+    "check",
+    "channel",
+    "lat",
+    "lon",
+    "state",
+)  # of dimensions kept
 STATE = "units of the state"  # as `units` of a metric: those of the truth
 LABELS = {  # of the dimensions that metrics add
     "threshold": "threshold of the normalised error",
@@ -40,14 +50,30 @@ class Evaluation:
     """(run, case, lead or time, state, member), the ensemble."""
     spread: xr.DataArray | None = None
     """As `estimate`: the standard deviation that a method gives itself."""
+    background: xr.DataArray | None = None
+    """(run, case, time, state), of an analysis the estimate before the observation of its time."""
+    background_spread: xr.DataArray | None = None
+    """As `background`: the standard deviation that a method gives it."""
+    start: xr.DataArray | None = None
+    """(run, case, state), what forecasts start from, of methods that tell."""
     truth: xr.DataArray | None = None
     """([run,] case, lead or time, state); NaN where unknown. Its `units` are the state's."""
+    observations: xr.DataArray | None = None
+    """([run,] case, time, obs); NaN where missing."""
+    obs_std: xr.DataArray | None = None
+    """([run,] obs), standard deviation of their errors."""
     free_run: xr.DataArray | None = None
     """(run, case, time, state), long runs on the attractor; or samples, along `time`."""
     climate: xr.DataArray | None = None
     """([run,] [case,] time, state), what `free_run` is compared with: independent true runs."""
     training: xr.DataArray | None = None
     """([run,] [case,] time, state), the truth from which methods were fitted."""
+    reference: xr.DataArray | None = None
+    """([run,] case, time, state), further true trajectories: the validation part."""
+    step: Callable[[np.ndarray], np.ndarray] | None = None
+    """(..., state) -> (..., state), the true map over one sampling interval."""
+    values: Mapping[str, Any] | None = None
+    """{axis: value} of the run: what is varied, such as method.members."""
     interval: float | None = None
     """Model time between two samples."""
     lyapunov: float | xr.DataArray | None = None
@@ -58,6 +84,8 @@ class Evaluation:
     """(run,), largest Lyapunov exponent of a method's own one-step map; NaN where it has none."""
     climatology: xr.DataArray | None = None
     """(state), or without `time` and `lead`: the mean from which anomalies depart."""
+    history: xr.Dataset | None = None
+    """(run, check) or (run, check, state), what a fit reported while it went on."""
     parameters: xr.DataArray | None = None
     """(run,), how many numbers were fitted."""
     fit_seconds: xr.DataArray | None = None
@@ -117,6 +145,13 @@ def _sampled(array: xr.DataArray) -> list[str]:
 NEEDED_DIMS = {
     "estimate": ("run",),
     "spread": ("run",),
+    "background": ("run",),
+    "background_spread": ("run",),
+    "start": ("run", "case", "state"),
+    "observations": ("case", "time", "obs"),
+    "obs_std": ("obs",),
+    "reference": ("time", "state"),
+    "history": ("run", "check"),
     "members": ("run", "member"),
     "free_run": ("run", "time", "state"),
     "climate": ("time", "state"),
@@ -154,6 +189,7 @@ class Metric:
     scored: ClassVar[str] = "estimate"  # the field whose dimensions the result keeps ...
     over: ClassVar[Sequence[str]] = ()  # ... but for these
     adds: ClassVar[Sequence[str]] = ()  # and the metric's own
+    of_truth: ClassVar[bool] = False  # whether it says something of the truth alone: scored once
 
     def __call__(self, evaluation: Evaluation) -> xr.DataArray:
         require(evaluation, self.asks, type(self).__name__)

@@ -4,6 +4,7 @@
 """
 
 import fnmatch
+import math
 import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -52,19 +53,27 @@ def with_roles(
     return found
 
 
-def by_axes(scores: Mapping[str, xr.Dataset]) -> dict[str, xr.Dataset]:
-    """The scores, those of studies with a dimension for method, replicate and each axis.
+def _of_study(dataset: xr.Dataset, address: Mapping) -> xr.Dataset:
+    """The scores of a study with a dimension for method, replicate and each axis.
 
-    In their files runs lie along `run`, in all combinations.
+    In its file runs lie along `run`. Where axes leave their base one at a time, those that the
+    address neither chooses (`where`) nor follows (`vary`) stand at their base.
     """
-    return {
-        name: _unstacked(one) if "is_base" in one.coords else one for name, one in scores.items()
-    }
-
-
-def _unstacked(dataset: xr.Dataset) -> xr.Dataset:
+    axes = [str(n) for n in dataset.coords if dataset[n].dims == ("run",) and n != "is_base"]
+    at_base, where = dataset.is_base.values > 0, address.get("where", {})
+    kept = np.ones(len(at_base), bool)
+    if "method" in where:  # which may have fewer replicates than others
+        own = np.isin(dataset["method"].values, where["method"])
+        kept &= own if own.any() else True  # one that is not there is told of later
+    varied = {name: dataset[name].values for name in axes if name not in ("method", "replicate")}
+    points = set(zip(*varied.values(), strict=True))
+    if len(points) < math.prod(len(set(values)) for values in varied.values()):
+        followed = address.get("vary", ())
+        followed = [followed] if isinstance(followed, str) else followed
+        for name in varied.keys() - {*where, *followed}:
+            kept &= varied[name] == varied[name][at_base][0]
+    dataset = dataset.isel(run=kept.nonzero()[0])
     dataset = dataset.drop_vars("is_base")
-    axes = [str(name) for name in dataset.coords if dataset[name].dims == ("run",)]
     of_runs = dataset[[name for name in dataset if "run" in dataset[name].dims]]
     return xr.merge([of_runs.set_index(run=axes).unstack("run"), dataset.drop_dims("run")])
 
@@ -78,6 +87,7 @@ def select(scores: Mapping[str, xr.Dataset], address: Mapping) -> xr.DataArray:
     `{variable: error, operator: "<", quantile: 0.25, of: start_error}` those whose error is below
     the 0.25-quantile of start_error. With a pattern such as `ring*/analyses` and `along: size` the
     scores of all cases that have the variable stand along a dimension, labelled by their `size`.
+    Of a study whose axes leave their base one at a time, `vary` names the axis that is followed.
     """
     if "*" in address["scores"]:
         return _along(scores, address)
@@ -87,6 +97,8 @@ def select(scores: Mapping[str, xr.Dataset], address: Mapping) -> xr.DataArray:
     dataset = scores[address["scores"]]
     if address["variable"] not in dataset:
         raise _missing(address, dataset)
+    if "is_base" in dataset.coords:
+        dataset = _of_study(dataset, address)
     values = _picked(dataset, address["variable"], address)
     return _among(dataset, values, address) if "among" in address else values
 

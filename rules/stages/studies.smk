@@ -38,6 +38,25 @@ rule observe_data:
         "../../workflow_scripts/observe_data.py"
 
 
+rule prior_data:
+    input:
+        unpack(STUDIES.prior_inputs),
+    output:
+        "results/{scale}/{paper}/data/{data}/prior.nc",
+    log:
+        "results/{scale}/logs/prior_data/{paper}.{data}.log",
+    benchmark:
+        "results/{scale}/benchmarks/prior_data/{paper}.{data}.tsv"
+    threads: 1
+    resources:
+        mem_mb=mem("observe"),
+        runtime=runtime("observe"),
+    params:
+        spec=STUDIES.prior_spec,
+    script:
+        "../../workflow_scripts/prior_data.py"
+
+
 rule fit:
     input:
         unpack(STUDIES.fit_inputs),
@@ -51,6 +70,7 @@ rule fit:
     resources:
         mem_mb=mem("fit"),
         runtime=runtime("fit"),
+        gpu=gpu("fit"),
     params:
         spec=STUDIES.fit_spec,
     script:
@@ -70,10 +90,51 @@ rule forecast_runs:
     resources:
         mem_mb=mem("forecast"),
         runtime=runtime("forecast"),
+        gpu=gpu("forecast"),
     params:
         spec=STUDIES.forecast_spec,
     script:
         "../../workflow_scripts/forecast_runs.py"
+
+
+rule assimilate_runs:
+    input:
+        unpack(STUDIES.assimilate_inputs),
+    output:
+        "results/{scale}/{paper}/{study}/assimilate/part{part}.nc",
+    log:
+        "results/{scale}/logs/assimilate_runs/{paper}.{study}.{part}.log",
+    benchmark:
+        "results/{scale}/benchmarks/assimilate_runs/{paper}.{study}.{part}.tsv"
+    threads: 1
+    resources:
+        mem_mb=mem("assimilate"),
+        runtime=runtime("assimilate"),
+        gpu=gpu("assimilate"),
+    params:
+        spec=STUDIES.assimilate_spec,
+    script:
+        "../../workflow_scripts/assimilate_runs.py"
+
+
+rule sample_runs:
+    input:
+        unpack(STUDIES.sample_inputs),
+    output:
+        "results/{scale}/{paper}/{study}/sample/part{part}.nc",
+    log:
+        "results/{scale}/logs/sample_runs/{paper}.{study}.{part}.log",
+    benchmark:
+        "results/{scale}/benchmarks/sample_runs/{paper}.{study}.{part}.tsv"
+    threads: 1
+    resources:
+        mem_mb=mem("sample"),
+        runtime=runtime("sample"),
+        gpu=gpu("sample"),
+    params:
+        spec=STUDIES.sample_spec,
+    script:
+        "../../workflow_scripts/sample_runs.py"
 
 
 rule evaluate_runs:
@@ -93,3 +154,23 @@ rule evaluate_runs:
         spec=STUDIES.evaluate_spec,
     script:
         "../../workflow_scripts/evaluate_runs.py"
+
+
+rule time_runs:
+    input:
+        unpack(STUDIES.time_inputs),
+    output:
+        "results/{scale}/{paper}/{study}/times.nc",
+    log:
+        "results/{scale}/logs/time_runs/{paper}.{study}.log",
+    benchmark:
+        "results/{scale}/benchmarks/time_runs/{paper}.{study}.tsv"
+    threads: workflow.resource_settings.cores or 1
+    resources:
+        mem_mb=mem("time"),
+        runtime=runtime("time"),
+        slurm_extra="--exclusive",  # on a cluster: nobody else on its node
+    params:
+        spec=STUDIES.time_spec,
+    script:
+        "../../workflow_scripts/time_runs.py"
