@@ -12,6 +12,7 @@ import pytest
 import referencing
 
 from dalib.experiments import sections, spec
+from dalib.localise import Ring
 from pipeline import configuration, layout
 from pipeline.fields import Classes, Kind
 from pipeline.problems import made
@@ -122,7 +123,8 @@ def test_classes_refuse_what_lies_beyond_the_limits_that_are_read(role):
         fields, settings = dataclasses.fields(cls), classes.settings(dotted)
         needed = [f for f in fields if f.init and f.default is f.default_factory is MISSING]
         given = {f.name: some(settings[f.name].kind) if f.name in settings else 1 for f in needed}
-        given |= {"step": abs} if any(f.name == "step" for f in fields) else {}
+        parts = {"step": abs, "localisation": Ring(4.0).on(8)}
+        given |= {f.name: parts[f.name] for f in fields if f.name in parts}
         for name, one in settings.items():
             for value in beyond(one.bounds):
                 assert refused(cls, given, name, value), f"{dotted}: {name} {value}"
