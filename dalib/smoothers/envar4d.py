@@ -94,7 +94,7 @@ class EnVar4D(Observing):
         found = centres + increments(u).to(centres)
         mean, members = found[..., :1, :, :], found[..., 1:, :, :]
         members = members - members.mean(-3, keepdim=True) + mean
-        series = members.movedim(-2, 0)  # time first
+        series = members.movedim(-2, 0).contiguous()  # time first
         before, after = (Ensemble(v[..., 1:, :].transpose(-3, -2)) for v in (E, members))
         moments = (after.mean, after.std, before.mean, before.std)
         return of_ensemble(series, Analyses(*moments, first_nan(after.mean)), kept)
