@@ -164,7 +164,8 @@ FORECASTERS = {
     "tokenised": "dalib.forecasters.tokens:TokenForecaster",
 }
 
-ESTIMATORS = {  # of states; beside them every filter
+ESTIMATORS = {  # of states
+    **FILTERS,  # by one adapter
     "deep_kalman": "dalib.estimators.deep_kalman:DeepKalman",
 }
 
@@ -251,7 +252,7 @@ REGISTRIES = {
     "network": NETWORKS,
     "sampler": SAMPLERS,
     "forecaster": FORECASTERS,
-    "estimator": FILTERS | ESTIMATORS,
+    "estimator": ESTIMATORS,
     "generator": GENERATORS,
     "map": MAPS,
     "schedule": SCHEDULES,
