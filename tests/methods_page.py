@@ -58,6 +58,7 @@ ELSEWHERE = {
     "enkf_n": {"DAPPER": "EnKF_N"},
     "ienks": {"DAPPER": "iEnKS"},
     "var4d": {"DAPPER": "Var4D", "TorchDA": "4DVar"},
+    "strong_var4d": {"TorchDA": "4DVar"},
     "particle": {"DAPPER": "PartFilt", "cuthbert": "smc.particle_filter"},
     "rts": {"filterpy": "rts_smoother", "pykalman": "smooth", "cuthbert": "gaussian.kalman"},
     "extended_rts": {"DAPPER": "ExtRTS", "cuthbert": "gaussian.taylor"},
