@@ -52,7 +52,7 @@ ARROWS = {
     "codecs": {"nets", "streams"},
     "maps": {"integrate", "nets", "streams", "systems"},
     "filters": {"localise", "resumable", "streams"},
-    "smoothers": {"filters", "streams"},
+    "smoothers": {"filters", "localise", "streams"},
     "inversion": {"filters", "localise", "streams"},
     "climatology": {"filters", "streams"},
     "forecasters": {"resumable", "nets", "codecs", "replicates", "train", "streams"},
