@@ -74,12 +74,11 @@ def load(
     elif asked.get("scale") is not None:
         problems.append(Problem(("scale",), f"no such scale; there are: {', '.join(scales(root))}"))
 
-    schema = read_yaml(root / layout.SCHEMA, layout.SCHEMA)
     classes = Classes(root)
-    config = converted(merged(layers), schema, classes)
+    config = converted(merged(layers), classes)
     unfilled = validation.filled(config)
     lacking = {problem.path[:3] for problem in unfilled}  # cases that then miss much
-    checked = check(config, schema, classes)
+    checked = check(config, classes)
     problems += unfilled
     problems += [p for p in checked if not (p.missing and p.path[:3] in lacking)]
     odd = [*plain.value_problems(config), *_no_papers(config, layers)]

@@ -60,7 +60,7 @@ def observations(
     generator = streams(experiment, seeds, f"observations {split}")
     unit = normal_like(exact, generator)
     y = exact + std[:, None, None] * unit if std.ndim > 1 else exact + std * unit
-    if split == "test" and settings["until"] is not None:
+    if split == "test" and settings.get("until") is not None:
         y[..., x.time.values > settings["until"] + 1e-9, :] = torch.nan
     names = getattr(operator, "seen", lambda names: None)(x.state.values.tolist())
     if names is None and y.shape[-1] > arrays.MANY:
