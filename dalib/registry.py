@@ -66,6 +66,12 @@ FILTERS = {
 CODECS = {
     "bins": "dalib.codecs.bins:Bins",
     "pca": "dalib.codecs.pca:PCA",
+    "vae": "dalib.codecs.gridded:CoupledVAECodec",
+    "linear": "dalib.codecs.gridded:PCACodec",
+}
+
+DYNAMICS = {
+    "afno": "dalib.forecasters.afno:AFNOForecast",
 }
 
 LOCALISATIONS = {
@@ -194,6 +200,7 @@ REGISTRIES = {
     "operator": OPERATORS,
     "filter": FILTERS,
     "codec": CODECS,
+    "dynamics": DYNAMICS,
     "localisation": LOCALISATIONS,
     "network": NETWORKS,
     "sampler": SAMPLERS,

@@ -1,0 +1,279 @@
+"""Filters of gridded states, in full space and in the latent space of a codec.
+
+A gridded state is the flat map (variable, x, y); without a layout it is one long column, (1, x, 1).
+Sensors stand at every k-th point in both directions, k the `stride` of a case's observations.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+
+from dalib import arrays, build
+from dalib.cases.truth import dtype
+from dalib.experiments import tuning
+from dalib.filters import Analyses, Ensemble, assimilate
+from dalib.localise import Localisation, on_map
+from dalib.observe import Arctan, ArctanEveryKth, EveryKth, Identity
+from dalib.scores import at_times
+from dalib.streams import Generator
+
+FLOOR = 0.05  # error that filters assume of exact observations, as a share of their std
+CASE = {"units": "1", "long_name": "test trajectory"}
+OF_CODES = ("given", "latent_noise", "mismatch")  # where the errors of latents come from
+
+
+class ObservationSetup(NamedTuple):
+    """What is observed of a gridded state, and the sizes of things.
+
+    operator: (..., state) -> (..., obs); index: (obs,), components of the state where the sensors
+    are; obs_std, obs_spread: (obs,), of the errors of y and of y itself over training states;
+    state_std, state_mean: (state,), those of the variables over training states; shape: (variable,
+    x, y) of a state.
+    """
+
+    operator: Any
+    index: Tensor
+    obs_std: Tensor
+    obs_spread: Tensor
+    state_std: Tensor
+    state_mean: Tensor
+    shape: tuple[int, int, int]
+
+    @property
+    def size(self) -> int:
+        """Components of a state."""
+        return len(self.state_std)
+
+
+def setup(case: Mapping, observations: xr.Dataset, size: int, device: str) -> ObservationSetup:
+    """The setup of observations as `data.observations` makes them, of states with `size` values."""
+    shape = arrays.shape_of(observations, size)
+    operator = sensors(build.operator(case, size), shape, stride(case))
+    points = size // shape[0]
+    std, mean = torch.ones(size), torch.zeros(size)
+    if "state_std" in observations:
+        std, mean = (
+            arrays.to_tensor(observations[name]).repeat_interleave(points)
+            for name in ("state_std", "state_mean")
+        )
+    obs_std, spread = arrays.to_tensor(observations.obs_std), torch.ones(observations.sizes["obs"])
+    if "obs_spread" in observations:
+        spread = arrays.to_tensor(observations.obs_spread)
+    index = EveryKth(shape, stride(case)).selected(size)
+    moved = (values.to(device) for values in (obs_std, spread, std, mean))
+    return ObservationSetup(operator, index, *moved, shape)
+
+
+def stride(case: Mapping) -> int:
+    """k of a case's observations, of every k-th point in both directions."""
+    return case["observations"].get("stride", 1)
+
+
+def sensors(whole: Any, shape: tuple[int, int, int], k: int) -> Any:
+    """The operator that observes every k-th point as `whole` observes all of them."""
+    if isinstance(whole, Identity):
+        return EveryKth(shape, k)
+    if isinstance(whole, Arctan) and whole.index is None:
+        return ArctanEveryKth(shape, k, scale=whole.scale)
+    raise ValueError(
+        "gridded states are observed by identity or arctan of all components, not "
+        f"{type(whole).__name__}"
+    )
+
+
+def filter_of(case: Mapping, step: Callable, settings: Mapping, given: ObservationSetup, codec):
+    """A filter of gridded states, in full space or in the latent space of a codec.
+
+    A filter's own `obs_std` is a share of the std of what is observed, and in latent space in the
+    units of latents; without it, errors are those of the observations, FLOOR of that std where
+    these are exact. `errors` of a latent filter names what the codec says of its latents instead:
+    "latent_noise" or "mismatch".
+    """
+    settings = build.without(settings, "codec")
+    takes = inspect.signature(build.resolve("filter", settings["kind"])).parameters
+    if codec is None and ("codec" in takes or "filter" in settings):
+        raise ValueError(
+            f"a filter of kind {settings['kind']} has no codec, which it needs; give it a `codec`"
+        )
+    if "filter" in settings:
+        errors = settings.get("errors", "given")
+        inner = latent_filter(case, step, settings["filter"], codec, errors)
+        supplied = {"codec": codec, "observe": given.operator, "inner": inner}
+        return build.filter(case, build.without(settings, "filter", "errors"), **supplied)
+    if "obs_std" in settings:
+        obs_std = settings["obs_std"] * given.obs_spread
+    else:
+        obs_std = torch.where(given.obs_std > 0, given.obs_std, FLOOR * given.obs_spread)
+    _, *grid = given.shape
+    supplied = {
+        "step": step,
+        "observe": given.operator,
+        "obs_std": obs_std,
+        "mean": given.state_mean,
+        "std": given.state_std,
+        "codec": codec,
+        "size": given.size,
+        "localisation": Localisation(
+            on_map(given.shape), period=float(grid[0]) if grid[1] == 1 else None
+        ),
+    }
+    return build.filter(case, build.without(settings, "obs_std"), **supplied)
+
+
+def latent_filter(case: Mapping, step: Callable, settings: Mapping, codec: Any, errors: str):
+    """The filter of latents: the model is that of the full space, what is observed is the latent."""
+    size = codec.latent
+    rows, columns = getattr(codec, "latent_map", (size, 1))
+    supplied = {
+        "step": step,
+        "observe": Identity(size),
+        "obs_std": _error_of_latents(settings, codec, errors),
+        "size": size,
+        "localisation": Localisation(
+            on_map((size // (rows * columns), rows, columns)),
+            period=(None, float(columns) if getattr(codec, "periodic", False) else None),
+        ),
+    }
+    return build.filter(case, build.without(settings, "obs_std"), **supplied)
+
+
+def _error_of_latents(settings: Mapping, codec: Any, errors: str) -> float:
+    """The σ of latents, given with the filter or estimated with the codec."""
+    if errors not in OF_CODES:
+        raise ValueError(f"errors of latents are {' or '.join(OF_CODES)}, not {errors!r}")
+    if errors != "given":
+        return codec.errors[errors]
+    if "obs_std" not in settings:
+        raise ValueError(
+            "the filter of latents has no obs_std; give it one in the units of latents, or let the "
+            "method say `errors: latent_noise` or `errors: mismatch`"
+        )
+    return settings["obs_std"]
+
+
+def spread_of(std: Tensor, given: ObservationSetup) -> Tensor:
+    """(..., state) -> (..., variable), root mean variances in units of the std of the variable."""
+    parts = (std / given.state_std.to(std)).unflatten(-1, (given.shape[0], -1))
+    return parts.double().square().mean(-1).sqrt().float()
+
+
+# -- runs ----------------------------------------------------------------------------------------
+
+
+class Given(NamedTuple):
+    """What a run is given: observations, prior, the codec and the learned forecast, if any."""
+
+    observations: xr.Dataset
+    prior: xr.Dataset
+    codec: Any = None
+    step: Callable[[Tensor], Tensor] | None = None
+
+
+def prepared(
+    case: Mapping, section: Mapping, given: Given, device: str
+) -> tuple[ObservationSetup, Any, Ensemble]:
+    """What a run observes, its filter, and the ensemble it starts from.
+
+    Args:
+        case: at the coordinates of the run; its prior names the start, one of `starts`.
+        section: of the method, at the coordinates of the run.
+    """
+    observed, size = given.observations, given.prior.sizes["state"]
+    found = setup(case, observed, size, device)
+    step = build.step(case) if given.step is None else given.step
+    filter = filter_of(case, step, section, found, given.codec)
+    members = given.prior.members.sel(start=case["prior"]["start"], seed=observed.seed)
+    count = getattr(getattr(filter, "inner", filter), "members", members.sizes["member"])
+    E = arrays.to_tensor(members.isel(member=slice(count)), dtype(case))
+    return found, filter, Ensemble(E.to(device))
+
+
+def analysed(
+    case: Mapping,
+    section: Mapping,
+    given: Given,
+    generator: Generator,
+    device: str,
+    **saved: Any,
+) -> xr.Dataset:
+    """mean, forecast_mean (case, time, state) of one run, spreads and some members.
+
+    spread, forecast_spread (case, time, variable): root mean variances in units of the std of the
+    training states; members (case, time, member, sampled) of the components whose index is
+    `sampled`, as many as the case's `assimilate` says; diverged_at (case).
+    """
+    found, filter, start = prepared(case, section, given, device)
+    sampled = case["assimilate"]["sampled"]
+    kept = torch.linspace(0, found.size - 1, min(sampled, found.size)).round().long()
+    y = arrays.to_tensor(given.observations.y, dtype(case)).to(device)
+    beliefs = assimilate(filter, start, y, generator, progress=True, kept=kept, **saved)
+    return _described(beliefs, kept, found, given.observations)
+
+
+def _described(
+    beliefs: Analyses, kept: Tensor, found: ObservationSetup, observed: xr.Dataset
+) -> xr.Dataset:
+    axes, text = ("case", "time", "state"), "index of the time of divergence, or -1"
+    of_variables = (*axes[:2], "variable")
+    values = {
+        "mean": (axes, beliefs.mean, "analysis mean"),
+        "forecast_mean": (axes, beliefs.forecast_mean, "forecast mean"),
+        "spread": (of_variables, spread_of(beliefs.std, found), "analysis spread"),
+        "forecast_spread": (
+            of_variables,
+            spread_of(beliefs.forecast_std, found),
+            "forecast spread",
+        ),
+        "diverged_at": (axes[:1], beliefs.diverged_at, text),
+    }
+    if beliefs.members is not None:
+        dims = ("case", "time", "member", "sampled")
+        values["members"] = (dims, beliefs.members, "members of the analysis")
+    coords = {
+        "case": ("case", observed.seed.values, CASE),
+        "time": observed.time.variable,
+        "sampled": ("sampled", kept.numpy(), arrays.STATE),
+    }
+    made = xr.Dataset(
+        {name: arrays.labelled(dims, v, "1", text) for name, (dims, v, text) in values.items()},
+        coords,
+    )
+    return made.assign_coords(member=range(made.sizes["member"])) if "members" in made else made
+
+
+def chosen(
+    case: Mapping,
+    section: Mapping,
+    tune: Mapping,
+    given: Given,
+    truth: xr.Dataset,
+    generator: Callable[[list[int]], Generator],
+    device: str,
+) -> tuning.Tuned:
+    """The method with the settings that validation trajectories choose.
+
+    Args:
+        tune: `grid`, and of the validation part `seeds`, `analyses` and `discard`.
+        given: observations and prior of the validation part.
+        truth: of the validation part.
+        generator: the streams of seeds; the same for every combination.
+    """
+    kept = {"seed": slice(tune["seeds"])}
+    observed = given.observations.isel(kept | {"time": slice(tune["analyses"])})
+    given = given._replace(observations=observed)
+    x = arrays.to_tensor(at_times(truth.isel(kept).x, observed.time), None)
+    y, seeds = arrays.to_tensor(observed.y, dtype(case)).to(device), observed.seed.values.tolist()
+
+    def error_of(candidate: Mapping) -> np.ndarray:
+        found, filter, start = prepared(case, candidate, given, device)
+        beliefs = assimilate(filter, start, y, generator(seeds))
+        centre, std = found.state_mean.cpu(), found.state_std.cpu()
+        errors = tuning.relative_error(beliefs.mean.cpu(), x, centre, std)
+        return errors[:, tune["discard"] :].mean(-1).numpy()
+
+    return tuning.tuned(section, tune["grid"], error_of)
