@@ -19,7 +19,7 @@ from dalib import build, train
 from dalib.cases.checkpoint import FORGOTTEN, Checkpoint
 from dalib.codecs.pca import PCA, LinearCodec
 from dalib.filters.latent import latent_noise
-from dalib.nets.scaling import Scaling, per_channel, per_variable, spread
+from dalib.nets.scaling import Scaling, per_channel, per_variable
 from dalib.observe import EveryKth
 from dalib.streams import Streams, normal_like
 
@@ -68,7 +68,7 @@ class FittedCodec:
         codec: a `NetworkCodec` or `LinearCodec`.
         errors: `latent_noise`, the part of latents that comes from the errors of observations, and
             `mismatch`, the standard deviation of μ_obs - μ over validation states.
-        history: `updates` (check,) and the REPORTS (check,) on validation states.
+        history: `checks` (check,), updates done, and the REPORTS (check,) on validation states.
         stride, obs_std_relative: of the observations that it has learned.
         about: `latent`, `matched` (0 or 1) and `linear` (0 or 1).
     """
@@ -164,7 +164,7 @@ class CoupledVAECodec:
             NetworkCodec(network, data.shape, weights),
             data,
             streams,
-            {"updates": history.checks.double(), **reports},
+            {"checks": history.checks.double(), **reports},
             {"latent": codec.latent, "matched": matched, "linear": 0},
             device,
         )
@@ -200,7 +200,7 @@ class PCACodec:
         codec = linear.fit(data.train.double(), data.operator, data.obs_std, generator)
         reports = _linear_reports(codec, data, generator)
         about = {"latent": codec.latent, "matched": 1, "linear": 1}
-        history = {"updates": torch.zeros(1, dtype=torch.float64), **reports}
+        history = {"checks": torch.zeros(1, dtype=torch.float64), **reports}
         return _finished(self, codec, data, streams, history, about, device)
 
 
@@ -259,9 +259,7 @@ def _finished(
     about: Mapping[str, int],
     device: str,
 ) -> FittedCodec:
-    made = FittedCodec(
-        codec, {}, history, settings.stride, float(settings.obs_std_relative), about
-    )
+    made = FittedCodec(codec, {}, history, settings.stride, float(settings.obs_std_relative), about)
     return replace(made, errors=_errors_of_latents(made.ready().to(device), data, streams))
 
 

@@ -252,7 +252,9 @@ class CalibratedCoverage:
         text = "that share for truths that are like the members"
         attrs = {"units": "1", "long_name": text}
         run = evaluation.members["run"]
-        return xr.DataArray([calibrated_coverage(count, LEVEL)], {"run": run}, ("run",), attrs=attrs)
+        return xr.DataArray(
+            [calibrated_coverage(count, LEVEL)], {"run": run}, ("run",), attrs=attrs
+        )
 
 
 @dataclass(frozen=True)

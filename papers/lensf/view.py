@@ -1,0 +1,328 @@
+"""Scores of studies as figures and tables take them: runs with short names, maps, codecs.
+
+`run` are labels for readers: the method, and what differs from the base. Beside it stand `every`,
+`noise`, `interval`, `start` and `errors`, under which a method ran, the numbers of NUMBERS, the
+codec's name `model` and its number of latents, and `altered`, the settings in which the run differs
+from the method's base. base_<name> is the base of the study.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from dalib import arrays, io
+from dalib.filters.ensf import likelihood_score
+from dalib.observe import EveryKth
+from dalib.scores import at_times
+
+CONDITIONS = {  # {short name: coordinate of a study, and what it is where nothing is said}
+    "every": ("observations_stride", 1),
+    "noise": ("observations_obs_std_relative", None),
+    "start": ("prior_start", ""),
+    "interval": ("observations_interval", 1),
+}
+NUMBERS = ("scale", "eps_beta", "obs_std", "inflation", "weight", "radius")
+VARIED = "settings"  # the axis whose labels are settings laid over those of a method
+CODEC = ("method_codec", "model")
+PER_CODEC = ("updates", "state_error", "observation_error", "mismatch", "code_state", "code_obs")
+
+
+def read(*paths: Any) -> xr.Dataset:
+    """The scores of one study, or of several beside each other: runs of later ones come last."""
+    parts = [view(io.read(path)) for path in paths]
+    if len(parts) == 1:
+        return parts[0]
+    first = parts[0]
+    others = [part[[n for n in part if n in first]] for part in parts[1:]]
+    base = {n: v for n, v in first.coords.items() if str(n).startswith("base_")}
+    whole = xr.concat(
+        [part.drop_vars(list(base), errors="ignore") for part in (first, *others)],
+        "run",
+        join="outer",
+        data_vars="minimal",
+        coords="minimal",
+        compat="override",
+    )
+    return whole.assign_coords(base)
+
+
+def view(scores: xr.Dataset) -> xr.Dataset:
+    """Scores of a study with labels and short names, see above."""
+    sections = [json.loads(text) for text in scores["section"].values]
+    names = {n: scores[n] for n in scores.coords if scores[n].dims == ("run",)}
+    found = scores.drop_vars([n for n in names if n not in ("method", "is_base", "replicate")])
+    found = found.rename({d: "seed" for d in ("case",) if d in found.dims})
+    columns = list(_rows(scores, sections))
+    keys = dict.fromkeys(key for row in columns for key in row)
+    coords = {key: ("run", _column([row.get(key) for row in columns])) for key in keys}
+    if "run" in found.coords:
+        found = found.drop_vars("run")
+    found = found.assign_coords(coords)
+    bases = {n: found[n].values[scores.is_base.values == 1] for n in CONDITIONS if n in coords}
+    bases["errors"] = np.array(["given"])
+    found = found.assign_coords(
+        {f"base_{n}": _number(v[0], f"{n} of the base") for n, v in bases.items() if len(v)}
+    )
+    return _with_codecs(found.drop_vars(["is_base", "replicate"]), sections)
+
+
+def _number(value: Any, long_name: str) -> xr.Variable:
+    return xr.Variable((), value, {"units": "1", "long_name": long_name})
+
+
+def _column(values: list) -> np.ndarray:
+    """Numbers with NaN for none, or texts with "" for none."""
+    if any(isinstance(v, str) for v in values):
+        return np.array(["" if v is None else str(v) for v in values])
+    if any(v is None or isinstance(v, float) for v in values):
+        return np.array([np.nan if v is None else float(v) for v in values])
+    return np.array(values)
+
+
+def _rows(scores: xr.Dataset, sections: Sequence[Mapping]) -> Iterator[dict[str, Any]]:
+    """Coordinates of each run."""
+    methods, base = scores["method"].values, scores.is_base.values == 1
+    first = {m: s for m, s, b in zip(methods, sections, base, strict=True) if b}
+    for i, (method, section) in enumerate(zip(methods, sections, strict=True)):
+        own = first.get(method, section)
+        yield {
+            "run": label(scores, i),
+            **_conditions(scores, i, section),
+            **_settings(section),
+            "altered": " ".join(_altered(section, own)),
+        }
+
+
+def label(scores: xr.Dataset, i: int) -> str:
+    """`ensf every=1`: the method, and what differs from the base of the study."""
+    method, words = str(scores["method"].values[i]), []
+    base = scores.isel(run=scores.is_base.values.argmax())
+    for name in _axes(scores):
+        value, there = scores[name].values[i], base[name].values[()]
+        if _none(value) or _none(there) or value == there:
+            continue
+        short = name.removeprefix("method_")
+        short = {full: short for short, (full, _) in CONDITIONS.items()}.get(name, short)
+        words.append(str(value) if name in (VARIED, "method_codec") else f"{short}={value}")
+    return " ".join([method, *words])
+
+
+def _axes(scores: xr.Dataset) -> list[str]:
+    known = ("method", "replicate", "is_base", "section", "run")
+    return [n for n in scores.coords if scores[n].dims == ("run",) and n not in known]
+
+
+def _none(value: Any) -> bool:
+    """Whether a method has no such setting."""
+    return value == "" or (isinstance(value, float) and np.isnan(value))
+
+
+def _conditions(scores: xr.Dataset, i: int, section: Mapping) -> dict[str, Any]:
+    found = {"errors": section.get("errors", "given")}
+    for short, (name, otherwise) in CONDITIONS.items():
+        if name in scores.coords:
+            found[short] = scores[name].values[i].item()
+        elif name in scores:
+            found[short] = scores[name].values[i].item()
+        elif otherwise is not None:
+            found[short] = otherwise
+    return found
+
+
+def _settings(section: Mapping) -> dict[str, Any]:
+    merged = {**section, **section.get("filter", {})}
+    codec = section.get("codec", {})
+    network = codec.get("network", {})
+    numbers = {
+        n: float(v) if isinstance(v := merged.get(n), (int, float)) else None for n in NUMBERS
+    }
+    return {
+        "model": _codec_name(codec),
+        "latent": network.get("latent", codec.get("components", 0)),
+        "members": merged.get("members", 0),
+        "prior": merged.get("prior", "paired") if merged["kind"] == "ensf" else "",
+        **numbers,
+    }
+
+
+def _codec_name(codec: Mapping) -> str:
+    return codec.get("name", "")
+
+
+def _altered(section: Mapping, own: Mapping) -> list[str]:
+    """Names of settings that differ from those of the base, `model` for the codec's."""
+    tuned = {name.rpartition(".")[2] for name in section.get("tuned", ())}
+    leaves, there = dict(_leaves(section)), dict(_leaves(own))
+    unlike = [k for k in sorted(leaves.keys() | there.keys()) if leaves.get(k) != there.get(k)]
+    names = ["model" if k[0] == "codec" else k[-1] for k in unlike if k[0] not in ("tuned",)]
+    return list(dict.fromkeys(n for n in names if n not in tuned and n != "errors"))
+
+
+def _leaves(tree: Mapping, above: tuple = ()) -> Iterator[tuple[tuple, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, (*above, key))
+        else:
+            yield (*above, key), value
+
+
+# -- codecs ----------------------------------------------------------------------------------------
+
+
+def _with_codecs(found: xr.Dataset, sections: Sequence[Mapping]) -> xr.Dataset:
+    """What is of codecs along `codec`, each once."""
+    of = {}
+    for i, section in enumerate(sections):
+        if "codec" in section:
+            of.setdefault(_codec_name(section["codec"]), (i, section["codec"]))
+    there = [n for n in PER_CODEC if n in found]
+    if not of or not there:
+        return found
+    names, rows = list(of), [i for i, _ in of.values()]
+    own = (
+        found[there]
+        .isel(run=rows)
+        .drop_vars([n for n, c in found.coords.items() if "run" in c.dims])
+    )
+    own = own.rename(run="codec").assign_coords(codec=names)
+    if "mismatch" in own:
+        own["final_mismatch"] = own.mismatch.ffill("check").isel(check=-1, drop=True)
+        own["final_mismatch"].attrs = own.mismatch.attrs
+    codecs = [codec for _, codec in of.values()]
+    text = "noise of the observations that a codec learned from"
+    own = own.assign_coords(
+        codec_every=("codec", [c["stride"] for c in codecs]),
+        codec_latent=("codec", [_settings({"kind": "", "codec": c})["latent"] for c in codecs]),
+        codec_matched=(
+            "codec",
+            [int(c.get("network", {}).get("matching", 0.1) > 0) for c in codecs],
+        ),
+        codec_linear=("codec", [int("components" in c) for c in codecs]),
+        codec_noise=(
+            "codec",
+            [float(c["obs_std_relative"]) for c in codecs],
+            {"units": "1", "long_name": text},
+        ),
+    )
+    return found.drop_vars(there).merge(own)
+
+
+# -- maps ------------------------------------------------------------------------------------------
+
+
+def with_maps(
+    scores: xr.Dataset,
+    analyses: Sequence[Path],
+    truth: xr.Dataset,
+    observations: Sequence[xr.Dataset],
+    shown: Mapping,
+) -> xr.Dataset:
+    """The scores with maps of the first trajectory, and all of one variable for an animation.
+
+    truth_shown (shown_time, variable, x, y), mean_shown, observed_shown (shown_run, ...) of the
+    runs of `shown`; film_truth, film (time, x, y); likelihood_score (variable, x, y).
+
+    Args:
+        scores: a view.
+        analyses: files of the stage assimilate; of each only the runs wanted are read.
+        observations: of the test part, with every setup that the study varies.
+        shown: `times`, numbers of analyses; `runs`, their labels; `film` and `score`, of which run.
+    """
+    truth, layout = truth.isel(seed=0), observations[0]
+    shape = arrays.shape_of(layout, truth.sizes["state"])
+    wanted = [*shown["runs"], shown.get("film"), shown.get("score")]
+    runs = {run: one for run, one in _analyses(scores, analyses) if run in wanted}
+    labels = [run for run in shown["runs"] if run in runs]
+    time = layout.time.isel(time=[n - 1 for n in shown["times"]])
+    axes = ("shown_time", "variable", "x", "y")
+
+    def maps(values: xr.DataArray) -> np.ndarray:
+        return at_times(values, time).values.reshape(-1, *shape)
+
+    seen = [_observed_by(scores.sel(run=run), observations) for run in labels]
+    variables = {
+        "truth_shown": (axes, maps(truth.x), "true field"),
+        "mean_shown": (
+            ("shown_run", *axes),
+            np.stack([maps(runs[run]["mean"]) for run in labels]),
+            "analysis mean",
+        ),
+        "observed_shown": (
+            ("shown_run", *axes),
+            np.stack([_sensors(one, shape, shown["times"]) for one in seen]),
+            "observation, at the sensors",
+        ),
+    }
+    if shown.get("film") in runs:
+        film = runs[shown["film"]]["mean"]
+        true = at_times(truth.x, film.time).values.reshape(-1, *shape)[:, -1]
+        variables["film_truth"] = (("time", "x", "y"), true, "true field, last variable")
+        made = film.values.reshape(-1, *shape)[:, -1]
+        variables["film"] = (("time", "x", "y"), made, "analysis mean, last variable")
+    if shown.get("score") in runs:
+        given = _observed_by(scores.sel(run=shown["score"]), observations)
+        values = _score(given, runs[shown["score"]], shape).reshape(shape)
+        variables["likelihood_score"] = (axes[1:], values, "gradient of the log likelihood")
+    found = {
+        n: xr.Variable(dims, v, {"units": "1", "long_name": text})
+        for n, (dims, v, text) in variables.items()
+    }
+    coords = {"shown_time": ("shown_time", time.values, time.attrs), "shown_run": labels}
+    return scores.merge(xr.Dataset(found, coords)).assign_coords(_layout(layout))
+
+
+def _analyses(scores: xr.Dataset, files: Sequence[Path]) -> Iterator[tuple[str, xr.Dataset]]:
+    """(label, mean and forecast_mean of the first trajectory) of every run, in the order of files."""
+    labels = iter(scores.run.values.tolist())
+    for path in files:
+        file = io.read(path)
+        for i in range(file.sizes["run"]):
+            one = file[["mean", "forecast_mean"]].isel(run=i, case=0).reset_coords(drop=True)
+            yield str(next(labels)), one
+
+
+def _observed_by(run: xr.Dataset, observations: Sequence[xr.Dataset]) -> xr.Dataset:
+    """The observations that a run was given."""
+    for one in observations:
+        relative = float((one.obs_std / one.obs_spread).max())
+        alike = (int(one.stride), int(one.interval)) == (int(run.every), int(run.interval))
+        if alike and abs(relative - float(run.noise)) < 1e-6:
+            return one
+    raise ValueError(f"no observations with the setup of {run.run.item()}")
+
+
+def _sensors(observed: xr.Dataset, shape: tuple, times: Sequence[int]) -> np.ndarray:
+    """(time, variable, x, y), NaN where nothing is observed."""
+    whole = np.full((len(times), int(np.prod(shape))), np.nan, observed.y.dtype)
+    index = EveryKth(shape, int(observed.stride)).selected(whole.shape[-1]).numpy()
+    whole[:, index] = observed.y.isel(seed=0, time=[n - 1 for n in times]).values
+    return whole.reshape(-1, *shape)
+
+
+def _score(observed: xr.Dataset, run: xr.Dataset, shape: tuple) -> np.ndarray:
+    """(state,), ∇ log p(y | x) of the first observation at the mean of the first forecast."""
+    x = arrays.to_tensor(run["forecast_mean"].isel(time=0), None)
+    operator = EveryKth(shape, int(observed.stride))
+    y, std = (
+        arrays.to_tensor(observed.y.isel(seed=0), x.dtype)[0],
+        arrays.to_tensor(observed.obs_std),
+    )
+    if not std.min() > 0:
+        raise ValueError(
+            "shown: the run under `score` has observations without errors, which give no gradient; "
+            "name one with noise"
+        )
+    return likelihood_score(operator, y, std.to(x), len(x))(x[None])[0].numpy()
+
+
+def _layout(observations: xr.Dataset) -> dict[str, xr.Variable]:
+    """That of the states, with x and y for the points."""
+    names = dict(zip(arrays.GRID, ("x", "y"), strict=True))
+    return {
+        names.get(name, name): xr.Variable([names.get(d, d) for d in v.dims], v.values, v.attrs)
+        for name, v in arrays.layout_of(observations).items()
+    }
