@@ -104,6 +104,8 @@ def _setting_problems(
     for name, value in section.items():
         if name == "kind" or name in kinds.REFERENCES or _is_choice(name, value):
             continue
+        if name == "name" and choice.role == "metric":  # of its scores
+            continue
         if name not in settings:
             yield Problem((*choice.path, name), unknown("key", name, settings, quote=False))
         elif not settings[name].kind.allows(value):
@@ -158,8 +160,8 @@ def _study_problems(
     yield from found
     for name, study in {} if found else spec.studies(paper).items():
         where = (*path, "studies", name)
-        base = {axis.name: axis.base for axis in study.axes}
-        for method in study.methods if any(n.startswith("method.") for n in base) else ():
+        for method in study.methods if any(axis.of_methods for axis in study.axes) else ():
+            base = {axis.name: axis.base for axis in study.axes if axis.varies(method)}
             given = runs.method_at(spec.method(paper, study, method), runs.values(study, base))
             _, role = spec.TASKS[study.task]
             choice = kinds.Choice((*where, "methods", method), role, given)

@@ -103,7 +103,8 @@ def study_methods(paper: Mapping, path: Path) -> Iterator[Choice]:
             kind = get(own, "kind") or next(filter(None, shared), None)
             if isinstance(own, Mapping) and isinstance(kind, str):
                 where = (*path, "studies", name, "methods", method)
-                yield Choice(where, role, {"kind": kind, **own})
+                settings = {key: value for key, value in own.items() if key != "tune"}
+                yield Choice(where, role, {"kind": kind, **settings})
 
 
 def tunings(paper: Mapping, root: Folder, path: Path) -> Iterator[tuple]:

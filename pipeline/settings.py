@@ -74,7 +74,7 @@ def load(
         problems.append(Problem(("scale",), f"no such scale; there are: {', '.join(scales(root))}"))
 
     schema = read_yaml(root / layout.SCHEMA, layout.SCHEMA)
-    config = converted(merged(layers), schema, root)
+    config = converted(_without_left_out(merged(layers)), schema, root)
     unfilled = validation.filled(config)
     lacking = {problem.path[:3] for problem in unfilled}  # cases that then miss much
     checked = check(config, schema, root)
@@ -89,6 +89,26 @@ def load(
     if lines:
         raise ConfigError("\n".join(lines))
     return _with_seeds(config)
+
+
+def _without_left_out(config: dict[str, Any]) -> dict[str, Any]:
+    """Less studies, axes and labels of axes that a later layer takes away: `shocks: null`."""
+    for paper in filter(kinds.is_paper, config.values()):
+        studies = paper.get("studies")
+        for study in _drop_nulls(studies):
+            for key in ("vary", "vary_each", "of", "base"):
+                for axis in _drop_nulls(study.get(key) if isinstance(study, Mapping) else None):
+                    list(_drop_nulls(axis))
+    return config
+
+
+def _drop_nulls(tree: Any) -> Iterator[Any]:
+    """What is left of a mapping once its nulls are deleted; nothing of anything else."""
+    if not isinstance(tree, dict):
+        return
+    for key in [key for key, value in tree.items() if value is None]:
+        del tree[key]
+    yield from tree.values()
 
 
 def _base(root: Path, base: Layer, asked: Mapping[str, Any]) -> Iterator[Layer]:

@@ -5,6 +5,7 @@ from pipeline.stage import Stage
 with Stage(snakemake) as stage:
     from dalib import io
     from dalib.experiments import assimilate
+    from dalib.experiments.gridded import PARTS
     from dalib.experiments.spec import over
 
     found = assimilate.analyses(
@@ -18,5 +19,7 @@ with Stage(snakemake) as stage:
         stage.experiment,
         stage.device,
         stage.checkpoint,
+        **{name: stage.spec[name] for name in ("sampled", "tune") if name in stage.spec},
+        **{name: io.read_all(paths) for name, paths in snakemake.input.items() if name in PARTS},
     )
     io.write(found, snakemake.output[0], title="analyses", missing=list(found.data_vars))

@@ -118,16 +118,41 @@ class CoupledVAECodec:
     Args:
         stride, obs_std_relative: as of any `Codec`.
         centred: whether the mean of each variable is subtracted, beside division by its std.
-        network: settings of the network but for what the data say.
-        training: settings of the training, see `dalib.train.Training`, and `batch`.
+        latent, latent_map, width, periodic: sizes of the network, and whether its maps close.
+        matching: weight of the discrepancy of the latents in the loss.
+        batch: states in an update.
+        steps, rate, flat, last, clip, check_every: of the training, see `dalib.train.Training`.
     """
 
-    network: Mapping[str, Any]
-    training: Mapping[str, Any]
     stride: int | None = None
     obs_std_relative: float | None = None
     centred: bool = False
+    latent: int = 400
+    latent_map: tuple[int, int] = (5, 5)
+    width: int = 16
+    periodic: bool = False
+    matching: float = 0.1
+    steps: int = 8000
+    batch: int = 8
+    rate: float = 2e-3
+    flat: float = 0.0
+    last: float = 0.02
+    clip: float | None = 1.0
+    check_every: int = 400
     needs: ClassVar[frozenset[str]] = frozenset({"states"})
+
+    @property
+    def network(self) -> dict[str, Any]:
+        """Settings of the network."""
+        names = ("latent", "latent_map", "width", "periodic", "matching")
+        own = {name: getattr(self, name) for name in names}
+        return {"kind": NETWORK, "every": self.stride, **own}
+
+    @property
+    def training(self) -> train.Training:
+        """Settings of the training."""
+        names = ("steps", "rate", "flat", "last", "clip", "check_every")
+        return train.Training(**{name: getattr(self, name) for name in names})
 
     def fit(
         self,
@@ -138,7 +163,7 @@ class CoupledVAECodec:
         checkpoint: Checkpoint = FORGOTTEN,
     ) -> FittedCodec:
         """The codec after its training, of the last update."""
-        network = {"kind": NETWORK, **self.network, "every": self.stride}
+        network = self.network
         scaling = per_channel if self.centred else per_variable
         variables = data.shape[0]
         supplies = {
@@ -149,16 +174,16 @@ class CoupledVAECodec:
         }
         if not isinstance(data.operator, EveryKth):  # observations have other units than states
             supplies["obs_scaling"] = lambda: scaling(data.operator(data.train), variables)
-        batch = self.training["batch"]
         draws = [
-            train.Draws(part.to(device), batch, torch.zeros(1)) for part in (data.train, data.valid)
+            train.Draws(part.to(device), self.batch, torch.zeros(1))
+            for part in (data.train, data.valid)
         ]
         codec, history = _trained(
             network, supplies, draws, self.training, streams, device, checkpoint
         )
         weights = {name: value.detach().cpu() for name, value in codec.state_dict().items()}
         reports = {name: history.reports[f"held_out_{name}"][0] for name in REPORTS}
-        matched = int(self.network.get("matching", 0.1) > 0)
+        matched = int(self.matching > 0)
         return _finished(
             self,
             NetworkCodec(network, data.shape, weights),
@@ -208,7 +233,7 @@ def _trained(
     network: Mapping,
     supplies: Mapping[str, Callable[[], Any]],
     draws: Sequence[train.Draws],
-    training: Mapping,
+    training: train.Training,
     streams: Named,
     device: str,
     checkpoint: Checkpoint,
@@ -225,7 +250,7 @@ def _trained(
     history = train.fit(
         made,
         draws[0],
-        build.training(training),
+        training,
         watched=dict(zip(("training", "held_out"), fixed, strict=True)),
         progress="codec",
         save=checkpoint.save,

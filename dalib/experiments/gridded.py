@@ -1,11 +1,13 @@
-"""Filters of gridded states, in full space and in the latent space of a codec.
+"""Gridded states: their observations, and filters in full space and in the latent space of a codec.
 
 A gridded state is the flat map (variable, x, y); without a layout it is one long column, (1, x, 1).
 Sensors stand at every k-th point in both directions, k the `stride` of a case's observations.
 """
 
 import inspect
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,15 +16,20 @@ import xarray as xr
 from torch import Tensor
 
 from dalib import arrays, build
+from dalib.cases.checkpoint import Checkpoint, Parts
 from dalib.cases.truth import dtype
-from dalib.experiments import tuning
+from dalib.cases.weather import steps_of
+from dalib.experiments import parts, runs, tuning
 from dalib.filters import Analyses, Ensemble, assimilate
 from dalib.localise import Localisation, on_map
-from dalib.observe import Arctan, ArctanEveryKth, EveryKth, Identity
+from dalib.nets.scaling import Scaling, per_channel, spread
+from dalib.observe import EveryKth, Identity, sensors
 from dalib.scores import at_times
-from dalib.streams import Generator
+from dalib.streams import Generator, streams
 
 FLOOR = 0.05  # error that filters assume of exact observations, as a share of their std
+CHOSEN = "chosen"  # settings that validation has chosen, as JSON
+PARTS = ("codecs", "dynamics", "valid_truth", "valid_observations", "valid_prior")  # inputs
 CASE = {"units": "1", "long_name": "test trajectory"}
 OF_CODES = ("given", "latent_noise", "mismatch")  # where the errors of latents come from
 
@@ -61,29 +68,17 @@ def setup(case: Mapping, observations: xr.Dataset, size: int, device: str) -> Ob
             arrays.to_tensor(observations[name]).repeat_interleave(points)
             for name in ("state_std", "state_mean")
         )
-    obs_std, spread = arrays.to_tensor(observations.obs_std), torch.ones(observations.sizes["obs"])
+    obs_std, own = arrays.to_tensor(observations.obs_std), torch.ones(observations.sizes["obs"])
     if "obs_spread" in observations:
-        spread = arrays.to_tensor(observations.obs_spread)
+        own = arrays.to_tensor(observations.obs_spread)
     index = EveryKth(shape, stride(case)).selected(size)
-    moved = (values.to(device) for values in (obs_std, spread, std, mean))
+    moved = (values.to(device) for values in (obs_std, own, std, mean))
     return ObservationSetup(operator, index, *moved, shape)
 
 
 def stride(case: Mapping) -> int:
     """k of a case's observations, of every k-th point in both directions."""
     return case["observations"].get("stride", 1)
-
-
-def sensors(whole: Any, shape: tuple[int, int, int], k: int) -> Any:
-    """The operator that observes every k-th point as `whole` observes all of them."""
-    if isinstance(whole, Identity):
-        return EveryKth(shape, k)
-    if isinstance(whole, Arctan) and whole.index is None:
-        return ArctanEveryKth(shape, k, scale=whole.scale)
-    raise ValueError(
-        "gridded states are observed by identity or arctan of all components, not "
-        f"{type(whole).__name__}"
-    )
 
 
 def filter_of(case: Mapping, step: Callable, settings: Mapping, given: ObservationSetup, codec):
@@ -162,6 +157,58 @@ def spread_of(std: Tensor, given: ObservationSetup) -> Tensor:
     return parts.double().square().mean(-1).sqrt().float()
 
 
+# -- observations --------------------------------------------------------------------------------
+
+
+def thinned(
+    case: Mapping, made: xr.Dataset, truth: xr.Dataset, operator: Any, known: "Moments"
+) -> xr.Dataset:
+    """Observations of all points as those of the sensors, at the times when these observe.
+
+    Errors are those of the points, so that networks of sensors share those of common points. Beside
+    y stand the layout of the states, `state_std`, `state_mean` (variable) of the training states,
+    `obs_spread` (obs), `stride`, `interval` and `observes_states`.
+    """
+    settings, size = case["observations"], truth.sizes["state"]
+    shape, k, every = arrays.shape_of(truth, size), stride(case), settings.get("interval", 1)
+    index = EveryKth(shape, k).selected(size)
+    found = made.isel(obs=index.numpy())
+    late = (np.arange(1, found.sizes["time"] + 1) % every) != 0
+    found["y"] = found.y.where(xr.DataArray(~late, dims="time")) if every > 1 else found.y
+    mean = known.states.mean[0] * settings.get("centred", False)
+    values = {
+        "state_std": (("variable",), known.states.std[0], "std of the training states"),
+        "state_mean": (("variable",), mean, "mean of the training states"),
+        "obs_spread": (("obs",), known.observed_std[index], "std of what is observed"),
+        "stride": ((), torch.tensor(k), "distance of the sensors in points"),
+        "interval": ((), torch.tensor(every), "times from one observation to the next"),
+        "observes_states": (
+            (),
+            torch.tensor(int(isinstance(operator, Identity))),
+            "1 where states are observed as they are",
+        ),
+    }
+    found = found.assign(
+        {n: arrays.labelled(dims, v, "1", text) for n, (dims, v, text) in values.items()}
+    )
+    found["time"].attrs.update(truth.time.attrs)
+    return found.assign_coords(arrays.layout_of(truth))
+
+
+class Moments(NamedTuple):
+    """Of training states by variable, and (obs,) the standard deviation of what is observed."""
+
+    states: Scaling
+    observed_std: Tensor
+
+    @classmethod
+    def of(cls, operator: Any, training: xr.Dataset) -> "Moments":
+        """Of states (seed, time, state)."""
+        states = arrays.to_tensor(training.x, None).flatten(0, 1)
+        variables = arrays.shape_of(training, states.shape[-1])[0]
+        return cls(per_channel(states, variables), spread(operator(states), variables))
+
+
 # -- runs ----------------------------------------------------------------------------------------
 
 
@@ -193,22 +240,81 @@ def prepared(
     return found, filter, Ensemble(E.to(device))
 
 
+def analyses(
+    section: Mapping,
+    case: Mapping,
+    entries: Sequence[Mapping],
+    observations: Sequence[xr.Dataset],
+    priors: Sequence[xr.Dataset],
+    experiment: str,
+    device: str,
+    checkpoint: Checkpoint,
+    *,
+    sampled: int,
+    tune: Mapping | None = None,
+    codecs: Sequence[xr.Dataset] = (),
+    dynamics: Sequence[xr.Dataset] = (),
+    valid_truth: Sequence[xr.Dataset] = (),
+    valid_observations: Sequence[xr.Dataset] = (),
+    valid_prior: Sequence[xr.Dataset] = (),
+) -> xr.Dataset:
+    """mean, forecast_mean (run, case, time, state), spreads and some members, see `_described`.
+
+    Of runs that are tuned also what was tried, and `chosen` (run), the settings as JSON.
+
+    Args:
+        section: `kind` and settings of the method, without its codec.
+        entries: runs as a spec has them, with `data`, `prior` and `codec`, the numbers of files.
+        sampled: components whose members are kept.
+        tune: what the validation part chooses, see `spec.Tune`; then that part is given too.
+        codecs, dynamics: fitted; none where there are none.
+    """
+    steps = steps_of_case(case)
+    parts_done, made = Parts(checkpoint), []
+    for number, entry in enumerate(entries):
+        own = runs.case_at(case, entry["values"])
+        settings = runs.method_at(section, entry["values"])
+        codec = parts.ready(codecs[entry["codec"]], device) if "codec" in entry else None
+        step = parts.step_of(dynamics[0], steps) if dynamics else None
+        purpose, table, chosen = entry["method"], xr.Dataset(), {}
+        if tune:
+            place = entry["data"]
+            known = Given(valid_observations[place], valid_prior[entry["prior"]], codec, step)
+            truth = valid_truth[0] if len(valid_truth) == 1 else valid_truth[place]
+            drawn = partial(streams, experiment, purpose=f"{purpose} on validation")
+            settings, table, chosen = validated(own, settings, tune, known, truth, drawn, device)
+        given = Given(observations[entry["data"]], priors[entry["prior"]], codec, step)
+        seeds = given.observations.seed.values.tolist()
+        saved = parts_done.of(str(number))
+        generator = streams(experiment, seeds, purpose)
+        one = analysed(own, settings, given, sampled, generator, device, **saved)
+        text = {"units": "1", "long_name": "settings that validation has chosen"}
+        one = one.merge(table).assign({CHOSEN: ((), json.dumps(chosen), text)})
+        made.append(one.expand_dims("run"))
+    most = max(one.sizes.get("member", 1) for one in made)
+    made = [one.reindex(member=range(most)) if "member" in one.dims else one for one in made]
+    whole = xr.concat(
+        made, "run", data_vars="all", coords="minimal", compat="override", join="outer"
+    )
+    return whole.assign_coords(runs.labels(entries))
+
+
+def steps_of_case(case: Mapping) -> int:
+    """Steps of a learned forecast from one analysis to the next."""
+    return steps_of(case["era5"]) if "era5" in case else 1
+
+
 def analysed(
     case: Mapping,
     section: Mapping,
     given: Given,
+    sampled: int,
     generator: Generator,
     device: str,
     **saved: Any,
 ) -> xr.Dataset:
-    """mean, forecast_mean (case, time, state) of one run, spreads and some members.
-
-    spread, forecast_spread (case, time, variable): root mean variances in units of the std of the
-    training states; members (case, time, member, sampled) of the components whose index is
-    `sampled`, as many as the case's `assimilate` says; diverged_at (case).
-    """
+    """One run, see `_described`."""
     found, filter, start = prepared(case, section, given, device)
-    sampled = case["assimilate"]["sampled"]
     kept = torch.linspace(0, found.size - 1, min(sampled, found.size)).round().long()
     y = arrays.to_tensor(given.observations.y, dtype(case)).to(device)
     beliefs = assimilate(filter, start, y, generator, progress=True, kept=kept, **saved)
@@ -218,6 +324,12 @@ def analysed(
 def _described(
     beliefs: Analyses, kept: Tensor, found: ObservationSetup, observed: xr.Dataset
 ) -> xr.Dataset:
+    """mean, forecast_mean (case, time, state), spreads, and some members.
+
+    spread, forecast_spread (case, time, variable): root mean variances in units of the std of the
+    training states; members (case, time, member, sampled) of the components whose index is
+    `sampled`; diverged_at (case).
+    """
     axes, text = ("case", "time", "state"), "index of the time of divergence, or -1"
     of_variables = (*axes[:2], "variable")
     values = {
@@ -246,13 +358,13 @@ def _described(
     return made.assign_coords(member=range(made.sizes["member"])) if "members" in made else made
 
 
-def chosen(
+def validated(
     case: Mapping,
     section: Mapping,
     tune: Mapping,
     given: Given,
     truth: xr.Dataset,
-    generator: Callable[[list[int]], Generator],
+    generator: Callable[..., Generator],
     device: str,
 ) -> tuning.Tuned:
     """The method with the settings that validation trajectories choose.
@@ -271,7 +383,7 @@ def chosen(
 
     def error_of(candidate: Mapping) -> np.ndarray:
         found, filter, start = prepared(case, candidate, given, device)
-        beliefs = assimilate(filter, start, y, generator(seeds))
+        beliefs = assimilate(filter, start, y, generator(seeds=seeds))
         centre, std = found.state_mean.cpu(), found.state_std.cpu()
         errors = tuning.relative_error(beliefs.mean.cpu(), x, centre, std)
         return errors[:, tune["discard"] :].mean(-1).numpy()

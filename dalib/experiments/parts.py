@@ -15,9 +15,9 @@ from torch import Tensor
 from dalib import arrays, build, fitted
 from dalib.cases.checkpoint import FORGOTTEN, Checkpoint
 from dalib.codecs.gridded import CodecData
-from dalib.experiments.gridded import sensors
 from dalib.forecasters.afno import SeriesData
 from dalib.nets.scaling import spread
+from dalib.observe import sensors
 from dalib.streams import stream
 
 

@@ -27,11 +27,12 @@ class Tuned(NamedTuple):
 
     table: tried_error (candidate, tried_seed), tried_<setting> (candidate), and `on_edge` (), how
     many of the chosen ones are the first or the last of their values, so that a better one may lie
-    beyond.
+    beyond. chosen: {dotted name of a setting: value}.
     """
 
     settings: Mapping[str, Any]
     table: xr.Dataset
+    chosen: Mapping[str, Any]
 
 
 def candidates(grid: Mapping[str, list]) -> list[dict[str, Any]]:
@@ -76,7 +77,7 @@ def tuned(
             "more values to tune",
             " and ".join(edges),
         )
-    return Tuned(sections[best], _table(tried, errors, len(edges)))
+    return Tuned(sections[best], _table(tried, errors, len(edges)), tried[best])
 
 
 def _edges(tried: list[dict[str, Any]], best: int) -> list[str]:

@@ -2,16 +2,17 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
-from dalib import build, train
+from dalib import build
 from dalib.cases.checkpoint import FORGOTTEN, Checkpoint, Parts
 from dalib.nets.scaling import Scaling, per_channel
 from dalib.streams import Streams
+from dalib.train import History, Training, Windows, fit
 
 WATCHED = 64  # windows held fixed, on which a training reports
 
@@ -57,19 +58,45 @@ class FittedAFNO:
 class AFNOForecast:
     """Adaptive Fourier neural operator that learns x(t) -> x(t + step), see `dalib.nets.afno`.
 
-    With `fine_tuning` among the settings of the training, it goes on with longer windows, in which
-    a step starts from the last forecast; its updates and reports follow those before. Channels are
-    standardised by their moments over the training states alone.
+    With `fine_steps`, it goes on with longer windows, in which a step starts from the last
+    forecast; these updates and reports follow those before. Channels are standardised by their
+    moments over the training states alone.
 
     Args:
-        network: settings of the network but for what the data say.
-        training: settings of the training, see `dalib.train.Training`, `batch`, `window`, and
-            `fine_tuning`, those that differ afterwards.
+        patch, width, depth, blocks, ratio: sizes of the network.
+        window, batch: states in a window, and windows in an update.
+        steps, rate, flat, last, clip, check_every: of the training, see `dalib.train.Training`.
+        fine_steps, fine_window, fine_rate: what differs afterwards; no steps, nothing follows.
     """
 
-    network: Mapping[str, Any]
-    training: Mapping[str, Any]
+    patch: int = 4
+    width: int = 64
+    depth: int = 2
+    blocks: int = 4
+    ratio: int = 2
+    window: int = 2
+    batch: int = 8
+    steps: int = 1500
+    rate: float = 2e-3
+    flat: float = 0.0
+    last: float = 0.02
+    clip: float | None = 1.0
+    check_every: int = 300
+    fine_steps: int = 0
+    fine_window: int = 3
+    fine_rate: float = 2e-4
     needs: ClassVar[frozenset[str]] = frozenset({"states"})
+
+    @property
+    def network(self) -> dict[str, Any]:
+        """Settings of the network."""
+        names = ("patch", "width", "depth", "blocks", "ratio")
+        return {"kind": "afno", **{name: getattr(self, name) for name in names}}
+
+    def training(self, **other: Any) -> Training:
+        """Settings of the training, some of them others."""
+        names = ("steps", "rate", "flat", "last", "clip", "check_every")
+        return Training(**{name: getattr(self, name) for name in names} | other)
 
     def fit(
         self,
@@ -85,7 +112,7 @@ class AFNOForecast:
             return Streams((streams(0, purpose),))
 
         parts, grid = Parts(checkpoint), data.shape[1:]
-        settings = {"kind": "afno", **self.network}
+        settings = self.network
         series = [part.to(device) for part in (data.train, data.valid)]
         supplies = {
             "scaling": lambda: per_channel(series[0], data.shape[0]),
@@ -93,33 +120,38 @@ class AFNOForecast:
             "generator": lambda: generator("first weights"),
         }
         network = build.make("network", settings, supplies).to(device)
-        first = build.without(self.training, "fine_tuning")
-        history = _trained(network, first, series, generator, "training", parts)
-        if "fine_tuning" in self.training:
-            fine = {**first, **self.training["fine_tuning"]}
-            history = _joined(
-                history, _trained(network, fine, series, generator, "fine tuning", parts)
-            )
+        windows = partial(self._windows, series, generator)
+        history = _trained(network, self.training(), *windows(self.window), generator, parts)
+        if self.fine_steps:
+            fine = self.training(steps=self.fine_steps, rate=self.fine_rate)
+            longer = windows(self.fine_window)
+            after = _trained(network, fine, *longer, generator, parts, "fine tuning")
+            history = _joined(history, after)
         weights = {name: value.detach().cpu() for name, value in network.state_dict().items()}
         return FittedAFNO(settings, tuple(grid), weights, _kept(history))
+
+    def _windows(
+        self, series: Sequence[Tensor], generator: Callable[[str], Streams], length: int
+    ) -> tuple[Windows, list[Tensor]]:
+        """Batches of training windows, and windows of both parts that are held fixed."""
+        fixed = [Windows(x, length, WATCHED, 1)(generator("watched")) for x in series]
+        return Windows(series[0], length, self.batch, 1), fixed
 
 
 def _trained(
     network: Any,
-    settings: Mapping,
-    series: Sequence[Tensor],
+    settings: Training,
+    draw: Windows,
+    fixed: Sequence[Tensor],
     generator: Callable[[str], Streams],
-    purpose: str,
     parts: Parts,
-) -> train.History:
+    purpose: str = "training",
+) -> History:
     """What happened while a network was trained in place."""
-    window = settings["window"]
-    draws = [train.Windows(x, window, settings["batch"], 1) for x in series]
-    fixed = [train.Windows(x, window, WATCHED, 1)(generator("watched")) for x in series]
-    return train.fit(
+    return fit(
         network,
-        draws[0],
-        build.training(settings),
+        draw,
+        settings,
         watched=dict(zip(("training", "held_out"), fixed, strict=True)),
         progress=purpose,
         generator=generator(purpose),
@@ -127,9 +159,9 @@ def _trained(
     )
 
 
-def _joined(first: train.History, second: train.History) -> train.History:
+def _joined(first: History, second: History) -> History:
     """Both one after the other; the report at the beginning of the second is left out."""
-    return train.History(
+    return History(
         loss=torch.cat([first.loss, second.loss], 1),
         checks=torch.cat([first.checks, second.checks[1:] + first.loss.shape[1]]),
         reports={
@@ -139,6 +171,6 @@ def _joined(first: train.History, second: train.History) -> train.History:
     )
 
 
-def _kept(history: train.History) -> dict[str, Tensor]:
+def _kept(history: History) -> dict[str, Tensor]:
     reports = {name: values[0] for name, values in history.reports.items()}
     return {"loss": history.loss[0], "updates": history.checks.double(), **reports}

@@ -1,6 +1,16 @@
 """Figures and tables of "Latent-EnSF"."""
 
 LENSF = config["lensf"]["roles"]
+
+
+def lensf_studies(*names):
+    """Those of some studies that this scale has."""
+    return [name for name in names if name in STUDIES.studies["lensf"]]
+
+
+BASIN = lensf_studies("shallow_water", "other_start", "dense")
+VALIDATION = lensf_studies("mitigations")
+RINGS = lensf_studies("lorenz96_1e3", "lorenz96_1e4", "lorenz96_1e6", "shocks")
 LENSF_FIGURES = [
     *[f"fig{number}" for number in (1, 2, 4, 5, 6, 10, 13, 14)],
     "figS_examples",
@@ -42,7 +52,10 @@ rule lensf:
 
 rule lensf_maps:
     input:
-        basin=graph.scores_in("lensf", LENSF["basin"], "fields"),
+        basin="results/{scale}/lensf/shallow_water/scores.nc",
+        analyses=STUDIES.results("lensf", "shallow_water", "assimilate"),
+        truth="results/{scale}/lensf/data/basin/truth_test.nc",
+        observations=STUDIES.observed("lensf", "shallow_water"),
         weather=graph.scores_in("lensf", LENSF["weather"], "fields"),
     output:
         **figure_files("lensf", 1, 2, 4, 10, "figS_examples", "figS_codes", "figS_weather"),
@@ -57,18 +70,20 @@ rule lensf_maps:
         mem_mb=mem("figures"),
         runtime=runtime("figures"),
     params:
-        spec=spec("figure.py", calls="papers.lensf.figures:states"),
+        spec=spec("figure.py", calls="papers.lensf.figures:states", plot="lensf.plot"),
     script:
         "../../workflow_scripts/figure.py"
 
 
 rule lensf_curves:
     input:
-        basin=graph.scores_in("lensf", LENSF["basin"], "fields"),
-        validation=graph.scores_in("lensf", LENSF["validation"], "fields"),
-        tuned=graph.scores_in("lensf", [LENSF["basin"], LENSF["shocks"]], "fields"),
-        rings=graph.scores_in("lensf", [*LENSF["rings"], LENSF["shocks"]], "fields"),
-        timings=graph.timings_in("lensf", [*LENSF["rings"], LENSF["shocks"]]),
+        basin=expand("results/{scale}/lensf/{study}/scores.nc", study=BASIN, **SCALE),
+        validation=expand("results/{scale}/lensf/{study}/scores.nc", study=VALIDATION, **SCALE),
+        tuned=expand("results/{scale}/lensf/shocks/scores.nc", **SCALE),
+        rings=expand("results/{scale}/lensf/{study}/scores.nc", study=RINGS, **SCALE),
+        timings=[
+            STUDIES.timing("lensf", name) for name in RINGS if STUDIES.studies["lensf"][name].timing
+        ],
     output:
         **figure_files(
             "lensf",
@@ -103,10 +118,10 @@ rule lensf_curves:
 
 rule lensf_tables:
     input:
-        basin=graph.scores_in("lensf", LENSF["basin"], "fields"),
-        validation=graph.scores_in("lensf", LENSF["validation"], "fields"),
-        timing=graph.timings_in("lensf", [LENSF["basin"]])[0],
-        rings=graph.scores_in("lensf", [*LENSF["rings"], LENSF["shocks"]], "fields"),
+        basin=expand("results/{scale}/lensf/{study}/scores.nc", study=BASIN, **SCALE),
+        validation=expand("results/{scale}/lensf/{study}/scores.nc", study=VALIDATION, **SCALE),
+        timing="results/{scale}/lensf/shallow_water/timing.nc",
+        rings=expand("results/{scale}/lensf/{study}/scores.nc", study=RINGS, **SCALE),
     output:
         methods=report(
             expand(
@@ -160,7 +175,7 @@ rule lensf_tables:
         spec=spec(
             "table.py",
             calls="papers.lensf.tables:tables",
-            fields=(f"lensf.cases.{LENSF['basin']}.fields", "discard"),
+            basin=("lensf.cases.basin.assimilate", "discard"),
             rings="lensf.rings",
         ),
     script:

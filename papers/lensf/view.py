@@ -22,41 +22,87 @@ from dalib.scores import at_times
 CONDITIONS = {  # {short name: coordinate of a study, and what it is where nothing is said}
     "every": ("observations_stride", 1),
     "noise": ("observations_obs_std_relative", None),
+    "error": ("observations_obs_std", None),
     "start": ("prior_start", ""),
     "interval": ("observations_interval", 1),
 }
 NUMBERS = ("scale", "eps_beta", "obs_std", "inflation", "weight", "radius")
 VARIED = "settings"  # the axis whose labels are settings laid over those of a method
-CODEC = ("method_codec", "model")
 PER_CODEC = ("updates", "state_error", "observation_error", "mismatch", "code_state", "code_obs")
 
 
 def read(*paths: Any) -> xr.Dataset:
-    """The scores of one study, or of several beside each other: runs of later ones come last."""
-    parts = [view(io.read(path)) for path in paths]
-    if len(parts) == 1:
-        return parts[0]
-    first = parts[0]
-    others = [part[[n for n in part if n in first]] for part in parts[1:]]
-    base = {n: v for n, v in first.coords.items() if str(n).startswith("base_")}
+    """The scores of one study, or of several beside each other, all named from the first one's base.
+
+    Runs of later studies come last; of their scores those count that the first has too.
+    """
+    files = [io.read(path) for path in paths]
+    base = base_of(files[0])
+    first, *others = [view(file, base) for file in files]
+    if not others:
+        return first
+    others = [part[[n for n in part if n in first]] for part in others]
+    bases = {n: v for n, v in first.coords.items() if str(n).startswith("base_")}
+    alone = [n for n in first if "run" not in first[n].dims]
     whole = xr.concat(
-        [part.drop_vars(list(base), errors="ignore") for part in (first, *others)],
+        [
+            part.drop_vars([n for n in part.variables if n in alone or str(n).startswith("base_")])
+            for part in (first, *others)
+        ],
         "run",
         join="outer",
-        data_vars="minimal",
+        data_vars="all",
         coords="minimal",
         compat="override",
     )
-    return whole.assign_coords(base)
+    own = {n: ("run", _column(_either(first, others, n))) for n in _along_runs(first)}
+    return whole.assign_coords(own | bases).merge(first[alone])
 
 
-def view(scores: xr.Dataset) -> xr.Dataset:
-    """Scores of a study with labels and short names, see above."""
+def _along_runs(one: xr.Dataset) -> list[str]:
+    return [str(n) for n, c in one.coords.items() if c.dims == ("run",) and n != "run"]
+
+
+def _either(first: xr.Dataset, others: Sequence[xr.Dataset], name: str) -> list[Any]:
+    """Values of a coordinate; None of a study that has none, which is that of its base."""
+    there = first.coords.get(f"base_{name}")
+    otherwise = None if there is None else there.item()
+    return [
+        value
+        for one in (first, *others)
+        for value in (
+            one[name].values.tolist() if name in one.coords else [otherwise] * one.sizes["run"]
+        )
+    ]
+
+
+def base_of(scores: xr.Dataset) -> dict[str, Any]:
+    """{coordinate: its value at the base} of a study."""
+    there = np.flatnonzero(scores.is_base.values == 1)
+    found: dict[str, Any] = {}
+    for name in _axes(scores):
+        values = [v for v in scores[name].values[there].tolist() if not _none(v)]
+        found |= {name: values[0]} if values else {}
+    return found
+
+
+def views(paths: Sequence[Any]) -> dict[str, xr.Dataset]:
+    """{study: view of its scores}."""
+    return {name: view(one) for name, one in io.read_scores(paths).items()}
+
+
+def view(scores: xr.Dataset, base: Mapping[str, Any] | None = None) -> xr.Dataset:
+    """Scores of a study with labels and short names, see above.
+
+    base: {coordinate: value} from which labels say what differs; that of the study by default.
+    """
+    base = base_of(scores) if base is None else base
     sections = [json.loads(text) for text in scores["section"].values]
+    scores = scores.drop_vars("section")
     names = {n: scores[n] for n in scores.coords if scores[n].dims == ("run",)}
     found = scores.drop_vars([n for n in names if n not in ("method", "is_base", "replicate")])
     found = found.rename({d: "seed" for d in ("case",) if d in found.dims})
-    columns = list(_rows(scores, sections))
+    columns = list(_rows(scores, sections, base))
     keys = dict.fromkeys(key for row in columns for key in row)
     coords = {key: ("run", _column([row.get(key) for row in columns])) for key in keys}
     if "run" in found.coords:
@@ -83,32 +129,31 @@ def _column(values: list) -> np.ndarray:
     return np.array(values)
 
 
-def _rows(scores: xr.Dataset, sections: Sequence[Mapping]) -> Iterator[dict[str, Any]]:
+def _rows(
+    scores: xr.Dataset, sections: Sequence[Mapping], base: Mapping[str, Any]
+) -> Iterator[dict[str, Any]]:
     """Coordinates of each run."""
-    methods, base = scores["method"].values, scores.is_base.values == 1
-    first = {m: s for m, s, b in zip(methods, sections, base, strict=True) if b}
+    methods, at_base = scores["method"].values, scores.is_base.values == 1
+    first = {m: s for m, s, b in zip(methods, sections, at_base, strict=True) if b}
     for i, (method, section) in enumerate(zip(methods, sections, strict=True)):
         own = first.get(method, section)
         yield {
-            "run": label(scores, i),
+            "run": label(scores, i, base),
             **_conditions(scores, i, section),
             **_settings(section),
             "altered": " ".join(_altered(section, own)),
         }
 
 
-def label(scores: xr.Dataset, i: int) -> str:
-    """`ensf every=1`: the method, and what differs from the base of the study."""
-    method, words = str(scores["method"].values[i]), []
-    base = scores.isel(run=scores.is_base.values.argmax())
+def label(scores: xr.Dataset, i: int, base: Mapping[str, Any]) -> str:
+    """`ensf every=1`: the method, and what differs from the base."""
+    words, short = [str(scores["method"].values[i])], {n: s for s, (n, _) in CONDITIONS.items()}
     for name in _axes(scores):
-        value, there = scores[name].values[i], base[name].values[()]
-        if _none(value) or _none(there) or value == there:
-            continue
-        short = name.removeprefix("method_")
-        short = {full: short for short, (full, _) in CONDITIONS.items()}.get(name, short)
-        words.append(str(value) if name in (VARIED, "method_codec") else f"{short}={value}")
-    return " ".join([method, *words])
+        value = scores[name].values[i]
+        if not _none(value) and value != base.get(name):
+            said = short.get(name, name.removeprefix("method_"))
+            words.append(str(value) if name in (VARIED, "method_codec") else f"{said}={value}")
+    return " ".join(words)
 
 
 def _axes(scores: xr.Dataset) -> list[str]:
@@ -126,8 +171,6 @@ def _conditions(scores: xr.Dataset, i: int, section: Mapping) -> dict[str, Any]:
     for short, (name, otherwise) in CONDITIONS.items():
         if name in scores.coords:
             found[short] = scores[name].values[i].item()
-        elif name in scores:
-            found[short] = scores[name].values[i].item()
         elif otherwise is not None:
             found[short] = otherwise
     return found
@@ -136,13 +179,12 @@ def _conditions(scores: xr.Dataset, i: int, section: Mapping) -> dict[str, Any]:
 def _settings(section: Mapping) -> dict[str, Any]:
     merged = {**section, **section.get("filter", {})}
     codec = section.get("codec", {})
-    network = codec.get("network", {})
     numbers = {
         n: float(v) if isinstance(v := merged.get(n), (int, float)) else None for n in NUMBERS
     }
     return {
         "model": _codec_name(codec),
-        "latent": network.get("latent", codec.get("components", 0)),
+        "latent": codec.get("latent", codec.get("components", 0)),
         "members": merged.get("members", 0),
         "prior": merged.get("prior", "paired") if merged["kind"] == "ensf" else "",
         **numbers,
@@ -189,9 +231,6 @@ def _with_codecs(found: xr.Dataset, sections: Sequence[Mapping]) -> xr.Dataset:
         .drop_vars([n for n, c in found.coords.items() if "run" in c.dims])
     )
     own = own.rename(run="codec").assign_coords(codec=names)
-    if "mismatch" in own:
-        own["final_mismatch"] = own.mismatch.ffill("check").isel(check=-1, drop=True)
-        own["final_mismatch"].attrs = own.mismatch.attrs
     codecs = [codec for _, codec in of.values()]
     text = "noise of the observations that a codec learned from"
     own = own.assign_coords(
@@ -199,7 +238,7 @@ def _with_codecs(found: xr.Dataset, sections: Sequence[Mapping]) -> xr.Dataset:
         codec_latent=("codec", [_settings({"kind": "", "codec": c})["latent"] for c in codecs]),
         codec_matched=(
             "codec",
-            [int(c.get("network", {}).get("matching", 0.1) > 0) for c in codecs],
+            [int(c.get("matching", 0.1) > 0) for c in codecs],
         ),
         codec_linear=("codec", [int("components" in c) for c in codecs]),
         codec_noise=(

@@ -20,6 +20,7 @@ OPERATORS = {
     "within": lambda value, ends: ends[0] <= value <= ends[1],
 }
 SYMBOLS = {"<=": "≤", ">=": "≥"}
+BASE = "base"  # a label: that of the study's base
 ROUNDING = 1e-6  # two coordinates that differ by less are the same
 BOUNDS = {  # of a range: how coordinates are compared with it, and with which tolerance
     "at_least": (">=", -ROUNDING),
@@ -57,23 +58,46 @@ def _of_study(dataset: xr.Dataset, address: Mapping) -> xr.Dataset:
     """The scores of a study with a dimension for method, replicate and each axis.
 
     In its file runs lie along `run`. Where axes leave their base one at a time, those that the
-    address neither chooses (`where`) nor follows (`vary`) stand at their base.
+    address neither chooses (`where`) nor follows (`vary`) stand at their base, and are none of the
+    dimensions.
     """
     axes = [str(n) for n in dataset.coords if dataset[n].dims == ("run",) and n != "is_base"]
-    at_base = dataset.is_base.values > 0
     labels = {name: dataset[name].values for name in axes}
     if dataset.sizes["run"] < math.prod(len(np.unique(values)) for values in labels.values()):
         followed = address.get("vary", ())
         followed = [followed] if isinstance(followed, str) else followed
         chosen = {*address.get("where", {}), *followed, "method", "replicate"}
-        kept = np.ones(len(at_base), bool)
-        for name in axes:
-            if name not in chosen:
-                kept &= labels[name] == labels[name][at_base][0]
-        dataset = dataset.isel(run=kept.nonzero()[0])
-    dataset = dataset.drop_vars("is_base")
+        kept = np.ones(dataset.sizes["run"], bool)
+        for name in set(axes) - chosen:
+            kept &= (labels[name] == _base(dataset, name)) | _none(labels[name])
+        dataset = dataset.isel(run=kept.nonzero()[0]).drop_vars(set(axes) - chosen)
+        axes = [name for name in axes if name in chosen]
+    dataset = dataset.drop_vars(["is_base", "section"], errors="ignore")
     of_runs = dataset[[name for name in dataset if "run" in dataset[name].dims]]
     return xr.merge([of_runs.set_index(run=axes).unstack("run"), dataset.drop_dims("run")])
+
+
+def _base(dataset: xr.Dataset, name: str) -> Any:
+    """The label of an axis at the base of a study."""
+    values = dataset[name].values[dataset.is_base.values > 0]
+    return next((value for value in values if not _none(np.array([value]))[0]), values[0])
+
+
+def _none(labels: np.ndarray) -> np.ndarray:
+    """Where a method has no such setting."""
+    return np.isnan(labels) if labels.dtype.kind == "f" else labels.astype(str) == ""
+
+
+def _at_base(dataset: xr.Dataset, address: Mapping) -> Mapping:
+    """The address with the labels of the base where it says `base`."""
+
+    def label(name: str, given: Any) -> Any:
+        if isinstance(given, list):
+            return [label(name, one) for one in given]
+        return _base(dataset, name).item() if given == BASE else given
+
+    where = {name: label(name, given) for name, given in address.get("where", {}).items()}
+    return {**address, "where": where}
 
 
 def select(scores: Mapping[str, xr.Dataset], address: Mapping) -> xr.DataArray:
@@ -96,6 +120,7 @@ def select(scores: Mapping[str, xr.Dataset], address: Mapping) -> xr.DataArray:
     if address["variable"] not in dataset:
         raise _missing(address, dataset)
     if "is_base" in dataset.coords:
+        address = _at_base(dataset, address)
         dataset = _of_study(dataset, address)
     values = _picked(dataset, address["variable"], address)
     return _among(dataset, values, address) if "among" in address else values

@@ -18,6 +18,7 @@ import torch
 import xarray as xr
 
 from dalib import arrays
+from dalib.filters.ensf import likelihood_score
 from dalib.metrics.base import Evaluation, require
 from dalib.metrics.probabilistic import calibrated_coverage, coverage, crps
 from dalib.metrics.sphere import latitude_weights
@@ -27,7 +28,7 @@ LEVEL = 0.95  # of the central interval
 EARLY = 5  # analyses whose mean says how fast a filter finds the truth
 NTH = (1, 2, 5, 10)  # analyses that are reported on by themselves, and the last
 SERIES = ("run", "case", "time")
-ESTIMATES = {"estimate": "analysis mean", "forecast": "forecast mean"}
+ESTIMATES = {"estimate": "analysis mean", "background": "forecast mean"}
 
 
 class Grid(NamedTuple):
@@ -65,7 +66,7 @@ def on_sphere(observed: xr.Dataset) -> bool:
 def squares_of(evaluation: Evaluation, name: str) -> np.ndarray:
     """(run, case, time, variable), mean squares of what is called `name`, found once for all.
 
-    name: "estimate" or "forecast", of its error; "size", of the truth's departure from the mean.
+    name: "estimate" or "background", of its error; "size", of the truth's departure from the mean.
     """
     found = evaluation.__dict__.setdefault("_squares", {})
     if name not in found:
@@ -89,7 +90,7 @@ def series(evaluation: Evaluation, values: np.ndarray, long_name: str) -> xr.Dat
     """(run, case, time, ...) with the coordinates of the estimate."""
     like = evaluation.estimate
     dims = (*SERIES, "variable")[: values.ndim]
-    coords = {name: like[name] for name in SERIES if name in like.coords}
+    coords = {name: like[name] for name in dims if name in like.coords}
     if "variable" in dims and "variable" in evaluation.observed.coords:
         coords["variable"] = evaluation.observed["variable"].values
     return xr.DataArray(values, coords, dims, attrs={"units": "1", "long_name": long_name})
@@ -109,7 +110,7 @@ class RelativeRMSE:
     """Relative error at every time.
 
     Args:
-        of: "estimate", the analysis, or "forecast", what it starts from.
+        of: "estimate", the analysis, or "background", the forecast that it starts from.
         physical: weigh variables by σ², as their own units do.
         by_variable: of each variable by itself.
     """
@@ -117,7 +118,7 @@ class RelativeRMSE:
     of: str = "estimate"
     physical: bool = False
     by_variable: bool = False
-    asks: ClassVar[frozenset[str]] = frozenset({"estimate", "forecast", "truth", "observed"})
+    asks: ClassVar[frozenset[str]] = frozenset({"estimate", "background", "truth", "observed"})
 
     def __call__(self, evaluation: Evaluation) -> xr.DataArray:
         require(evaluation, self.asks, type(self).__name__)
@@ -137,7 +138,7 @@ class NormalisedRMSE:
     """Error at every time in standard deviations; `of` as in `RelativeRMSE`."""
 
     of: str = "estimate"
-    asks: ClassVar[frozenset[str]] = frozenset({"estimate", "forecast", "truth", "observed"})
+    asks: ClassVar[frozenset[str]] = frozenset({"estimate", "background", "truth", "observed"})
 
     def __call__(self, evaluation: Evaluation) -> xr.DataArray:
         require(evaluation, self.asks, type(self).__name__)
@@ -148,13 +149,12 @@ class NormalisedRMSE:
 
 @dataclass(frozen=True)
 class MeanRMSE:
-    """Mean over the times after the first `discard`, or over the first `first`.
+    """Mean over the times after those that the case discards, or over the first `first`.
 
     Args:
         relative: the relative error; else in standard deviations.
     """
 
-    discard: int = 0
     first: int | None = None
     relative: bool = True
     asks: ClassVar[frozenset[str]] = frozenset({"estimate", "truth", "observed"})
@@ -167,7 +167,7 @@ class MeanRMSE:
             values = np.sqrt(squares_of(evaluation, "estimate").mean(-1))
             kind = "RMSE in standard deviations"
         when = f"the first {self.first} analyses" if self.first else "the late analyses"
-        part = values[..., : self.first] if self.first else values[..., self.discard :]
+        part = values[..., : self.first] if self.first else values[..., evaluation.discard :]
         return series(evaluation, part.mean(-1), f"mean {kind} over {when}")
 
 
@@ -259,16 +259,15 @@ class CalibratedCoverage:
 
 @dataclass(frozen=True)
 class RankCounts:
-    """Times that the truth had each rank among the members, (rank), after the first `discard`."""
+    """Times that the truth had each rank among the members, (rank), of those that count."""
 
-    discard: int = 0
     asks: ClassVar[frozenset[str]] = frozenset({"members", "truth", "observed"})
 
     def __call__(self, evaluation: Evaluation) -> xr.DataArray:
         require(evaluation, self.asks, type(self).__name__)
         E, x = at_sampled(evaluation)
         ranks = (x > E).sum("member").where(E.notnull().all("member"))
-        late = ranks.isel(time=slice(self.discard, None)).values
+        late = ranks.isel(time=slice(evaluation.discard, None)).values
         late = late[np.isfinite(late)].astype(int)
         counts = np.bincount(late, minlength=E.sizes["member"] + 1).astype(float)
         attrs = {"units": "1", "long_name": "times that the truth had this rank among the members"}
@@ -289,15 +288,30 @@ class Diverged:
         return series(evaluation, lost.astype(float), "1 where the filter diverged")
 
 
+@dataclass(frozen=True)
+class Size:
+    """Components of a state."""
+
+    asks: ClassVar[frozenset[str]] = frozenset({"truth"})
+    of_truth: ClassVar[bool] = True
+
+    def __call__(self, evaluation: Evaluation) -> xr.DataArray:
+        require(evaluation, self.asks, type(self).__name__)
+        attrs = {"units": "1", "long_name": "components of the state"}
+        return xr.DataArray(evaluation.truth.sizes["state"], attrs=attrs)
+
+
 # -- beside the observations ---------------------------------------------------------------------
 
 
 def points_observed(evaluation: Evaluation) -> EveryKth | None:
     """The sensors, where they observe variables as they are, on a plane."""
     observed = evaluation.observed
-    if not int(observed.attrs["as_they_are"]) or on_sphere(observed):
+    if "observes_states" not in observed or not int(observed.observes_states):
         return None
-    return EveryKth(Grid.of(evaluation).shape, int(observed.attrs["stride"]))
+    return (
+        None if on_sphere(observed) else EveryKth(Grid.of(evaluation).shape, int(observed.stride))
+    )
 
 
 @dataclass(frozen=True)
@@ -307,19 +321,19 @@ class ObservedRMSE:
     NaN where there are none, and where they are no points of the state.
 
     Args:
-        mean_after: the mean over the later times that have observations; None for every time.
+        mean: over the times that count and have observations.
     """
 
-    mean_after: int | None = None
+    mean: bool = False
     asks: ClassVar[frozenset[str]] = frozenset({"estimate", "truth", "observed"})
 
     def __call__(self, evaluation: Evaluation) -> xr.DataArray:
         require(evaluation, self.asks, type(self).__name__)
         values = _once(evaluation, "_observed", lambda: self._errors(evaluation))
         text = "relative RMSE of the interpolated observations themselves"
-        if self.mean_after is None:
+        if not self.mean:
             return series(evaluation, values, text)
-        late = xr.DataArray(values[..., self.mean_after :], dims=SERIES).mean("time").values
+        late = xr.DataArray(values[..., evaluation.discard :], dims=SERIES).mean("time").values
         return series(evaluation, late, f"mean {text}, late")
 
     def _errors(self, evaluation: Evaluation) -> np.ndarray:
@@ -339,7 +353,7 @@ class IncrementOffSensors:
     In standard deviations, (run, case); NaN where all points are observed.
     """
 
-    asks: ClassVar[frozenset[str]] = frozenset({"estimate", "forecast", "truth", "observed"})
+    asks: ClassVar[frozenset[str]] = frozenset({"estimate", "background", "truth", "observed"})
 
     def __call__(self, evaluation: Evaluation) -> xr.DataArray:
         require(evaluation, self.asks, type(self).__name__)
@@ -347,9 +361,48 @@ class IncrementOffSensors:
         sensors, estimate = points_observed(evaluation), ordered(evaluation.estimate)
         if sensors is None:
             return series(evaluation, np.full(estimate.shape[:2], np.nan), text)
-        when = int(evaluation.observed.attrs["interval"]) - 1  # of the first analysis
-        moved = estimate[:, :, when] - ordered(evaluation.forecast)[:, :, when]
+        when = int(evaluation.observed.interval) - 1  # of the first analysis
+        moved = estimate[:, :, when] - ordered(evaluation.background)[:, :, when]
         return series(evaluation, off_sensors(sensors, moved, Grid.of(evaluation)), text)
+
+
+@dataclass(frozen=True)
+class ScoreOffSensors:
+    """Largest |∇ log p(y | x)| at points without sensor over the largest of all, (run).
+
+    Of the first observation at the mean of the first forecast of the first trajectory; NaN where
+    observations are exact, which have no such gradient.
+
+    Args:
+        interpolated: as if the observations interpolated to all points had been made there.
+    """
+
+    interpolated: bool = False
+    asks: ClassVar[frozenset[str]] = frozenset({"background", "observed", "truth"})
+
+    def __call__(self, evaluation: Evaluation) -> xr.DataArray:
+        require(evaluation, self.asks, type(self).__name__)
+        kind = ", of interpolated observations" if self.interpolated else ""
+        text = f"largest gradient of the log likelihood off the sensors, relative{kind}"
+        attrs = {"units": "1", "long_name": text}
+        run = evaluation.background["run"]
+        return xr.DataArray([self._share(evaluation)], {"run": run}, ("run",), attrs=attrs)
+
+    def _share(self, evaluation: Evaluation) -> float:
+        sensors, observed = points_observed(evaluation), evaluation.observed
+        std = torch.as_tensor(observed.obs_std.values)
+        x = torch.as_tensor(ordered(evaluation.background)[0, 0, 0])
+        y = torch.as_tensor(observed.y.transpose("seed", "time", "obs").values[0, 0]).to(x)
+        if sensors is None or not std.min() > 0 or y.isnan().any() or sensors.k == 1:
+            return np.nan
+        operator = sensors
+        if self.interpolated:
+            y, std = sensors.interpolated(y), sensors.interpolated(std[None])[0]
+            operator = sensors.everywhere
+        score = likelihood_score(operator, y, std.to(x), len(x))(x[None])[0].abs().numpy()
+        away = np.ones(len(score), bool)
+        away[sensors.selected(len(score)).numpy()] = False
+        return float(score[away].max(initial=0.0) / score.max())
 
 
 def off_sensors(sensors: EveryKth, values: np.ndarray, grid: Grid) -> np.ndarray:
