@@ -120,7 +120,7 @@ rule lensf_tables:
     input:
         basin=expand("results/{scale}/lensf/{study}/scores.nc", study=BASIN, **SCALE),
         validation=expand("results/{scale}/lensf/{study}/scores.nc", study=VALIDATION, **SCALE),
-        timing="results/{scale}/lensf/shallow_water/timing.nc",
+        timing=STUDIES.timing("lensf", "shallow_water"),
         rings=expand("results/{scale}/lensf/{study}/scores.nc", study=RINGS, **SCALE),
     output:
         methods=report(

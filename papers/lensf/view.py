@@ -32,48 +32,45 @@ PER_CODEC = ("updates", "state_error", "observation_error", "mismatch", "code_st
 
 
 def read(*paths: Any) -> xr.Dataset:
-    """The scores of one study, or of several beside each other, all named from the first one's base.
+    """The scores of one study, or of several beside each other, named from the first one's base.
 
     Runs of later studies come last; of their scores those count that the first has too.
     """
-    files = [io.read(path) for path in paths]
+    files = [_numbered(io.read(path)) for path in paths]
     base = base_of(files[0])
     first, *others = [view(file, base) for file in files]
     if not others:
         return first
-    others = [part[[n for n in part if n in first]] for part in others]
     bases = {n: v for n, v in first.coords.items() if str(n).startswith("base_")}
     alone = [n for n in first if "run" not in first[n].dims]
+    names = list(dict.fromkeys(n for part in (first, *others) for n in _along_runs(part)))
+    parts = []
+    for part in (first, *others):
+        kept = part[[n for n in part if n in first and n not in alone]]
+        kept = kept.drop_vars([n for n in kept.coords if str(n).startswith("base_")])
+        parts.append(kept.assign_coords({n: _values(part, n, bases) for n in names}))
     whole = xr.concat(
-        [
-            part.drop_vars([n for n in part.variables if n in alone or str(n).startswith("base_")])
-            for part in (first, *others)
-        ],
-        "run",
-        join="outer",
-        data_vars="all",
-        coords="minimal",
-        compat="override",
+        parts, "run", join="outer", data_vars="all", coords="minimal", compat="override"
     )
-    own = {n: ("run", _column(_either(first, others, n))) for n in _along_runs(first)}
-    return whole.assign_coords(own | bases).merge(first[alone])
+    return whole.assign_coords(bases).merge(first[alone])
 
 
 def _along_runs(one: xr.Dataset) -> list[str]:
     return [str(n) for n, c in one.coords.items() if c.dims == ("run",) and n != "run"]
 
 
-def _either(first: xr.Dataset, others: Sequence[xr.Dataset], name: str) -> list[Any]:
-    """Values of a coordinate; None of a study that has none, which is that of its base."""
-    there = first.coords.get(f"base_{name}")
-    otherwise = None if there is None else there.item()
-    return [
-        value
-        for one in (first, *others)
-        for value in (
-            one[name].values.tolist() if name in one.coords else [otherwise] * one.sizes["run"]
-        )
-    ]
+def _values(part: xr.Dataset, name: str, bases: Mapping[str, Any]) -> xr.Variable:
+    """Values of a coordinate along runs; those of the base in a study that has no such axis."""
+    if name in part.coords:
+        return part[name].variable
+    otherwise = bases[f"base_{name}"].item() if f"base_{name}" in bases else np.nan
+    return _variable(name, [otherwise] * part.sizes["run"])
+
+
+def _numbered(scores: xr.Dataset) -> xr.Dataset:
+    """With numbers along dimensions of which studies may have more or less."""
+    there = [d for d in ("candidate", "tried_seed") if d in scores.dims]
+    return scores.assign_coords({d: np.arange(scores.sizes[d]) for d in there})
 
 
 def base_of(scores: xr.Dataset) -> dict[str, Any]:
@@ -104,7 +101,7 @@ def view(scores: xr.Dataset, base: Mapping[str, Any] | None = None) -> xr.Datase
     found = found.rename({d: "seed" for d in ("case",) if d in found.dims})
     columns = list(_rows(scores, sections, base))
     keys = dict.fromkeys(key for row in columns for key in row)
-    coords = {key: ("run", _column([row.get(key) for row in columns])) for key in keys}
+    coords = {key: _variable(key, [row.get(key) for row in columns]) for key in keys}
     if "run" in found.coords:
         found = found.drop_vars("run")
     found = found.assign_coords(coords)
@@ -118,6 +115,13 @@ def view(scores: xr.Dataset, base: Mapping[str, Any] | None = None) -> xr.Datase
 
 def _number(value: Any, long_name: str) -> xr.Variable:
     return xr.Variable((), value, {"units": "1", "long_name": long_name})
+
+
+def _variable(name: str, values: list) -> xr.Variable:
+    """A coordinate along runs; of fractions with a meaning."""
+    column = _column(values)
+    attrs = {"units": "1", "long_name": name.replace("_", " ")} if column.dtype.kind == "f" else {}
+    return xr.Variable("run", column, attrs)
 
 
 def _column(values: list) -> np.ndarray:
@@ -138,20 +142,21 @@ def _rows(
     for i, (method, section) in enumerate(zip(methods, sections, strict=True)):
         own = first.get(method, section)
         yield {
-            "run": label(scores, i, base),
+            "run": label(scores, i, base, section),
             **_conditions(scores, i, section),
             **_settings(section),
             "altered": " ".join(_altered(section, own)),
         }
 
 
-def label(scores: xr.Dataset, i: int, base: Mapping[str, Any]) -> str:
+def label(scores: xr.Dataset, i: int, base: Mapping[str, Any], section: Mapping) -> str:
     """`ensf every=1`: the method, and what differs from the base."""
     words, short = [str(scores["method"].values[i])], {n: s for s, (n, _) in CONDITIONS.items()}
     for name in _axes(scores):
         value = scores[name].values[i]
         if not _none(value) and value != base.get(name):
             said = short.get(name, name.removeprefix("method_"))
+            value = section.get(said, value)  # a whole number, though others have none there
             words.append(str(value) if name in (VARIED, "method_codec") else f"{said}={value}")
     return " ".join(words)
 
