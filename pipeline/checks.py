@@ -227,9 +227,6 @@ def _references(paper: Mapping) -> Iterator[tuple[kinds.Path, str, str]]:
         for *keys, collection in NAMES_IN_A_CASE:
             where = ("cases", case, *keys)
             yield from _listed(kinds.get(paper, *where), where, collection)
-        dynamics = kinds.get(paper, "cases", case, "dynamics", "model")
-        if isinstance(dynamics, str):
-            yield ("cases", case, "dynamics", "model"), "models", dynamics
         for where, _, point in kinds.field_points(paper, case):
             if "model" in point:
                 yield (*where, "model"), "models", point["model"]

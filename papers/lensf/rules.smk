@@ -1,6 +1,5 @@
 """Figures and tables of "Latent-EnSF"."""
 
-LENSF = config["lensf"]["roles"]
 
 
 def lensf_studies(*names):
@@ -56,7 +55,10 @@ rule lensf_maps:
         analyses=STUDIES.results("lensf", "shallow_water", "assimilate"),
         truth="results/{scale}/lensf/data/basin/truth_test.nc",
         observations=STUDIES.observed("lensf", "shallow_water"),
-        weather=graph.scores_in("lensf", LENSF["weather"], "fields"),
+        weather="results/{scale}/lensf/era5/scores.nc",
+        weather_analyses=STUDIES.results("lensf", "era5", "assimilate"),
+        weather_truth="results/{scale}/lensf/data/weather/truth_test.nc",
+        weather_observations=STUDIES.observed("lensf", "era5"),
     output:
         **figure_files("lensf", 1, 2, 4, 10, "figS_examples", "figS_codes", "figS_weather"),
         animation_gif="results/{scale}/lensf/figures/animation.gif",

@@ -155,7 +155,7 @@ def label(scores: xr.Dataset, i: int, base: Mapping[str, Any], section: Mapping)
     for name in _axes(scores):
         value = scores[name].values[i]
         if not _none(value) and value != base.get(name):
-            said = short.get(name, name.removeprefix("method_"))
+            said = short.get(name, name.removeprefix("method_").removeprefix("filter_"))
             value = section.get(said, value)  # a whole number, though others have none there
             words.append(str(value) if name in (VARIED, "method_codec") else f"{said}={value}")
     return " ".join(words)

@@ -56,7 +56,13 @@ def states(given: Any, config: Mapping) -> Iterator[Drawn]:
     moving, title = animation.animation(data), "Animation: truth, analysis, error"
     yield Drawn("animation", data, moving, title, ["analysis", "error"])
 
-    scores = io.read(given.weather)
+    scores = with_maps(
+        read(given.weather),
+        given.weather_analyses,
+        io.read(given.weather_truth),
+        io.read_all(given.weather_observations),
+        config["plot"]["weather"],
+    )
 
     data = weather.maps_data(scores)
     figure = weather.maps_figure(data)
