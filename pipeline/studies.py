@@ -120,8 +120,12 @@ class Studies:
     def reanalysis(self, wildcards: Any) -> dict[str, list[str]]:
         """Files of the reanalysis that a case points to; none of a store, or of the stand-in."""
         case, _ = self._data(wildcards, ())
-        found = sources.files(self._case(wildcards.paper, case)["era5"]["path"])
+        found = self.files_of(wildcards.paper, case, "era5")
         return {"fields": found} if found else {}
+
+    def files_of(self, paper: str, case: str, key: str) -> list[str]:
+        """Files that a section of a case points to; none of a store, or of a stand-in."""
+        return sources.files(self._case(paper, case)[key]["path"])
 
     def reanalysis_spec(self, wildcards: Any) -> dict[str, Any]:
         case, values = self._data(wildcards, ("era5",))
@@ -178,6 +182,12 @@ class Studies:
             if learned[key] is None:
                 learned[key] = seen.get(key, otherwise)
         return {**found, "codec": {**codec, **learned}}
+
+    def _given(self, paper: str, study: Study, run: Run) -> dict[str, Any]:
+        """Numbers and names of the observations and the prior of a run."""
+        case = runs.case_at(self._case(paper, study.case), runs.values(study, run.coordinates))
+        both = {**case.get("observations", {}), **case.get("prior", {})}
+        return {name: v for name, v in both.items() if isinstance(v, int | float | str)}
 
     def codec_of(self, wildcards: Any, study: Study, run: Run) -> str | None:
         """The file of a run's codec; None of a method without one."""
@@ -702,6 +712,7 @@ class Studies:
         if heads is None:
             entry |= {"data": place(SIMULATED), "observations": place(OBSERVED)}
             entry |= {"is_base": run.is_base, "section": self.section_of(paper, study, run)}
+            entry |= {"given": self._given(paper, study, run)}
         else:
             entry |= {"data": place(observed)}
             entry |= {"prior": place(KNOWN)} if study.task == "assimilate" else {}

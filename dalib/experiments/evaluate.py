@@ -159,12 +159,21 @@ def runs_of(file: xr.Dataset) -> list[str]:
 
 
 def _sections(entries: Sequence[Mapping], results: Sequence[xr.Dataset]) -> dict[str, xr.DataArray]:
-    """section (run): the settings of every method as JSON, where results say what was chosen."""
+    """section (run): the settings of every method as JSON, where results say what was chosen.
+
+    `tuned` in it names those that were chosen, `given` is what is known of observations and prior.
+    """
     if not all(CHOSEN in file for file in results):
         return {}
     chosen = [json.loads(text) for file in results for text in file[CHOSEN].values]
     texts = [
-        json.dumps({**runs.with_values(entry["section"], own), "tuned": sorted(own)})
+        json.dumps(
+            {
+                **runs.with_values(entry["section"], own),
+                "tuned": sorted(own),
+                "given": entry["given"],
+            }
+        )
         for entry, own in zip(entries, chosen, strict=True)
     ]
     attrs = {"units": "1", "long_name": "settings of the method"}

@@ -65,8 +65,8 @@ def tuned(
     best = int(means.argmin())
     if not np.isfinite(means[best]):
         raise ValueError(
-            f"{section['kind']}: every combination of {', '.join(grid)} loses a validation "
-            "trajectory; give other values to tune"
+            f"every combination of {', '.join(grid)} loses a validation trajectory; give other "
+            "values to tune"
         )
     edges = _edges(tried, best)
     said = ", ".join(f"{name} {value:g}" for name, value in tried[best].items())

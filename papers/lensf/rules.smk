@@ -24,6 +24,7 @@ LENSF_FIGURES = [
     "figS_grids",
     "figS_ring",
     "figS_weather",
+    "figS_stations",
     "timing_figS_ring",
 ]
 LENSF_TABLES = ["table_methods", "table_remedies", "timing_table1", "table_ring"]
@@ -114,6 +115,29 @@ rule lensf_curves:
         runtime=runtime("figures"),
     params:
         spec=spec("figure.py", calls="papers.lensf.figures:errors", rings="lensf.rings"),
+    script:
+        "../../workflow_scripts/figure.py"
+
+
+rule lensf_stations:
+    input:
+        fields=STUDIES.files_of("lensf", "stations", "stations"),
+    output:
+        **figure_files("lensf", "figS_stations"),
+    log:
+        "results/{scale}/logs/figures/lensf_stations.log",
+    benchmark:
+        "results/{scale}/benchmarks/figures/lensf_stations.tsv"
+    threads: 1
+    resources:
+        mem_mb=mem("evaluate"),
+        runtime=runtime("evaluate"),
+    params:
+        spec=spec(
+            "figure.py",
+            calls="papers.lensf.stations.figure:figures",
+            stations="lensf.cases.stations.stations",
+        ),
     script:
         "../../workflow_scripts/figure.py"
 

@@ -19,12 +19,12 @@ from dalib.filters.ensf import likelihood_score
 from dalib.observe import EveryKth
 from dalib.scores import at_times
 
-CONDITIONS = {  # {short name: coordinate of a study, and what it is where nothing is said}
-    "every": ("observations_stride", 1),
-    "noise": ("observations_obs_std_relative", None),
-    "error": ("observations_obs_std", None),
-    "start": ("prior_start", ""),
-    "interval": ("observations_interval", 1),
+CONDITIONS = {  # {short name: coordinate of a study, and its name among what is given}
+    "every": ("observations_stride", "stride"),
+    "noise": ("observations_obs_std_relative", "obs_std_relative"),
+    "error": ("observations_obs_std", "obs_std"),
+    "start": ("prior_start", "start"),
+    "interval": ("observations_interval", "interval"),
 }
 NUMBERS = ("scale", "eps_beta", "obs_std", "inflation", "weight", "radius")
 VARIED = "settings"  # the axis whose labels are settings laid over those of a method
@@ -173,11 +173,11 @@ def _none(value: Any) -> bool:
 
 def _conditions(scores: xr.Dataset, i: int, section: Mapping) -> dict[str, Any]:
     found = {"errors": section.get("errors", "given")}
-    for short, (name, otherwise) in CONDITIONS.items():
+    for short, (name, given) in CONDITIONS.items():
         if name in scores.coords:
             found[short] = scores[name].values[i].item()
-        elif otherwise is not None:
-            found[short] = otherwise
+        elif given in section["given"]:
+            found[short] = section["given"][given]
     return found
 
 
@@ -205,7 +205,9 @@ def _altered(section: Mapping, own: Mapping) -> list[str]:
     tuned = {name.rpartition(".")[2] for name in section.get("tuned", ())}
     leaves, there = dict(_leaves(section)), dict(_leaves(own))
     unlike = [k for k in sorted(leaves.keys() | there.keys()) if leaves.get(k) != there.get(k)]
-    names = ["model" if k[0] == "codec" else k[-1] for k in unlike if k[0] not in ("tuned",)]
+    names = [
+        "model" if k[0] == "codec" else k[-1] for k in unlike if k[0] not in ("tuned", "given")
+    ]
     return list(dict.fromkeys(n for n in names if n not in tuned and n != "errors"))
 
 
