@@ -6,7 +6,7 @@ config := scale=$(SCALE) $(if $(SEEDS),seeds=$(SEEDS))
 figure := $(if $(FIGURE),results/$(SCALE)/$(dir $(FIGURE))figures/$(notdir $(FIGURE)).pdf)
 targets := $(or $(figure),$(PAPER))
 
-.PHONY: all setup test test-slurm accuracy bench chaos list slurm report readme explain plan reference doctor verify unlock cache-prune lint clean
+.PHONY: all setup test test-slurm accuracy anchors bench chaos list slurm report readme explain plan reference doctor verify unlock cache-prune lint clean
 .DEFAULT_GOAL := all
 
 all: setup
@@ -28,6 +28,9 @@ test-slurm: setup .venv/.slurm
 
 accuracy: setup
 	$(bin)/python -m benchmarks.accuracy
+
+anchors: setup
+	$(bin)/python -m benchmarks.anchors $(if $(DATA),--data $(DATA)) $(if $(CTF),--ctf $(CTF))
 
 bench: setup
 	$(bin)/python -m benchmarks.lorenz96_enkf

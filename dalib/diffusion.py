@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from dalib import limits
 from dalib.resumable import Resumable, Save
 from dalib.streams import Generator, normal
 
@@ -138,6 +139,10 @@ class AnnealedLangevin(Descent):
     epsilon: float | None = None
     shown: tuple[float, ...] = ()
 
+    def __post_init__(self) -> None:
+        limits.at_least(1, levels=self.levels, steps=self.steps)
+        limits.more_than(0, step_factor=self.step_factor, epsilon=self.epsilon)
+
     @property
     def rungs(self) -> int:
         return self.levels
@@ -194,10 +199,17 @@ class ReverseSDE(OneStepALevel):
     started from N(0, 1 + σ_max²): data of unit variance, blurred. `shown` as in Langevin. Ancestral
     sampling would draw with the smaller variance σ_{i+1}² (σ_i² - σ_{i+1}²) / σ_i²; the two meet
     as the steps become many.
+
+    Attributes:
+        steps: from the highest level of noise to the lowest.
+        shown: noise levels at which (nearest) a snapshot is kept.
     """
 
     steps: int = 200
     shown: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        limits.at_least(1, steps=self.steps)
 
     def step(
         self, x: Tensor, sigma: Tensor, variance: Tensor, score: ScoreFunction, generator: Generator
@@ -213,10 +225,17 @@ class ProbabilityFlow(OneStepALevel):
         x <- x + ½ (σ_i² - σ_{i+1}²) s(x, σ_i)
 
     in `steps` steps from N(0, 1 + σ_max²). `shown` as in Langevin.
+
+    Attributes:
+        steps: from the highest level of noise to the lowest.
+        shown: noise levels at which (nearest) a snapshot is kept.
     """
 
     steps: int = 100
     shown: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        limits.at_least(1, steps=self.steps)
 
     def step(
         self, x: Tensor, sigma: Tensor, variance: Tensor, score: ScoreFunction, generator: Generator

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dalib import limits
 from dalib.streams import Generator, normal_like
 
 CHUNK = 32768  # numbers of state advanced together: four work arrays of 256 KiB stay in cache
@@ -23,10 +24,18 @@ class RK4:
 
     k1 = f(x)    k2 = f(x + dt/2 k1)    k3 = f(x + dt/2 k2)    k4 = f(x + dt k3)
     x <- x + dt/6 (k1 + 2 k2 + 2 k3 + k4)
+
+    Attributes:
+        dt: step, in model time.
+        steps: steps in a sampling interval.
     """
 
     dt: float
     steps: int = 1
+
+    def __post_init__(self) -> None:
+        limits.more_than(0, dt=self.dt)
+        limits.at_least(1, steps=self.steps)
 
     @property
     def interval(self) -> float:
@@ -105,11 +114,21 @@ class EulerMaruyama:
         x <- x + dt f(x) + sqrt(dt) s N(0, I)
 
     `noise_std` s is in state units per square root of model time.
+
+    Attributes:
+        dt: step, in model time.
+        noise_std: s, state units per square root of model time.
+        steps: steps in a sampling interval.
     """
 
     dt: float
     noise_std: float
     steps: int = 1
+
+    def __post_init__(self) -> None:
+        limits.more_than(0, dt=self.dt)
+        limits.at_least(0, noise_std=self.noise_std)
+        limits.at_least(1, steps=self.steps)
 
     @property
     def interval(self) -> float:
@@ -138,10 +157,77 @@ class EulerMaruyama:
 
 
 @dataclass(frozen=True)
+class ETDRK4:
+    """Exponential time differencing for dv/dt = L v + N(v) in Fourier waves, fourth order.
+
+    The stiff L exactly, N as by Runge and Kutta (Cox and Matthews 2002, eqs. 26-29):
+
+        a = E½ v + Q N(v)        b = E½ v + Q N(a)        c = E½ a + Q (2 N(b) - N(v))
+        v <- E v + f1 N(v) + 2 f2 (N(a) + N(b)) + f3 N(c)        E = exp(L dt), E½ = exp(L dt / 2)
+
+    with Q, f1, f2, f3 as means over a circle around each L dt, where the closed forms lose all
+    digits (Kassam and Trefethen 2005). The system has `size`, `linear()` L (wave,) and
+    `nonlinear(v)`, of a real transform of its state. `steps` of `dt` a sampling interval.
+    """
+
+    dt: float
+    steps: int = 1
+
+    @property
+    def interval(self) -> float:
+        """Model time of one sampling interval."""
+        return self.dt * self.steps
+
+    def flow(self, system) -> Callable[[Tensor], Tensor]:
+        """The map (..., state) -> (..., state) over one interval."""
+        if not (hasattr(system, "linear") and hasattr(system, "nonlinear")):
+            raise ValueError(
+                f"etdrk4 needs a system with linear() and nonlinear() in Fourier waves; "
+                f"{type(system).__name__} has none: use rk4"
+            )
+        coefficients = _etdrk4_coefficients(system.linear(), self.dt)
+
+        def flow(x: Tensor) -> Tensor:
+            E, half, Q, f1, f2, f3 = (value.to(x) for value in coefficients)
+            N, v = system.nonlinear, torch.fft.rfft(x)
+            for _ in range(self.steps):
+                Nv = N(v)
+                a = half * v + Q * Nv
+                Na = N(a)
+                Nb = N(half * v + Q * Na)
+                Nc = N(half * a + Q * (2 * Nb - Nv))
+                v = E * v + f1 * Nv + 2 * f2 * (Na + Nb) + f3 * Nc
+            return torch.fft.irfft(v, n=x.shape[-1])
+
+        return flow
+
+    def tangent(self, system) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+        """The map x -> (x', F) over one interval; F (..., state, state) is dx'/dx of the scheme."""
+        flow = self.flow(system)
+
+        def tangent(x: Tensor) -> tuple[Tensor, Tensor]:
+            units = torch.eye(x.shape[-1], dtype=x.dtype, device=x.device)
+
+            def moved(unit: Tensor) -> Tensor:
+                return torch.func.jvp(flow, (x,), (unit.expand_as(x),))[1]
+
+            return flow(x), torch.func.vmap(moved, out_dims=-1)(units)
+
+        return tangent
+
+
+@dataclass(frozen=True)
 class Iterate:
-    """The step of a map, `steps` of them a sampling interval; time counts steps."""
+    """The step of a map, `steps` of them a sampling interval; time counts steps.
+
+    Attributes:
+        steps: iterations in a sampling interval.
+    """
 
     steps: int = 1
+
+    def __post_init__(self) -> None:
+        limits.at_least(1, steps=self.steps)
 
     @property
     def interval(self) -> float:
@@ -177,9 +263,16 @@ class Iterate:
 
 @dataclass(frozen=True)
 class Exact:
-    """The exact flow of a linear system over `dt`: its `propagator(dt)`, a matrix exponential."""
+    """The exact flow of a linear system over `dt`: its `propagator(dt)`, a matrix exponential.
+
+    Attributes:
+        dt: sampling interval, in model time.
+    """
 
     dt: float
+
+    def __post_init__(self) -> None:
+        limits.more_than(0, dt=self.dt)
 
     @property
     def interval(self) -> float:
@@ -196,6 +289,22 @@ class Exact:
         F = system.propagator(self.dt)
         advance = self.flow(system)
         return lambda x: (advance(x), F.to(x).expand(*x.shape[:-1], *F.shape[-2:]))
+
+
+def _etdrk4_coefficients(L: Tensor, dt: float, points: int = 32) -> tuple[Tensor, ...]:
+    """E, E½, Q, f1, f2, f3 of `ETDRK4`, (wave,) each, for real L (wave,)."""
+    around = torch.exp(1j * math.pi * (torch.arange(points, dtype=torch.float64) + 0.5) / points)
+    z = dt * L[:, None] + around  # the lower half of the circle has the conjugate values
+    e = z.exp()
+
+    def mean(values: Tensor) -> Tensor:
+        return dt * values.mean(-1).real
+
+    Q = mean((torch.exp(z / 2) - 1) / z)
+    f1 = mean((-4 - z + e * (4 - 3 * z + z**2)) / z**3)
+    f2 = mean((2 + z + e * (z - 2)) / z**3)
+    f3 = mean((-4 - 3 * z - z**2 + e * (4 - z)) / z**3)
+    return (dt * L).exp(), (dt * L / 2).exp(), Q, f1, f2, f3
 
 
 def rk4_step(drift: Callable[[Tensor], Tensor], x: Tensor, dt: float) -> Tensor:

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dalib import limits
+
 IMAGES = 40  # periods of a closed axis that a taper may reach over
 
 
@@ -206,9 +208,16 @@ def on_map(shape: Sequence[int]) -> Tensor:
 
 @dataclass(frozen=True)
 class Line:
-    """Equidistant sites in a row, with ends; `radius` in sites."""
+    """Equidistant sites in a row, with ends; `radius` in sites.
+
+    Attributes:
+        radius: distance in sites at which the taper is about exp(-1/2).
+    """
 
     radius: float
+
+    def __post_init__(self) -> None:
+        limits.more_than(0, radius=self.radius)
 
     def on(self, size: int) -> Localisation:
         """Of a state with `size` components."""
@@ -225,9 +234,15 @@ class Ring:
 
     On a ring of fewer than 4c sites all ways round count (see `weights`), so that as the taper of a
     covariance it is positive semi-definite on any.
+
+    Attributes:
+        radius: distance in sites at which the taper is about exp(-1/2).
     """
 
     radius: float
+
+    def __post_init__(self) -> None:
+        limits.more_than(0, radius=self.radius)
 
     def on(self, size: int) -> Localisation:
         """Of a state with `size` components."""
@@ -247,11 +262,17 @@ class Grid:
 
     Attributes:
         periodic: whether the map closes along x, and along y.
+        shape: points of the map along x and y.
+        radius: distance in points at which the taper is about exp(-1/2).
     """
 
     shape: tuple[int, int]
     radius: float
     periodic: tuple[bool, bool] = (False, False)
+
+    def __post_init__(self) -> None:
+        limits.at_least(1, shape=self.shape)
+        limits.more_than(0, radius=self.radius)
 
     def on(self, size: int) -> Localisation:
         """Of a flat state (variable, x, y) with `size` components."""
@@ -279,6 +300,9 @@ class Sphere:
     lon: Sequence[float]
     radius: float
     earth: float = 6371.0
+
+    def __post_init__(self) -> None:
+        limits.more_than(0, radius=self.radius, earth=self.earth)
 
     def on(self, size: int) -> Localisation:
         """Of a flat state (variable, lat, lon) with `size` components."""

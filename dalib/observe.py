@@ -16,12 +16,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from dalib import limits
 from dalib.streams import Generator, normal_like, uniform
 
 
 @dataclass(frozen=True)
 class Identity:
-    """Every component of the state: y = x."""
+    """Every component of the state: y = x.
+
+    Attributes:
+        size: components of the state.
+    """
 
     size: int
 
@@ -44,7 +49,11 @@ class Identity:
 
 @dataclass(frozen=True)
 class Linear:
-    """Linear combinations of the state: y = H x, with `matrix` H (obs, state)."""
+    """Linear combinations of the state: y = H x, with `matrix` H (obs, state).
+
+    Attributes:
+        matrix: H (obs, state), a list of rows.
+    """
 
     matrix: Tensor | tuple[tuple[float, ...], ...]
 
@@ -66,7 +75,11 @@ class Linear:
 
 @dataclass(frozen=True)
 class Subset:
-    """Some components of the state: y = x[index]."""
+    """Some components of the state: y = x[index].
+
+    Attributes:
+        index: the components that are observed, counted from 0.
+    """
 
     index: tuple[int, ...]
 
@@ -98,6 +111,9 @@ class MovingSubset:
 
     `at(k)` is the operator of the k-th observation, counted from 0; the whole is called on
     trajectories with as many times.
+
+    Attributes:
+        index: for each time the components that are observed, counted from 0.
     """
 
     index: tuple[tuple[int, ...], ...]
@@ -118,7 +134,12 @@ class MovingSubset:
 
 @dataclass(frozen=True)
 class Arctan:
-    """A saturating instrument: y = arctan(scale x), on the components of `index` (None: all)."""
+    """A saturating instrument: y = arctan(scale x), on the components of `index` (None: all).
+
+    Attributes:
+        scale: factor on the state inside the arctangent, per state unit.
+        index: the components that are observed, counted from 0; null for all.
+    """
 
     scale: float = 1.0
     index: tuple[int, ...] | None = None
@@ -157,6 +178,11 @@ class EveryKth:
 
     The state is the flat map (variable, x, y) of `shape`, the observation likewise that of the
     sensors. By default the offset o is k // 2, which keeps sensors off the edges.
+
+    Attributes:
+        shape: (variable, x, y) of a state.
+        k: distance of the sensors, in points along either side.
+        offset: o, the first observed point along either side, 0 to k - 1; null for k // 2.
     """
 
     shape: tuple[int, ...]
@@ -233,6 +259,12 @@ class ArctanEveryKth:
     """The points of `EveryKth` through a saturating instrument: y = arctan(scale x[:, o::k, o::k]).
 
     `interpolated` is what it saw, saturated as it is: `everywhere` saturates too.
+
+    Attributes:
+        shape: (variable, x, y) of a state.
+        k: distance of the sensors, in points along either side.
+        offset: o, the first observed point along either side, 0 to k - 1; null for k // 2.
+        scale: factor on the state inside the arctangent, per state unit.
     """
 
     shape: tuple[int, ...]
@@ -241,6 +273,7 @@ class ArctanEveryKth:
     scale: float = 1.0
 
     def __post_init__(self):
+        limits.at_least(1, k=self.k)
         object.__setattr__(self, "shape", self.points.shape)
 
     @property

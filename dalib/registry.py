@@ -15,6 +15,32 @@ SYSTEMS = {
     "lotka_volterra": "dalib.systems.lotka_volterra:LotkaVolterra",
     "polynomial_ring": "dalib.systems.polynomial_ring:PolynomialRing",
     "shallow_water": "dalib.systems.shallow_water:ShallowWater",
+    "lorenz84": "dalib.systems.panel:Lorenz84",
+    "lorenz05_ii": "dalib.systems.lorenz05:Lorenz05II",
+    "lorenz05_iii": "dalib.systems.lorenz05:Lorenz05III",
+    "two_scale_lorenz96": "dalib.systems.two_scale:TwoScaleLorenz96",
+    "truncated_lorenz96": "dalib.systems.two_scale:TruncatedLorenz96",
+    "kuramoto_sivashinsky": "dalib.systems.kuramoto_sivashinsky:KuramotoSivashinsky",
+    "quasi_geostrophic": "dalib.systems.quasi_geostrophic:QuasiGeostrophic",
+    "linear_advection": "dalib.systems.advection:LinearAdvection",
+    "ikeda": "dalib.systems.ikeda:Ikeda",
+    "chua": "dalib.systems.panel:Chua",
+    "chen": "dalib.systems.panel:Chen",
+    "thomas": "dalib.systems.panel:Thomas",
+    "halvorsen": "dalib.systems.panel:Halvorsen",
+    "rucklidge": "dalib.systems.panel:Rucklidge",
+    "sprott_b": "dalib.systems.panel:SprottB",
+    "dadras": "dalib.systems.panel:Dadras",
+    "aizawa": "dalib.systems.panel:Aizawa",
+    "hyper_rossler": "dalib.systems.panel:HyperRossler",
+    "harmonic": "dalib.systems.mechanics:Harmonic",
+    "pendulum": "dalib.systems.mechanics:Pendulum",
+    "double_pendulum": "dalib.systems.mechanics:DoublePendulum",
+    "kepler": "dalib.systems.mechanics:Kepler",
+    "duffing": "dalib.systems.mechanics:Duffing",
+    "van_der_pol": "dalib.systems.mechanics:VanDerPol",
+    "fitzhugh_nagumo": "dalib.systems.mechanics:FitzHughNagumo",
+    "double_well": "dalib.systems.mechanics:DoubleWell",
 }
 
 STARTS = {
@@ -27,6 +53,7 @@ INTEGRATORS = {
     "euler_maruyama": "dalib.integrate:EulerMaruyama",
     "iterate": "dalib.integrate:Iterate",
     "exact": "dalib.integrate:Exact",
+    "etdrk4": "dalib.integrate:ETDRK4",
 }
 
 OPERATORS = {
@@ -61,6 +88,28 @@ FILTERS = {
     "deep_kalman_smoother": "dalib.filters.deep_kalman:DeepKalmanSmoother",
     "latent": "dalib.filters.latent:LatentFilter",
     "direct_decode": "dalib.filters.latent:DirectDecode",
+    "ukf": "dalib.filters.ukf:UKF",
+    "cubature": "dalib.filters.ukf:CubatureKalman",
+    "iterated_ekf": "dalib.filters.ekf:IteratedEKF",
+    "square_root_kalman": "dalib.filters.square_root:SquareRootKalman",
+    "serial_ensrf": "dalib.filters.serial:SerialEnSRF",
+    "serial_enkf": "dalib.filters.serial:SerialEnKF",
+    "rank_histogram": "dalib.filters.rank_histogram:RankHistogram",
+    "enkf_n": "dalib.filters.finite_size:EnKFN",
+    "ienks": "dalib.filters.iterative:IEnKS",
+    "var4d": "dalib.filters.var4d:Var4D",
+}
+
+SMOOTHERS = {
+    "rts": "dalib.smoothers.rts:RTS",
+    "extended_rts": "dalib.smoothers.rts:ExtendedRTS",
+    "unscented_rts": "dalib.smoothers.rts:UnscentedRTS",
+    "cubature_rts": "dalib.smoothers.rts:CubatureRTS",
+    "parallel_rts": "dalib.smoothers.parallel:ParallelRTS",
+    "enks": "dalib.smoothers.enks:EnKS",
+    "stochastic_enks": "dalib.smoothers.enks:StochasticEnKS",
+    "enrts": "dalib.smoothers.enrts:EnRTS",
+    "stochastic_enrts": "dalib.smoothers.enrts:StochasticEnRTS",
 }
 
 CODECS = {
@@ -184,21 +233,13 @@ MEASURES = {
     "linear_deviation": "dalib.metrics.measures:LinearDeviation",
 }
 
-# What a stage does in each of its tasks; a paper names functions of its own in `entry_points`.
-TASKS = {
-    "train": {
-        "observations": "dalib.cases.training:on_series",
-        "truth": "dalib.cases.training:on_series",
-    },
-    "assimilate": {"given": "dalib.cases.assimilation:analyses"},
-}
-
 REGISTRIES = {
     "system": SYSTEMS,
     "start": STARTS,
     "integrator": INTEGRATORS,
     "operator": OPERATORS,
     "filter": FILTERS,
+    "smoother": SMOOTHERS,
     "codec": CODECS,
     "dynamics": DYNAMICS,
     "localisation": LOCALISATIONS,

@@ -52,3 +52,29 @@ def describe(scores: xr.Dataset, **variables: tuple[str, str]) -> xr.Dataset:
         if name in scores:
             scores[name].attrs = {"units": units, "long_name": long_name}
     return scores
+
+
+def by_method(scores: xr.Dataset) -> xr.Dataset:
+    """The scores of a study (run, ...) as (method, replicate, axes of the study, ...).
+
+    A method with one replicate beside others with more stands in the place of all of them.
+    """
+    alone = [str(n) for n in scores if "run" not in scores[n].dims]
+    names = list(dict.fromkeys(scores["method"].values.tolist()))
+    parts = [_of_method(scores.drop_vars(alone), name) for name in names]
+    most = max((part["replicate"] for part in parts), key=len)
+    parts = [
+        part
+        if part.sizes["replicate"] == len(most)
+        else part.isel(replicate=0, drop=True).expand_dims(replicate=most)
+        for part in parts
+    ]
+    methods = xr.DataArray(names, dims="method", name="method")
+    return xr.merge([xr.concat(parts, methods, join="outer"), scores[alone]])
+
+
+def _of_method(scores: xr.Dataset, method: str) -> xr.Dataset:
+    own = scores.isel(run=(scores["method"] == method).values)
+    own = own.drop_vars(["method", "is_base"])
+    axes = [str(name) for name in own.coords if own[name].dims == ("run",)]
+    return own.set_index(run=axes).unstack("run")

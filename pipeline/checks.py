@@ -1,15 +1,15 @@
 """What is wrong with a configuration: against the schema, the classes it names, and itself."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 from dalib import field_runs
 from dalib.experiments import runs, spec
 from dalib.registry import REGISTRIES
 from pipeline import kinds, validation
-from pipeline.fields import NoSuchClassError, Setting, settings_of
-from pipeline.problems import Problem, said, schema_problems, unknown
+from pipeline.fields import Classes, NoSuchClassError, Setting
+from pipeline.problems import Problem, said, schema_problems, setting_problems, unknown
 
 SETTINGS_ONLY = {"system", "integrator"}  # roles whose objects are built of nothing else
 NAMES_IN_A_CASE = [  # keys of a case, and the collection whose entries stand there
@@ -37,7 +37,7 @@ NAMES_IN_A_COLUMN = {
 }
 
 
-def check(config: Mapping, schema: Mapping, root: Path) -> list[Problem]:
+def check(config: Mapping, schema: Mapping, classes: Classes) -> list[Problem]:
     """Every problem; empty if there is none."""
     papers = {name: section for name, section in config.items() if kinds.is_paper(section)}
     general = {key: value for key, value in config.items() if key not in papers}
@@ -45,12 +45,12 @@ def check(config: Mapping, schema: Mapping, root: Path) -> list[Problem]:
     for name, paper in papers.items():
         definition = schema["$defs"]["paper"]
         problems += schema_problems(paper, definition, schema, (name,))
-        problems += kind_problems(paper, schema, root, (name,))
-        problems += _tuning_problems(paper, schema, root, (name,))
+        problems += kind_problems(paper, classes, (name,))
+        problems += _tuning_problems(paper, classes, (name,))
         problems += _reference_problems(paper, (name,))
         problems += _start_problems(paper, (name,))
         problems += _point_problems(paper, (name,), {problem.path for problem in problems})
-        problems += _study_problems(paper, schema, root, (name,))
+        problems += _study_problems(paper, schema, classes, (name,))
     return problems
 
 
@@ -68,16 +68,18 @@ def _start_problems(paper: Mapping, path: kinds.Path) -> Iterator[Problem]:
 # -- classes -------------------------------------------------------------------------------------
 
 
-def kind_problems(
-    tree: Any, schema: Mapping, root: Path, path: kinds.Path = ()
-) -> Iterator[Problem]:
+def kind_problems(tree: Any, classes: Classes, path: kinds.Path = ()) -> Iterator[Problem]:
     """Unknown kinds in a tree that stands at `path`, and settings that their classes refuse."""
     for choice in kinds.choices(tree, path):
-        if choice.path[1:2] != ("studies",) or "methods" not in choice.path:  # their task says more
-            yield from _choice_problems(choice, schema, root)
+        if choice.path[1:2] == ("studies",):
+            if "methods" in choice.path:  # their task says more
+                continue
+            own = {key: value for key, value in choice.section.items() if key != "name"}
+            choice = replace(choice, section=own)  # of a metric's scores
+        yield from _choice_problems(choice, classes)
 
 
-def _choice_problems(choice: kinds.Choice, schema: Mapping, root: Path) -> Iterator[Problem]:
+def _choice_problems(choice: kinds.Choice, classes: Classes) -> Iterator[Problem]:
     """One kind that is unknown, or settings that its class refuses."""
     if choice.role is None:
         roles = ", ".join(sorted(REGISTRIES))
@@ -88,29 +90,23 @@ def _choice_problems(choice: kinds.Choice, schema: Mapping, root: Path) -> Itera
         yield Problem((*choice.path, "kind"), unknown(choice.role, choice.kind, known))
         return
     try:
-        settings = settings_of(choice.dotted, root)
+        settings = classes.settings(choice.dotted)
     except NoSuchClassError as error:
         yield Problem((*choice.path, "kind"), f"{choice.dotted}: {error}")
         return
     if settings is not None:
         yield from _setting_problems(choice.section, settings, choice)
-    yield from _limit_problems(choice.section, schema, choice.path)
 
 
 def _setting_problems(
     section: Mapping, settings: Mapping[str, Setting], choice: kinds.Choice
 ) -> Iterator[Problem]:
-    """Unknown, missing and wrongly typed settings of one class."""
-    for name, value in section.items():
-        if name == "kind" or name in kinds.REFERENCES or _is_choice(name, value):
-            continue
-        if name == "name" and choice.role == "metric":  # of its scores
-            continue
-        if name not in settings:
-            yield Problem((*choice.path, name), unknown("key", name, settings, quote=False))
-        elif not settings[name].kind.allows(value):
-            message = f"{said(value)}, {settings[name].kind} is needed"
-            yield Problem((*choice.path, name), message)
+    """Settings of one class that are unknown or missing, and those that it refuses."""
+    own = {name for name, value in section.items() if _is_choice(name, value)}
+    given = {name: value for name, value in section.items() if name not in own}
+    also = {"kind", *kinds.REFERENCES}
+    also |= {"name"} if choice.role == "metric" else set()  # of its scores
+    yield from setting_problems(given, settings, choice.path, also)
     if choice.role in SETTINGS_ONLY:
         for name, setting in settings.items():
             if setting.required and name not in section:
@@ -122,37 +118,25 @@ def _is_choice(name: str, value: Any) -> bool:
     return name in REGISTRIES and isinstance(value, Mapping)
 
 
-def _limit_problems(section: Mapping, schema: Mapping, path: kinds.Path) -> Iterator[Problem]:
-    """Settings outside the range that the schema knows for their name."""
-    limits = schema["$defs"]["settings"]["properties"]
-    for name in section.keys() & limits.keys():
-        value = section[name]
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            yield from schema_problems(value, limits[name], schema, (*path, name))
-
-
-def _tuning_problems(
-    paper: Mapping, schema: Mapping, root: Path, path: kinds.Path
-) -> Iterator[Problem]:
+def _tuning_problems(paper: Mapping, classes: Classes, path: kinds.Path) -> Iterator[Problem]:
     """What a case says to a filter, `methods: {ekf: {inflation: 1.1}}`: settings of its class."""
-    for where, settings, tuning in kinds.tunings(paper, root, path):
+    for where, settings, tuning in kinds.tunings(paper, classes, path):
         yield from _setting_problems(tuning, settings, kinds.Choice(where, None, tuning))
-        yield from _limit_problems(tuning, schema, where)
 
 
 # -- studies -------------------------------------------------------------------------------------
 
 
 def _study_problems(
-    paper: Mapping, schema: Mapping, root: Path, path: kinds.Path
+    paper: Mapping, schema: Mapping, classes: Classes, path: kinds.Path
 ) -> Iterator[Problem]:
     """Studies that cannot be read; methods and metrics whose classes refuse their settings."""
     for choice in kinds.study_methods(paper, path):
-        yield from _choice_problems(choice, schema, root)
+        yield from _choice_problems(choice, classes)
     for where, case, axis, value in _varied(paper, path):
         section = runs.case_at(case, {axis: value})
         found = schema_problems(section, schema["$defs"]["case"], schema, ("cases", ""))
-        found = [*found, *kind_problems(section, schema, root, ("cases", ""))]
+        found = [*found, *kind_problems(section, classes, ("cases", ""))]
         keys = axis.split(".")
         of_axis = (p for p in found if list(p.path[2:])[: len(keys)] == keys)
         yield from (Problem(where, problem.message) for problem in of_axis)
@@ -165,7 +149,7 @@ def _study_problems(
             given = runs.method_at(spec.method(paper, study, method), runs.values(study, base))
             _, role = spec.TASKS[study.task]
             choice = kinds.Choice((*where, "methods", method), role, given)
-            yield from _choice_problems(choice, schema, root)
+            yield from _choice_problems(choice, classes)
         for section in study.metrics.values():
             if kinds.Choice(where, "metric", section).dotted is None:
                 message = unknown("metric", section["kind"], REGISTRIES["metric"])

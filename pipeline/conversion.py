@@ -5,18 +5,17 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 from pipeline import kinds
-from pipeline.fields import Kind
+from pipeline.fields import Classes, Kind
 
 
-def converted(config: Mapping, schema: Mapping, root: Path) -> dict[str, Any]:
+def converted(config: Mapping, schema: Mapping, classes: Classes) -> dict[str, Any]:
     """`config` with numbers that were given as text, wherever a number is meant."""
     paper = schema["$defs"]["paper"]
     return {
-        key: _convert_kinds(_convert(value, paper, schema), root, (key,))
+        key: _convert_kinds(_convert(value, paper, schema), classes, (key,))
         if kinds.is_paper(value)
         else _convert(value, schema["properties"].get(key, {}), schema)
         for key, value in config.items()
@@ -101,15 +100,15 @@ def _whole(number: float) -> int | float:
     return int(number) if math.isfinite(number) and number == int(number) else number
 
 
-def _convert_kinds(paper: dict[str, Any], root: Path, path: kinds.Path) -> dict[str, Any]:
+def _convert_kinds(paper: dict[str, Any], classes: Classes, path: kinds.Path) -> dict[str, Any]:
     """The same for the settings of classes, by their annotations."""
     given = [
-        (kinds.settings(choice, root), choice.section) for choice in kinds.choices(paper, path)
+        (kinds.settings(choice, classes), choice.section) for choice in kinds.choices(paper, path)
     ]
     for choice in kinds.study_methods(paper, path):
         own = kinds.get(paper, *choice.path[len(path) :])
-        given.append((kinds.settings(choice, root), own))
-    given += [(settings, tuning) for _, settings, tuning in kinds.tunings(paper, root, path)]
+        given.append((kinds.settings(choice, classes), own))
+    given += [(settings, tuning) for _, settings, tuning in kinds.tunings(paper, classes, path)]
     for settings, section in given:
         for name in section.keys() & (settings or {}).keys():
             section[name] = _plain(section[name], settings[name].kind)

@@ -1,19 +1,23 @@
 """Which settings a class takes, read from its source without importing it.
 
 Settings are the fields of a dataclass, or the parameters of `__init__`, whose annotation allows a
-plain value: int, float, bool, str, tuples and lists of these, None. All others are supplied when
-the object is built.
+plain value: int, float, bool, str, tuples and lists of these, mappings, None. All others are
+supplied when the object is built. Their limits stand in `__post_init__`, their meanings in the
+docstring.
 """
 
 import ast
 import importlib.util
-from collections.abc import Iterator
-from dataclasses import dataclass
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from pipeline.bounds import FREE, Bounds, bounds_of, find, find_chain
 from pipeline.codehash import Modules
-from pipeline.scopes import FUNCTIONS, Target
+from pipeline.docstrings import meanings, summary
+from pipeline.scopes import FUNCTIONS
 from pipeline.syntax import Source
 
 WORDS = {
@@ -22,19 +26,38 @@ WORDS = {
     "bool": "true or false",
     "str": "a text",
     "list": "a list",
+    "mapping": "a mapping",
     "None": "null",
 }
 LISTS = {"tuple", "list", "Sequence", "Tuple", "List"}
+MAPPINGS = {"Mapping", "dict", "Dict"}
 
 
 @dataclass(frozen=True)
 class Kind:
-    """Plain values an annotation allows: names of `WORDS`, and what a list may hold."""
+    """Plain values an annotation allows.
+
+    Attributes:
+        names: of `WORDS`.
+        element: of a list, what each entry may be; None for anything.
+        count: of a list, how many entries it has; None for any number.
+        below: of a mapping, what each value may be; None for anything.
+        section: of a mapping, the dataclass "module:Class" whose fields its keys are.
+        values: of a `Literal`, all that it may be.
+    """
 
     names: tuple[str, ...]
     element: "Kind | None" = None
+    count: int | None = None
+    below: "Kind | None" = None
+    section: str | None = None
+    values: tuple = ()
 
     def allows(self, value: Any) -> bool:
+        """Whether a value is of one of the types; entries of lists and mappings are not looked at.
+
+        A list of a certain length has to have it.
+        """
         if value is None:
             return "None" in self.names
         if isinstance(value, bool):
@@ -45,38 +68,94 @@ class Kind:
             return "float" in self.names
         if isinstance(value, str):
             return "str" in self.names
-        if isinstance(value, list) and "list" in self.names:
-            return self.element is None or all(map(self.element.allows, value))
-        return False
+        if isinstance(value, list):
+            return "list" in self.names
+        return isinstance(value, Mapping) and "mapping" in self.names
 
     def __str__(self) -> str:
-        words = [WORDS[name] for name in self.names]
-        if self.element and "list" in self.names:
-            words[self.names.index("list")] = f"a list, each entry {self.element}"
-        return " or ".join(words)
+        return " or ".join(WORDS[name] for name in self.names)
 
 
 @dataclass(frozen=True)
 class Setting:
+    """One key: its types, whether it has to be given, its limits and what it means.
+
+    Attributes:
+        default: as it would stand in a configuration; None where there is none, or none that is
+            plain.
+    """
+
     name: str
     kind: Kind
     required: bool
+    default: str | None = None
+    bounds: Bounds = FREE
+    meaning: str = ""
 
 
 class NoSuchClassError(LookupError):
     """A dotted name stands for no class that can be found."""
 
 
+@dataclass
+class Classes:
+    """What is read of classes, each once; `root` is the project's folder."""
+
+    root: Path
+    modules: dict[str, Modules | None] = field(default_factory=dict)
+    known: dict[tuple[str, bool], dict[str, Setting] | None] = field(default_factory=dict)
+
+    def settings(self, dotted: str, *, nested: bool = False) -> dict[str, Setting] | None:
+        """The settings of a class by name; None if its source cannot be read.
+
+        Args:
+            nested: whether fields whose type is a dataclass are sections, as those of the
+                configuration itself are; in a method they are objects that are supplied.
+
+        Raises:
+            NoSuchClassError: there is no such class.
+        """
+        if (dotted, nested) not in self.known:
+            self.known[dotted, nested] = self._settings(dotted, nested)
+        return self.known[dotted, nested]
+
+    def _settings(self, dotted: str, nested: bool) -> dict[str, Setting] | None:
+        found = self.find(dotted)
+        if found is None:
+            return None
+        return _Reader(*found, nested).settings()
+
+    def summary(self, dotted: str) -> str:
+        """What a class is, in one paragraph."""
+        found = self.find(dotted)
+        return summary(found[2]) if found else ""
+
+    def find(self, dotted: str) -> tuple[Modules, Source, ast.ClassDef] | None:
+        """A class where it is defined; None if its source cannot be read."""
+        module, _, name = dotted.partition(":")
+        modules = self._modules(module)
+        if modules is None:
+            return None
+        found = find(modules, module, name)
+        if found is None or not isinstance(found[1], ast.ClassDef):
+            raise NoSuchClassError(f"module {module} has no class {name}")
+        return modules, *found
+
+    def _modules(self, module: str) -> Modules | None:
+        top = module.split(".")[0]
+        if top not in self.modules:
+            self.modules[top] = _modules_with(top, self.root)
+        modules = self.modules[top]
+        if modules is not None and modules.get(module) is None:
+            if modules.has(module):
+                raise NoSuchClassError(f"{module} is a folder, no module")
+            raise NoSuchClassError(f"there is no module {module}")
+        return modules
+
+
 def settings_of(dotted: str, root: Path) -> dict[str, Setting] | None:
     """The settings of a class by name; None if its source cannot be read."""
-    module, _, name = dotted.partition(":")
-    modules = _modules_with(module, root)
-    if modules is None:
-        return None
-    found = _class(modules, module, name)
-    if found is None:
-        raise NoSuchClassError(f"module {module} has no class {name}")
-    return {setting.name: setting for setting in _settings(modules, *found)}
+    return Classes(root).settings(dotted)
 
 
 def class_constant(dotted: str, root: Path, name: str) -> Any:
@@ -84,12 +163,10 @@ def class_constant(dotted: str, root: Path, name: str) -> Any:
 
     A set may be written `frozenset({"states"})`.
     """
-    module, _, cls = dotted.partition(":")
-    modules = _modules_with(module, root)
-    found = _class(modules, module, cls) if modules else None
+    found = Classes(root).find(dotted)
     if found is None:
-        raise NoSuchClassError(f"module {module} has no class {cls} whose source can be read")
-    return _constant(modules, *found, name)
+        raise NoSuchClassError(f"{dotted}: its source cannot be read")
+    return _constant(*found, name)
 
 
 def _constant(modules: Modules, source: Source, node: ast.ClassDef, name: str) -> Any:
@@ -101,9 +178,9 @@ def _constant(modules: Modules, source: Source, node: ast.ClassDef, name: str) -
         if named and inner.value is not None:
             return _plain_value(inner.value)
     for base in node.bases:
-        chain = ast.unparse(base).split(".")
-        found = _class(modules, source.module, chain[0]) if len(chain) == 1 else None
-        value = _constant(modules, *found, name) if found else None
+        found = find_chain(modules, source.module, ast.unparse(base))
+        inherits = found and isinstance(found[1], ast.ClassDef)
+        value = _constant(modules, *found, name) if inherits else None
         if value is not None:
             return value
     return None
@@ -115,81 +192,158 @@ def _plain_value(node: ast.expr) -> Any:
     return ast.literal_eval(node)
 
 
-def _modules_with(module: str, root: Path) -> Modules | None:
-    """Where a module's source is found: below the project, else where it is installed."""
-    top = module.split(".")[0]
+def _modules_with(top: str, root: Path) -> Modules | None:
+    """Where the source of a package is found: below the project, else where it is installed."""
     modules = Modules(root, root)
-    if not modules.has(top):
-        spec = importlib.util.find_spec(top)  # a name without dots: nothing is imported
-        if spec is None:
-            raise NoSuchClassError(f"there is no module {top}; put it beside the Snakefile")
-        folders = list(spec.submodule_search_locations or [])
-        if not folders and not (spec.origin or "").endswith(".py"):
-            return None
-        above = Path(folders[0] if folders else spec.origin).parent
-        modules = Modules(above, above)
-    if modules.get(module) is None:
-        if modules.has(module):
-            raise NoSuchClassError(f"{module} is a folder, no module")
-        raise NoSuchClassError(f"there is no module {module}")
-    return modules
-
-
-def _class(modules: Modules, module: str, name: str) -> tuple[Source, ast.ClassDef] | None:
-    """A class where it is defined, followed through imports."""
-    source = modules.get(module)
-    if source is None:
+    if modules.has(top):
+        return modules
+    spec = importlib.util.find_spec(top)  # a name without dots: nothing is imported
+    if spec is None:
+        raise NoSuchClassError(f"there is no module {top}; put it beside the Snakefile")
+    folders = list(spec.submodule_search_locations or [])
+    if not folders and not (spec.origin or "").endswith(".py"):
         return None
-    for node in source.split.units.get(name, []):
-        if isinstance(node, ast.ClassDef):
-            return source, node
-    targets = [t for t in source.split.imports.get(name, []) if t.name]
-    targets += [Target(star, name) for star in source.split.stars]
-    for target in targets:
-        if (target.module, target.name) != (module, name):
-            found = _class(modules, target.module, target.name)
-            if found:
-                return found
-    return None
+    above = Path(folders[0] if folders else spec.origin).parent
+    return Modules(above, above)
 
 
-def _settings(modules: Modules, source: Source, node: ast.ClassDef) -> Iterator[Setting]:
-    """Those of the base classes first; of a plain class, those of the nearest `__init__`."""
-    for inner in node.body:
-        if isinstance(inner, FUNCTIONS) and inner.name == "__init__":
-            yield from _parameters(inner)
+@dataclass(frozen=True)
+class _Reader:
+    """Reads the settings of one class."""
+
+    modules: Modules
+    source: Source
+    node: ast.ClassDef
+    nested: bool
+
+    def settings(self) -> dict[str, Setting]:
+        said: dict[str, str] = {}
+        found = dict(self._of(self.source, self.node, said))
+        bounds = bounds_of(self.modules, self.source, self.node)
+        return {
+            name: Setting(name, kind, required, default, bounds.get(name, FREE), said.get(name, ""))
+            for name, (kind, required, default) in found.items()
+        }
+
+    def _of(self, source: Source, node: ast.ClassDef, said: dict[str, str]) -> Iterator[tuple]:
+        """(name, (kind, whether it is required, default)), those of base classes first.
+
+        Of a plain class, those of the nearest `__init__`. `said` is filled with meanings.
+        """
+        for inner in node.body:
+            if isinstance(inner, FUNCTIONS) and inner.name == "__init__":
+                yield from self._parameters(source, inner)
+                said.update(meanings(inner) | meanings(node))
+                return
+        for base in node.bases:
+            found = find_chain(self.modules, source.module, ast.unparse(base))
+            if found and isinstance(found[1], ast.ClassDef):
+                yield from self._of(*found, said)
+        said.update(meanings(node))
+        for inner in node.body:
+            yield from self._field(source, inner)
+
+    def _parameters(self, source: Source, init: ast.FunctionDef) -> Iterator[tuple]:
+        arguments = [*init.args.posonlyargs, *init.args.args][1:]
+        defaults = [None] * len(arguments) + init.args.defaults
+        defaults = defaults[len(defaults) - len(arguments) :]
+        given = [*zip(arguments, defaults, strict=True)]
+        given += zip(init.args.kwonlyargs, init.args.kw_defaults, strict=True)
+        for argument, default in given:
+            kind = self.kind(source, argument.annotation)
+            if kind:
+                yield argument.arg, (kind, default is None, self._default(source, default))
+
+    def _field(self, source: Source, node: ast.stmt) -> Iterator[tuple]:
+        if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name):
             return
-    for base in node.bases:
-        chain = ast.unparse(base).split(".")
-        found = _class(modules, source.module, chain[0]) if len(chain) == 1 else None
-        if found:
-            yield from _settings(modules, *found)
-    for inner in node.body:
-        setting = _field(inner)
-        if setting:
-            yield setting
+        kind = self.kind(source, node.annotation)
+        if kind is None or _not_in_init(node.value):
+            return
+        required = node.value is None or _no_default(node.value)
+        yield node.target.id, (kind, required, self._default(source, node.value))
+
+    def _default(self, source: Source, node: ast.expr | None) -> str | None:
+        """A default as it would stand in a configuration."""
+        call = _field_call(node)
+        if call is not None:
+            made = {"list": "[]", "tuple": "[]", "dict": "{}"}
+            factory = call.get("default_factory")
+            if factory is not None:
+                return made.get(ast.unparse(factory))
+            return self._default(source, call.get("default"))
+        if isinstance(node, ast.Name | ast.Attribute):
+            found = find_chain(self.modules, source.module, ast.unparse(node))
+            node = getattr(found[1], "value", None) if found else None
+        return _as_yaml(node) if node is not None else None
+
+    def kind(self, source: Source, node: ast.expr | None) -> Kind | None:
+        """The plain values an annotation allows beside others; None if none but None."""
+        parts = list(self._alternatives(source, node))
+        names = tuple(dict.fromkeys(part.names[0] for part in parts))
+        if not set(names) - {"None"}:
+            return None
+        merged = Kind(names)
+        for key in ("element", "count", "below", "section"):
+            given = {getattr(part, key) for part in parts} - {None}
+            if len(given) == 1:
+                merged = _with(merged, key, given.pop())
+        return _with(merged, "values", tuple(value for part in parts for value in part.values))
+
+    def _alternatives(self, source: Source, node: ast.expr | None) -> Iterator[Kind]:
+        """A kind with one name for each plain alternative of an annotation."""
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            node = ast.parse(node.value, mode="eval").body
+        if isinstance(node, ast.Constant) and node.value is None:
+            yield Kind(("None",))
+        elif isinstance(node, ast.BinOp):
+            yield from self._alternatives(source, node.left)
+            yield from self._alternatives(source, node.right)
+        elif isinstance(node, ast.Subscript):
+            name = ast.unparse(node.value).split(".")[-1]
+            yield from self._subscripted(source, name, node.slice)
+        elif isinstance(node, ast.Name | ast.Attribute):
+            yield from self._named(source, ast.unparse(node))
+
+    def _named(self, source: Source, chain: str) -> Iterator[Kind]:
+        if chain in {"int", "float", "bool", "str"}:
+            yield Kind((chain,))
+        elif chain.split(".")[-1] in LISTS:
+            yield Kind(("list",))
+        elif chain.split(".")[-1] in MAPPINGS:
+            if self.nested:
+                yield Kind(("mapping",))
+        else:
+            found = find_chain(self.modules, source.module, chain)
+            if found and isinstance(found[1], ast.Assign):  # another name for a type
+                yield from self._alternatives(found[0], found[1].value)
+            elif found and self.nested and isinstance(found[1], ast.ClassDef):
+                yield Kind(("mapping",), section=f"{found[0].module}:{found[1].name}")
+
+    def _subscripted(self, source: Source, name: str, inside: ast.expr) -> Iterator[Kind]:
+        parts = inside.elts if isinstance(inside, ast.Tuple) else [inside]
+        if name in LISTS:
+            of = [p for p in parts if not (isinstance(p, ast.Constant) and p.value is ...)]
+            kinds = [self.kind(source, p) for p in of]
+            if all(kinds):
+                any_number = len(of) < len(parts) or name not in {"tuple", "Tuple"}
+                element = kinds[0] if len(set(kinds)) == 1 else None
+                yield Kind(("list",), element, None if any_number else len(of))
+        elif name in MAPPINGS and self.nested:
+            yield Kind(("mapping",), below=self.kind(source, parts[-1]))
+        elif name in {"Optional", "Union"}:
+            for part in parts:
+                yield from self._alternatives(source, part)
+            if name == "Optional":
+                yield Kind(("None",))
+        elif name == "Literal":
+            for part in parts:
+                value = _plain_value(part)
+                yield Kind((type(value).__name__,), values=(value,))
 
 
-def _parameters(init: ast.FunctionDef) -> Iterator[Setting]:
-    arguments = [*init.args.posonlyargs, *init.args.args]
-    without = len(arguments) - len(init.args.defaults)
-    for position, argument in enumerate(arguments[1:], start=1):
-        kind = annotation_kind(argument.annotation)
-        if kind:
-            yield Setting(argument.arg, kind, required=position < without)
-    for argument, default in zip(init.args.kwonlyargs, init.args.kw_defaults, strict=True):
-        kind = annotation_kind(argument.annotation)
-        if kind:
-            yield Setting(argument.arg, kind, required=default is None)
-
-
-def _field(node: ast.stmt) -> Setting | None:
-    if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name):
-        return None
-    kind = annotation_kind(node.annotation)
-    if kind is None or _not_in_init(node.value):
-        return None
-    return Setting(node.target.id, kind, required=node.value is None or _no_default(node.value))
+def _with(kind: Kind, key: str, value: Any) -> Kind:
+    return replace(kind, **{key: value})
 
 
 def _field_call(value: ast.expr | None) -> dict[str, ast.expr] | None:
@@ -209,45 +363,16 @@ def _no_default(value: ast.expr) -> bool:
     return call is not None and not call.keys() & {"default", "default_factory"}
 
 
-def annotation_kind(node: ast.expr | None) -> Kind | None:
-    """The plain values an annotation allows beside others; None if there are none but None."""
-    parts = list(_alternatives(node))
-    names = tuple(dict.fromkeys(name for name, _ in parts))
-    if not set(names) - {"None"}:
-        return None
-    elements = [element for name, element in parts if name == "list"]
-    return Kind(names, elements[0] if len(elements) == 1 else None)
+def _as_yaml(node: ast.expr) -> str | None:
+    """A literal as a configuration has it; the text of a formula such as `8 / 3`."""
+    try:
+        return json.dumps(ast.literal_eval(node), ensure_ascii=False)
+    except (ValueError, TypeError):
+        return ast.unparse(node) if _is_formula(node) else None
 
 
-def _alternatives(node: ast.expr | None) -> Iterator[tuple[str, Kind | None]]:
-    """(plain name, kind of a list's entries) for each plain alternative of an annotation."""
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        node = ast.parse(node.value, mode="eval").body
-    if isinstance(node, ast.Constant) and node.value is None:
-        yield "None", None
-    elif isinstance(node, ast.Name):
-        if node.id in {"int", "float", "bool", "str"}:
-            yield node.id, None
-        elif node.id in LISTS:
-            yield "list", None
-    elif isinstance(node, ast.BinOp):
-        yield from _alternatives(node.left)
-        yield from _alternatives(node.right)
-    elif isinstance(node, ast.Subscript):
-        yield from _subscripted(ast.unparse(node.value).split(".")[-1], node.slice)
-
-
-def _subscripted(name: str, inside: ast.expr) -> Iterator[tuple[str, Kind | None]]:
-    parts = inside.elts if isinstance(inside, ast.Tuple) else [inside]
-    if name in LISTS:
-        of = [p for p in parts if not (isinstance(p, ast.Constant) and p.value is ...)]
-        kinds = [annotation_kind(p) for p in of]
-        if all(kinds):
-            yield "list", kinds[0] if len(set(kinds)) == 1 else None
-    elif name in {"Optional", "Union"}:
-        for part in parts:
-            yield from _alternatives(part)
-        if name == "Optional":
-            yield "None", None
-    elif name == "Literal":
-        yield from ((type(part.value).__name__, None) for part in parts)
+def _is_formula(node: ast.expr) -> bool:
+    return all(
+        isinstance(n, ast.BinOp | ast.UnaryOp | ast.Constant | ast.operator | ast.unaryop)
+        for n in ast.walk(node)
+    )

@@ -9,12 +9,11 @@ The role of a kind is the key above it, or the singular of the collection that i
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path as Folder
 from typing import Any
 
 from dalib.experiments.spec import TASKS
 from dalib.registry import REGISTRIES
-from pipeline.fields import NoSuchClassError, Setting, settings_of
+from pipeline.fields import Classes, NoSuchClassError, Setting
 
 REFERENCES = {"model": "models", "codec": "codecs", "filter": "filters"}  # key -> collection
 
@@ -83,9 +82,9 @@ def get(tree: Any, *path: str) -> Any:
     return tree
 
 
-def settings(choice: Choice, root: Folder) -> dict[str, Setting] | None:
+def settings(choice: Choice, classes: Classes) -> dict[str, Setting] | None:
     try:
-        return settings_of(choice.dotted, root) if choice.dotted else None
+        return classes.settings(choice.dotted) if choice.dotted else None
     except NoSuchClassError:
         return None
 
@@ -107,17 +106,17 @@ def study_methods(paper: Mapping, path: Path) -> Iterator[Choice]:
                 yield Choice(where, role, {"kind": kind, **settings})
 
 
-def tunings(paper: Mapping, root: Folder, path: Path) -> Iterator[tuple]:
+def tunings(paper: Mapping, classes: Classes, path: Path) -> Iterator[tuple]:
     """(path, settings of the filter's class, settings given) for each filter of each case."""
     for case in paper["cases"] if isinstance(paper["cases"], Mapping) else ():
         methods = get(paper, "cases", case, "analyses", "methods")
         for name, tuning in methods.items() if isinstance(methods, Mapping) else ():
             section = get(paper, "filters", name)
             if isinstance(section, Mapping) and "kind" in section and isinstance(tuning, Mapping):
-                found = settings(Choice((), "filter", section), root)
+                found = settings(Choice((), "filter", section), classes)
                 if found is not None:
                     yield (*path, "cases", case, "analyses", "methods", name), found, tuning
-        yield from _field_tunings(paper, case, root, path)
+        yield from _field_tunings(paper, case, classes, path)
 
 
 def field_points(paper: Mapping, case: str) -> Iterator[tuple[Path, str, Mapping]]:
@@ -136,7 +135,7 @@ def _first_of_each(tuned: Any) -> Any:
     return tuned[0] if isinstance(tuned, list) and tuned else tuned
 
 
-def _field_tunings(paper: Mapping, case: str, root: Folder, path: Path) -> Iterator[tuple]:
+def _field_tunings(paper: Mapping, case: str, classes: Classes, path: Path) -> Iterator[tuple]:
     """What points and timings say to a filter, and to the one within it."""
     said = [
         ((*where, "settings"), name, point.get("settings"))
@@ -155,7 +154,7 @@ def _field_tunings(paper: Mapping, case: str, root: Folder, path: Path) -> Itera
             section = get(paper, *keys)
             if not isinstance(section, Mapping) or "kind" not in section:
                 break
-            found = settings(Choice((), "filter", section), root)
+            found = settings(Choice((), "filter", section), classes)
             if found is not None:
                 yield where, found, tuning
             tuning, keys, where = tuning.get("filter"), (*keys, "filter"), (*where, "filter")

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline import kinds
-from pipeline.fields import WORDS
+from pipeline.bounds import Bounds
+from pipeline.fields import WORDS, Kind, Setting
 
 JSON_WORDS = {
     "integer": WORDS["int"],
@@ -25,6 +26,73 @@ class Problem:
     path: kinds.Path
     message: str
     missing: bool = False  # something is absent below `path`
+
+
+def setting_problems(
+    section: Mapping, settings: Mapping[str, Setting], path: kinds.Path, also: Iterable[str] = ()
+) -> Iterator[Problem]:
+    """Unknown keys of a section, and values of wrong types or outside their limits.
+
+    also: keys that are looked at elsewhere.
+    """
+    also = set(also)
+    for name, value in section.items():
+        if name in settings:
+            setting = settings[name]
+            yield from value_problems(value, setting.kind, setting.bounds, (*path, name))
+        elif name not in also:
+            yield Problem((*path, name), unknown("key", name, settings, quote=False))
+
+
+def value_problems(value: Any, kind: Kind, bounds: Bounds, path: kinds.Path) -> Iterator[Problem]:
+    """What is wrong with one value, and with the entries of a list."""
+    if not kind.allows(value):
+        yield Problem(path, f"{said(value)}, {kind} is needed")
+    elif isinstance(value, list):
+        yield from _count_problems(value, kind, bounds, path)
+        for position, entry in enumerate(value):
+            if kind.element:
+                yield from value_problems(entry, kind.element, bounds, (*path, position))
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield from _range_problems(value, bounds, path, counts="float" not in kind.names)
+    values = [one for one in kind.values or bounds.values if type(one) is type(value)]
+    if values and value not in values:
+        yield Problem(path, unknown("value", value, values))
+
+
+def _count_problems(
+    value: list | Mapping, kind: Kind, bounds: Bounds, path: kinds.Path
+) -> Iterator[Problem]:
+    least, most = max(bounds.entries, kind.count or 0), kind.count
+    if len(value) < least and not value and least == 1:
+        yield Problem(path, "is empty, at least 1 entry is needed")
+    elif len(value) < least or (most is not None and len(value) > most):
+        bound = "at least" if len(value) < least else "at most"
+        limit = least if len(value) < least else most
+        yield Problem(path, f"{len(value)} entries are given, {bound} {limit} are needed")
+
+
+def _range_problems(
+    value: float, bounds: Bounds, path: kinds.Path, *, counts: bool
+) -> Iterator[Problem]:
+    name = next((key for key in reversed(path) if isinstance(key, str)), "")
+    unit = unit_of(name) if counts else None
+    for rule, bound, wrong in (
+        ("minimum", bounds.least, lambda b: value < b),
+        ("exclusiveMinimum", bounds.above, lambda b: value <= b),
+        ("maximum", bounds.most, lambda b: value > b),
+        ("exclusiveMaximum", bounds.below, lambda b: value >= b),
+    ):
+        if bound is not None and wrong(bound):
+            yield Problem(path, _out_of_range(value, rule, bound, unit))
+
+
+def unit_of(name: str) -> str | None:
+    """What a limit counts where the name of a setting says it, as `members` and `mem_mb` do."""
+    if name.endswith(("_mb", "_gb")):
+        return name[-2:].upper()
+    plural = name.endswith("s") and not name.endswith(("ss", "us", "is"))
+    return name if plural and name.isalpha() else None
 
 
 def schema_problems(

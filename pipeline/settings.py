@@ -20,6 +20,7 @@ from pipeline import kinds, layout, paths, plain, spans, validation
 from pipeline.checks import check, kind_problems
 from pipeline.conversion import converted
 from pipeline.errors import ConfigError
+from pipeline.fields import Classes
 from pipeline.problems import Problem, said, unknown
 
 __all__ = ["ConfigError", "check_targets", "load", "scales"]
@@ -74,10 +75,11 @@ def load(
         problems.append(Problem(("scale",), f"no such scale; there are: {', '.join(scales(root))}"))
 
     schema = read_yaml(root / layout.SCHEMA, layout.SCHEMA)
-    config = converted(_without_left_out(merged(layers)), schema, root)
+    classes = Classes(root)
+    config = converted(_without_left_out(merged(layers)), schema, classes)
     unfilled = validation.filled(config)
     lacking = {problem.path[:3] for problem in unfilled}  # cases that then miss much
-    checked = check(config, schema, root)
+    checked = check(config, schema, classes)
     problems += unfilled
     problems += [p for p in checked if not (p.missing and p.path[:3] in lacking)]
     odd = [*plain.value_problems(config), *_no_papers(config, layers)]
@@ -85,7 +87,7 @@ def load(
     problems += plain.name_problems(config)
     problems += spans.problems(config)
     problems += paths.problems(config, root) if data else []
-    lines = [*_lines(problems, config, layers), *_claim_lines(config, schema, root)]
+    lines = [*_lines(problems, config, layers), *_claim_lines(config, classes)]
     if lines:
         raise ConfigError("\n".join(lines))
     return _with_seeds(config)
@@ -327,12 +329,13 @@ def _lines(problems: Iterable[Problem], config: Mapping, layers: list[Layer]) ->
     return [_line(problem, layers[place], config) for place, problem in found]
 
 
-def _claim_lines(config: Mapping, schema: Mapping, root: Path) -> Iterator[str]:
+def _claim_lines(config: Mapping, classes: Classes) -> Iterator[str]:
     """What is wrong with the measures that the claims of the papers name."""
     for paper in (name for name, section in config.items() if kinds.is_paper(section)):
         label = layout.claims_of(paper)
-        claims = _read(root / label, label) if (root / label).exists() else None
-        for problem in kind_problems(claims, schema, root):
+        path = classes.root / label
+        claims = _read(path, label) if path.exists() else None
+        for problem in kind_problems(claims, classes):
             yield f"{label}: {'.'.join(map(str, problem.path))}: {problem.message}"
 
 

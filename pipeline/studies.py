@@ -247,8 +247,8 @@ class Studies:
         first: dict[str, Run] = {}
         for run in runs.runs(found):
             of = self._fit_of(paper, found, run)
-            if of and named[of].study == study and (of not in first or run.is_base):
-                first[of] = run
+            if of and named[of].study == study:
+                first.setdefault(of, run)
         kept = [self._as_fitted(paper, found, run) for run in first.values()]
         return runs.parts(found, kept, self._per_job)
 
@@ -487,10 +487,11 @@ class Studies:
             f"{folder}/data/{name}/observations_{found.split}.nc" for name in dict.fromkeys(names)
         ]
 
-    def scores(self, paper: str) -> list[str]:
-        """The score files of a paper's studies."""
-        scale = self.specs.config["scale"]
-        return [f"results/{scale}/{paper}/{s}/scores.nc" for s in self.studies.get(paper, {})]
+    def scores(self, paper: str, task: str | None = None) -> list[str]:
+        """The score files of a paper's studies, or of those with one task."""
+        found = self.studies.get(paper, {}).values()
+        names = [study.name for study in found if task in (None, study.task)]
+        return [f"results/{self.specs.config['scale']}/{paper}/{name}/scores.nc" for name in names]
 
     # -- time ------------------------------------------------------------------------------------
 
@@ -540,7 +541,8 @@ class Studies:
             roles |= given["roles"]
             sections |= {f"case.{name}": (f"{paper}.cases.{one.case}", *keys), **own}
             base = self._base(one)
-            entries = [self._entry(wildcards, run, (), base, one, fit=True) for run in base]
+            heads = (*FITTED, *READS[one.task])
+            entries = [self._entry(wildcards, run, heads, base, one, fit=True) for run in base]
             timed[name] = {"task": one.task, "role": given["role"], "runs": entries}
             sampled = self._sampled(paper, one)
             timed[name] |= {"sampled": sampled} if sampled else {}

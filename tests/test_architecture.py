@@ -23,6 +23,7 @@ RULES = list(layout.rules(ROOT))
 LOOPS = {"resumable", "streams", "train"}
 # A part is a module or subpackage of dalib; it may import itself and what stands here.
 ARROWS = {
+    "limits": set(),
     "registry": set(),
     "memory": set(),
     "streams": set(),
@@ -51,14 +52,20 @@ ARROWS = {
     "codecs": {"nets", "streams"},
     "maps": {"integrate", "nets", "streams", "systems"},
     "filters": {"localise", "resumable", "streams"},
+    "smoothers": {"filters", "streams"},
     "climatology": {"filters", "streams"},
     "forecasters": {"resumable", "nets", "codecs", "replicates", "train", "streams"},
     "estimators": {"filters", "forecasters", "nets", "replicates", *LOOPS},
     "generators": {"diffusion", "forecasters", "nets", "replicates", *LOOPS},
-    "learn": {"filters", "localise", "resumable", "train", "streams"},
+    "learn": {"filters", "localise", "resumable", "smoothers", "train", "streams"},
     "arrays": {"filters", "times"},  # beliefs are what it labels
+    "observations": {"filters", "observe", "times"},
+    "assimilation": {"arrays", "filters", "io", "observations", "streams", "times"},
+    "functions": {"streams"},
+    "diagnostics": {"metrics", "plotting"},
     "era5": {"io"},
 }
+EVERYWHERE = {"limits"}  # may be imported by all parts
 TO_PIPELINE = {"era5", "field_runs", "io", "memory", "metrics", "points", "registry"}
 PLAIN = ("dalib.experiments.runs", "dalib.experiments.spec")  # for the pipeline too
 PARTS_A_NAME_CAN_STAND_FOR = {
@@ -93,10 +100,12 @@ ARROWS["experiments"] = ARROWS["build"] | {
 THIRD_PARTY_FORBIDDEN = {
     "": {"snakemake"},
     "filters": {"xarray", "netCDF4"},
+    "smoothers": {"xarray", "netCDF4"},
     "systems": {"xarray", "netCDF4", "numpy"},
     "nets": {"xarray", "netCDF4"},
     "train": {"xarray", "netCDF4"},
     "metrics": {"torch", "netCDF4"},
+    "diagnostics": {"torch", "netCDF4"},
     "plotting": {"torch", "netCDF4"},
     "tables": {"torch", "netCDF4"},
     "io": {"torch"},
@@ -107,7 +116,7 @@ WITH_TORCH = {"checkpoint.py", "speed.py"}  # in jobs that have it, and in a pro
 NOT_IN_PAPERS = {"netCDF4", "snakemake"}
 NOT_IN_FIGURES = {"torch"}  # nor in tables: what is drawn was computed by a stage
 IMPORTED_LATE = {("checkpoint.py", "torch")}  # by functions that only jobs with torch call
-MOST_LINES = 22_000  # of dalib, with what both run grammars need; the aim is 18_000
+MOST_LINES = 30_000  # of dalib, with the library of methods; a paper adds none
 NAMED = ("cases", "filters", "models", "forecasters", "samplers", "codecs", "learning")
 # Names of papers' cases and methods that are also words of the field, or sections of a case.
 TERMS = {"attractor", "base", "basin", "equations", "free", "states", "taper"}
@@ -188,7 +197,7 @@ def test_dalib_imports_only_along_the_arrows():
         f"{where(path)} imports dalib.{other}"
         for path in DALIB
         for other in sorted({part(n) for n in imported(path) if n.split(".")[0] == "dalib"} - {""})
-        if other not in ARROWS.get(part(path), set()) | {part(path)}
+        if other not in ARROWS.get(part(path), set()) | {part(path), *EVERYWHERE}
     ] == []
 
 

@@ -6,9 +6,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from dalib.estimators.deep_kalman import DeepKalman as Method
+from dalib.estimators.deep_kalman import FittedDeepKalman
 from dalib.filters import Gaussian, assimilate
 from dalib.filters.deep_kalman import DeepKalmanFilter, DeepKalmanSmoother
-from dalib.forecasters.deep_kalman import DeepKalmanForecaster
+from dalib.forecasters.base import TrainingData
 from dalib.forecasters.equations import follow
 from dalib.nets.dkf import DeepKalman
 from dalib.nets.scaling import Scaling
@@ -25,6 +27,12 @@ def network(repeats=2, **settings):
         last = built.drift.layers[-1]
         last.weight.add_(0.3 * normal(last.weight.shape, stream("drift"), torch.float32))
     return built
+
+
+def fitted(net, repeat=0, **settings):
+    """One repeat of a network as the method that was fitted."""
+    weights = {n: v.detach()[repeat : repeat + 1] for n, v in net.state_dict().items()}
+    return FittedDeepKalman(weights, net.latent, net.hidden, net.backward, **settings)
 
 
 def observations(cases=5, time=12):
@@ -78,9 +86,10 @@ def test_without_observations_the_filter_forecasts():
     net, y = network(), observations()
     y[:, 8:] = math.nan
     filtered = run(DeepKalmanFilter(net), y)
-    forecast = DeepKalmanForecaster(net).forecast(y[:, :8], 4)
     rounding = {"rtol": 1.3e-6, "atol": 1e-5}  # of a network in float32
-    torch.testing.assert_close(filtered.mean, forecast[:, 0, :, -1], **rounding)
+    for repeat in range(2):
+        forecast = fitted(net, repeat).forecast(y[:, :8], 4)
+        torch.testing.assert_close(filtered.mean[repeat], forecast[0, :, -1], **rounding)
 
 
 def test_a_filter_continues_from_what_was_saved():
@@ -125,8 +134,9 @@ def test_smoother_forecasts_beyond_its_last_observation():
     torch.testing.assert_close(
         smoothed.mean[:, :, :8], DeepKalmanSmoother(net).smooth(y[:, :8]).mean
     )
-    forecast = DeepKalmanForecaster(net).forecast(y[:, :8], 4)
-    torch.testing.assert_close(smoothed.mean[:, :, 8:], forecast[:, 0], rtol=1e-5, atol=1e-5)
+    forecast = fitted(net).forecast(y[:, :8], 4)
+    torch.testing.assert_close(smoothed.mean[0, :, 8:], forecast[0], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(fitted(net).smooth(y).mean, smoothed.mean[0], rtol=1e-5, atol=1e-5)
 
 
 def test_a_network_that_looks_ahead_does_not_filter():
@@ -139,49 +149,74 @@ def test_beliefs_carry_no_graph():
     assert not belief.mean.requires_grad and not belief.state.mean.requires_grad
 
 
-def test_forecasts_have_the_axes_of_a_forecaster_and_start_after_the_context():
+def test_a_fitted_method_filters_as_its_network_does():
     net, y = network(), observations()
-    forecaster = DeepKalmanForecaster(net)
-    assert forecaster.forecast(y, 7).shape == (2, 1, 5, 7, 2)
-    state = run(DeepKalmanFilter(net), y).state
+    found = fitted(net, 1).filter(y)
+    belief = run(DeepKalmanFilter(net), y)
+    torch.testing.assert_close(found.mean[:, -1], belief.mean[1], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(found.std[:, -1], belief.std[1], rtol=1e-5, atol=1e-5)
+    assert found.forecast_mean.shape == found.mean.shape == (5, 12, 2)
+    with pytest.raises(TypeError, match="is no filter; take smooth"):
+        fitted(network(backward=True)).filter(y)
+
+
+def test_forecasts_start_after_the_context_from_the_analysis():
+    net, y = network(), observations()
+    method, state = fitted(net), run(DeepKalmanFilter(net), y).state
+    assert method.forecast(y, 7).shape == (1, 5, 7, 2)
     expected = net.seen(net.transition_mean(state.mean), state.std).mean
-    torch.testing.assert_close(forecaster.forecast(y, 1)[:, 0, :, 0], expected)
+    torch.testing.assert_close(method.forecast(y, 1)[0, :, 0], expected[0])
+    torch.testing.assert_close(method.analysis(y), net.seen(state.mean, state.std).mean[0])
 
 
-def test_free_run_without_noise_iterates_the_mean_from_drawn_starts():
-    net = network()
-    forecaster = DeepKalmanForecaster(net, noisy=False)
-    run = forecaster.free_run(6, 10, streams("f", (0, 1), "x"), discard=0)
-    again = forecaster.free_run(6, 8, streams("f", (0, 1), "x"), discard=2)
-    assert run.states.shape == (2, 6, 10, 2)
-    torch.testing.assert_close(run.states[:, :, 2:], again.states, rtol=1e-5, atol=1e-5)
-    assert (run.clipped == 0).all()
-    assert not torch.allclose(run.states[:, 0], run.states[:, 1])
+def test_a_free_run_without_noise_iterates_the_mean_from_a_drawn_start():
+    method, y = fitted(network(), noisy=False), observations()
+    run = method.free_run(y, 10, stream("f"))
+    again = method.free_run(y, 8, stream("f"))
+    assert run.shape == (5, 10, 2)
+    torch.testing.assert_close(run[:, :8], again, rtol=1e-5, atol=1e-5)
+    same = method.free_run(y[:1].expand(5, -1, -1), 10, stream("f"))
+    assert not torch.allclose(same[0], same[1])  # drawn from one analysis
 
 
-def test_free_run_with_noise_has_the_variance_of_a_random_walk_where_nothing_moves():
-    """g = 0 and s constant: Var z_t = s_1² + t s², within five standard errors; emission A z."""
+def test_a_free_run_has_the_variance_of_a_random_walk_where_nothing_moves():
+    """g = 0 and s constant: Var z_t = s_0² + t s², within five standard errors; emission A z."""
     net = network(1)
     net.drift.layers[-1].fill(0, 0)
     net.spread.layers[-1].fill(0, 0.3)
     net.curved.layers[-1].fill(0, 0)
-    chains, steps = 20_000, 5
-    run = DeepKalmanForecaster(net).free_run(chains, 1, streams("w", (0,), "x"), discard=steps)
+    chains, steps, y = 20_000, 6, observations(cases=1)
+    run = fitted(net).free_run(y.expand(chains, -1, -1), steps, stream("w"))
+    start = run_std(net, y)
     s = math.log1p(math.exp(0.3)) + 1e-3
     A = net.linear.weight[0].detach().double()
-    expected = 16 * (1 + steps * s * s) * (A * A).sum(0)
-    torch.testing.assert_close(
-        run.states[0, :, 0].var(0), expected, rtol=5 * math.sqrt(2 / chains), atol=0
-    )
+    expected = 16 * ((start**2 + steps * s * s)[:, None] * A * A).sum(0)
+    torch.testing.assert_close(run[:, -1].var(0), expected, rtol=5 * math.sqrt(2 / chains), atol=0)
 
 
-def test_chains_that_leave_are_stopped_and_counted():
+def run_std(net, y):
+    """(latent,), of the last analysis of the one case."""
+    return run(DeepKalmanFilter(net), y).state.std[0, 0].double()
+
+
+def test_chains_that_leave_are_stopped():
     net = network()
-    net.drift.layers[-1].fill(0, 4.0)  # every step adds 4 to every component: |z| = 8 k
-    run = DeepKalmanForecaster(net).free_run(3, 20, streams("e", (0, 1), "x"), discard=0)
-    assert run.clipped.tolist() == [1, 1]
-    alive = run.states.isfinite().all(-1)
-    assert alive[..., :5].all() and not alive[..., 9:].any()
+    net.drift.layers[-1].fill(0, 4.0)  # every step adds 4 to every component: |z| grows by 8
+    alive = fitted(net).free_run(observations(), 20, stream("e")).isfinite().all(-1)
+    assert alive[:, :2].all() and not alive[:, 15:].any()
+    assert (alive[:, 1:] <= alive[:, :-1]).all()  # for good
+
+
+def test_replicates_are_fitted_at_once_as_each_alone_and_report_on_the_way():
+    y = observations(cases=6, time=20)
+    data = TrainingData(y[:4], y[4:])
+    method = Method(latent=2, hidden=4, steps=4, batch=3, window=8, check_every=2)
+    both = method.fit_each([data, data], streams("m", range(2), "fit"))
+    alone = method.fit(data, stream("m", 1, "fit"))
+    torch.testing.assert_close(both[1].forecast(y, 3), alone.forecast(y, 3))
+    assert both[0].history["checks"].tolist() == [0, 2, 4]
+    assert both[0].history["valid_error_std"].shape == (3, 2)
+    assert not torch.equal(both[0].forecast(y, 3), both[1].forecast(y, 3))
 
 
 def test_a_trained_network_sees_more_than_its_observations():

@@ -10,11 +10,12 @@ from dalib import build
 from dalib.codecs.pca import LinearCodec
 from dalib.filters import Gaussian, assimilate, at, cycle, scored
 from dalib.filters.enkf import EnKF
+from dalib.filters.local import Local
 from dalib.integrate import RK4
 from dalib.localise import Grid, Ring
 from dalib.nets.dkf import DeepKalman
 from dalib.nets.scaling import Scaling
-from dalib.observe import Identity, MovingSubset, Subset
+from dalib.observe import Identity, Linear, MovingSubset, Subset
 from dalib.registry import FILTERS
 from dalib.streams import Streams, normal, streams
 from dalib.systems.lorenz import Lorenz96
@@ -25,9 +26,13 @@ NETWORKS = ("deep_kalman", "deep_kalman_smoother")
 CODED = ("latent", "direct_decode")
 EVERY = sorted(FILTERS)
 KINDS = sorted(set(FILTERS) - {*NETWORKS, *CODED})  # that say how likely an observation is
+LINEAR = ("kalman", "square_root_kalman")  # of a model given by its matrix
 UNSEEING = ("climatology", "free_run")  # they never look at observations
 SETTINGS = {
     "ekf": {"model_error_std": 0.1, "inflation": 1.1},
+    "iterated_ekf": {"model_error_std": 0.1, "inflation": 1.1, "iterations": 3},
+    "ukf": {"model_error_std": 0.1, "inflation": 1.1, "alpha": 0.5},
+    "cubature": {"model_error_std": 0.1, "inflation": 1.1},
     "enkf": {"members": 10, "inflation": 1.05, "model_error_std": 0.1},
     "denkf": {"members": 10, "inflation": 1.05},
     "etkf": {"members": 10, "inflation": 1.05, "rotate": True},
@@ -39,6 +44,12 @@ SETTINGS = {
     "localised_enkf": {"members": 6, "scale": 1.1, "model_error_std": 0.1, "centred": False},
     "var3d": {"background_scale": 0.1},
     "ensf": {"members": 10, "mean": 2.3, "std": 3.6, "steps": 30, "inflation": 1.05},
+    "serial_ensrf": {"members": 8, "inflation": 1.05, "rotate": True},
+    "serial_enkf": {"members": 8, "inflation": 1.05},
+    "rank_histogram": {"members": 8, "inflation": 1.05},
+    "enkf_n": {"members": 8, "rotate": True},
+    "ienks": {"members": 8, "lag": 2, "inflation": 1.02, "rotate": True},
+    "var4d": {"background_scale": 0.1, "lag": 2},
     "particle": {"members": 50, "jitter_std": 0.3, "regularisation": 1.0},
 }
 
@@ -188,7 +199,7 @@ def test_gradients_of_likelihood_and_analyses_are_finite(kind):
     leaves = [obs_std]
     if kind not in ("climatology", "oi"):
         leaves.append(mean)
-        leaves += [forcing] if kind != "kalman" else []
+        leaves += [forcing] if kind not in LINEAR else []
     for gradient in torch.autograd.grad(total, leaves):
         assert gradient.isfinite().all()
         assert (gradient != 0).any()
@@ -272,13 +283,43 @@ def test_the_slope_with_respect_to_errors_is_right_where_a_value_is_missing(kind
         assert slope[j].item() == pytest.approx(difference.item(), rel=1e-4, abs=1e-4)
 
 
+FULL = [kind for kind in KINDS if "obs_cov" in build.resolve("filter", kind).__dataclass_fields__]
+
+
+@pytest.mark.parametrize("kind", FULL)
+def test_correlated_errors_are_those_of_whitened_observations(kind):
+    """L⁻¹ y = L⁻¹ H x + N(0, I); a local filter takes a diagonal, and refuses the rest."""
+    prior, y = inputs()
+    y = torch.where(y.isnan().any(-1, keepdim=True), torch.nan, y)  # L of all values, or of none
+    filter, R = make(kind), 0.5 * torch.eye(4).double() + 0.5
+    if isinstance(filter, Local):
+        with pytest.raises(ValueError, match="correlated in blocks of observations near each"):
+            given = dataclasses.replace(filter, obs_std=None, obs_cov=R)
+            assimilate(given, prior, y, generators())
+        R = torch.tensor([1.0, 1.0, 0.25, 4.0]).double().diag()
+    L = torch.linalg.cholesky(R)
+    white = torch.linalg.solve_triangular(L, y.mT, upper=False).mT
+    H = torch.linalg.solve_triangular(L, torch.eye(SIZE).double()[::2], upper=False)
+    expected = {"observe": Linear(H), "obs_std": 1.0}
+    if kind == "fixed_gain":
+        expected["gain"] = filter.gain @ L
+    found = dataclasses.replace(filter, obs_std=None, obs_cov=R)
+    found = assimilate(found, prior, y, generators())
+    expected = assimilate(dataclasses.replace(filter, **expected), prior, white, generators())
+    for a, b in zip(found[:4], expected[:4], strict=True):
+        assert torch.allclose(a, b, rtol=1e-7, atol=1e-7)
+
+
 # every entry of the registry, under every localisation that it takes, whatever is observed
 
 WHERE = {"none": None, "ring": Ring(1.0), "grid": Grid((2, 4), 1.0)}
 SEEN = {"full": range(SIZE), "partial": range(0, SIZE, 2), "missing": range(0, SIZE, 2)}
 NEED = ("letkf", "local_letkf")  # a localisation
 CONSTANT = ("climatology", "oi")  # analyses that do not depend on the prior
-STOCHASTIC = ("enkf", "localised_enkf", "local_enkf", "ens3dvar", "ensf", "particle", "latent")
+STOCHASTIC = (
+    *("enkf", "serial_enkf", "localised_enkf", "local_enkf", "ens3dvar", "ensf", "particle"),
+    "latent",
+)
 
 
 def takes(kind: str, name: str) -> bool:
@@ -419,7 +460,7 @@ def test_gradients_of_every_filter_are_finite(kind, where, seen):
     if kind in (*CONSTANT, *NETWORKS):
         assert not total.requires_grad
         return
-    wanted = [mean] if kind in ("kalman", "direct_decode") else [mean, forcing]
+    wanted = [mean] if kind in (*LINEAR, "direct_decode") else [mean, forcing]
     for gradient in torch.autograd.grad(total, wanted):
         assert gradient.isfinite().all()
 

@@ -6,8 +6,9 @@ import torch
 from dalib.filters import Ensemble, Gaussian, kalman
 from dalib.filters.enkf import EnKF, denkf_analysis, enkf_analysis
 from dalib.filters.ensemble import increments, likelihood
-from dalib.filters.etkf import ETKF, _square_root, etkf_analysis, rotation
+from dalib.filters.etkf import ETKF, etkf_analysis, square_root
 from dalib.filters.letkf import LETKF, letkf_analysis
+from dalib.filters.rotation import rotation
 from dalib.localise import Localisation, Ring
 from dalib.observe import MovingSubset, Subset
 from dalib.streams import normal, stream, streams
@@ -89,7 +90,7 @@ def test_where_the_whole_state_is_seen_the_short_form_is_the_general_one(analysi
 
 
 @pytest.mark.parametrize("obs", [4, 12])
-def test_both_spaces_give_the_same_increments_and_square_root(obs):
+def test_both_spaces_give_the_same_increments_andsquare_root(obs):
     """Against the formula in the space of the observations, whichever is smaller."""
     N = 8
     generator = stream("spaces", obs)
@@ -98,7 +99,7 @@ def test_both_spaces_give_the_same_increments_and_square_root(obs):
     D, X = normal((2, N, obs), generator), normal((2, N, 5), generator)
     C = S.mT @ S + (N - 1) * torch.eye(obs)
     assert torch.allclose(increments(D, S, X), D @ torch.linalg.solve(C, S.mT @ X), atol=1e-12)
-    W = _square_root(S)
+    W = square_root(S)
     A = (S @ S.mT + (N - 1) * torch.eye(N)) / (N - 1)
     assert torch.allclose(W @ W @ A, torch.eye(N).double().expand(2, N, N), atol=1e-12)
     assert torch.allclose(W, W.mT, atol=1e-14)

@@ -503,7 +503,7 @@ def test_no_number_of_steps_is_looked_for_without_end():
         ({"minibatch": 50, "prior": "mixture"}, "a mixture takes 1 to 20"),
         ({"eps_alpha": 0.0}, "eps_alpha is 0.0"),
         ({"eps_beta": -0.1}, "eps_beta is -0.1"),
-        ({"steps": 0}, "at least one"),
+        ({"steps": 0}, "steps is 0, at least 1 is needed"),
         ({"std": 0.0}, "std is 0.0; it has to be positive"),
     ],
 )

@@ -8,7 +8,7 @@ import torch
 from dalib import build
 from dalib.filters import Ensemble, Gaussian, Weighted, assimilate
 from dalib.filters.enkf import DEnKF, EnKF
-from dalib.filters.etkf import ETKF, _by_singular_values, _extreme, _square_root, transform
+from dalib.filters.etkf import ETKF, _by_singular_values, _extreme, square_root, transform
 from dalib.filters.letkf import LETKF
 from dalib.localise import Localisation, Ring
 from dalib.observe import Identity, Subset
@@ -157,7 +157,7 @@ def test_weights_by_singular_values_are_those_by_eigenvalues(obs):
     """At errors of 1e-4 of the spread, where both are right."""
     S = normal((5, 8, obs), stream("weights", obs))
     S, d = 1e4 * (S - S.mean(1, keepdim=True)), 1e4 * normal((5, 1, obs), stream("d", obs))
-    W = _square_root(S)
+    W = square_root(S)
     expected = d @ S.mT @ W @ W / 7 + W
     torch.testing.assert_close(_by_singular_values(S, d), expected, rtol=0, atol=1e-6)
     assert not _extreme(S / 1e3)

@@ -6,7 +6,7 @@ from torch.autograd import gradcheck, gradgradcheck
 
 from dalib.filters import Ensemble, Gaussian
 from dalib.filters.enkf import DEnKF, EnKF
-from dalib.filters.etkf import ETKF, _square_root
+from dalib.filters.etkf import ETKF, square_root
 from dalib.filters.hybrid import Ens3DVar
 from dalib.filters.letkf import LETKF
 from dalib.filters.linalg import solution
@@ -58,8 +58,8 @@ def test_the_square_root_where_eigenvalues_coincide(members, obs):
     U, _, V = torch.linalg.svd(S[1], full_matrices=False)
     S[1] = U @ V  # of singular values 1 only
     S.requires_grad_()
-    assert gradcheck(_square_root, S)
-    assert gradgradcheck(_square_root, S)
+    assert gradcheck(square_root, S)
+    assert gradgradcheck(square_root, S)
 
 
 def test_a_solution_has_two_derivatives():
@@ -71,7 +71,7 @@ def test_a_solution_has_two_derivatives():
 
 def test_a_third_derivative_is_refused():
     S = normal((4, 6), stream("third")).requires_grad_()
-    (first,) = torch.autograd.grad(_square_root(S).sin().sum(), S, create_graph=True)
+    (first,) = torch.autograd.grad(square_root(S).sin().sum(), S, create_graph=True)
     (second,) = torch.autograd.grad(first.sin().sum(), S, create_graph=True)
     with pytest.raises(RuntimeError, match="a derivative of this order is not there"):
         torch.autograd.grad(second.sum(), S)

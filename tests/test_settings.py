@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 from projects import configured
 
-from dalib import build
+from dalib import build, registry
 from dalib.simulate import whole_intervals
 from pipeline import kinds, layout
+from pipeline.fields import Classes
 from pipeline.settings import (
     SCALES,
     ConfigError,
@@ -333,8 +334,8 @@ def dkf(**sections):
             dkf(
                 cases={"clean": {"observations": {"operator": {"kind": "subset", "index": [0.5]}}}}
             ),
-            "--config: dkf.cases.clean.observations.operator.index: [0.5] is given, "
-            "a list, each entry a whole number is needed",
+            "--config: dkf.cases.clean.observations.operator.index.0: 0.5 is given, "
+            "a whole number is needed",
         ),
     ],
 )
@@ -519,11 +520,23 @@ def test_every_key_of_the_schema_has_a_description():
     assert [name for name, below in found if not below.get("description")] == []
 
 
-def test_every_setting_in_the_configuration_has_a_description():
-    schema = read_yaml(ROOT / layout.SCHEMA, "schema")
-    described = schema["$defs"]["settings"]["properties"].keys()
-    used = {key for choice in kinds.choices(load(ROOT)) for key in choice.section}
-    assert used <= described
+@pytest.mark.parametrize("role", registry.REGISTRIES)
+def test_every_setting_of_a_class_has_a_meaning_in_its_docstring(role):
+    classes = Classes(ROOT)
+    assert [
+        f"{dotted}: {setting.name}"
+        for dotted in registry.REGISTRIES[role].values()
+        for setting in classes.settings(dotted).values()
+        if not setting.meaning
+    ] == []
+
+
+def test_a_key_has_the_limits_of_its_class_alone(real):
+    """A factor on a state may be negative, a factor on a covariance may not."""
+    operator = {"operator": {"kind": "arctan", "scale": -2.0}}
+    load(real, dkf(cases={"clean": {"observations": operator}}))
+    (line,) = messages(real, dkf(filters={"new": {"kind": "local_enkf", "scale": -2.0}}))
+    assert line == "--config: dkf.filters.new.scale: -2 is too small, more than 0 is needed"
 
 
 @pytest.mark.parametrize(

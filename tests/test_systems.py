@@ -5,14 +5,50 @@ import torch
 from torch.func import jacrev, vmap
 
 from dalib.integrate import RK4, trajectory
+from dalib.systems.advection import LinearAdvection
 from dalib.systems.clohessy_wiltshire import ClohessyWiltshire
 from dalib.systems.henon import Henon
+from dalib.systems.ikeda import Ikeda
+from dalib.systems.kuramoto_sivashinsky import KuramotoSivashinsky
 from dalib.systems.linear import ConstantVelocity, ShiftedRing
 from dalib.systems.lorenz import Lorenz63, Lorenz96
+from dalib.systems.lorenz05 import Lorenz05II, Lorenz05III
+from dalib.systems.mechanics import (
+    DoublePendulum,
+    DoubleWell,
+    Duffing,
+    FitzHughNagumo,
+    Harmonic,
+    Kepler,
+    Pendulum,
+    VanDerPol,
+)
+from dalib.systems.panel import (
+    Aizawa,
+    Chen,
+    Chua,
+    Dadras,
+    Halvorsen,
+    HyperRossler,
+    Lorenz84,
+    Rucklidge,
+    SprottB,
+    Thomas,
+)
+from dalib.systems.quasi_geostrophic import QuasiGeostrophic
 from dalib.systems.rossler import Rossler
+from dalib.systems.two_scale import TruncatedLorenz96, TwoScaleLorenz96
 
+PANEL = [Chua(), Chen(), Thomas(), Halvorsen(), Rucklidge(), SprottB(), Dadras(), Aizawa()]
+PANEL += [HyperRossler(), Lorenz84()]
+MECHANICS = [Harmonic(2.0), Pendulum(2.0), Duffing(), VanDerPol(), FitzHughNagumo(), DoubleWell()]
+MECHANICS += [DoublePendulum(m1=1.5, l2=0.7), Kepler(1.3)]
+RINGS = [TwoScaleLorenz96(4, 3), TruncatedLorenz96(), LinearAdvection(10, 0.7, 0.1, 2.0)]
+RINGS += [KuramotoSivashinsky(16, 22.0), QuasiGeostrophic(7), Lorenz05II(16, 4)]
+RINGS += [Lorenz05II(15, 3), Lorenz05III(24, 4, 3)]
 FLOWS = [Lorenz63(), Lorenz96(), Lorenz96(size=5, forcing=3.0), Rossler(), ClohessyWiltshire(0.4)]
-MAPS = [Henon(), ConstantVelocity(), ShiftedRing()]
+FLOWS += PANEL + MECHANICS + RINGS
+MAPS = [Henon(), ConstantVelocity(), ShiftedRing(), Ikeda()]
 
 
 def name(system) -> str:
@@ -60,6 +96,16 @@ def test_drift_in_place_is_the_drift(system):
         (Rossler, {"a": [0.1, 0.3], "c": [5.0, 6.0]}),
         (Henon, {"a": [1.3, 1.4], "b": [0.2, 0.3]}),
         (ClohessyWiltshire, {"rate": [0.1, 0.2]}),
+        (Chua, {"alpha": [9.0, 15.6], "m0": [-1.1, -1.2]}),
+        (Thomas, {"a": [0.2, 1.8], "b": [1.0, 10.0]}),
+        (Aizawa, {"d": [3.0, 3.5], "f": [0.1, 0.2]}),
+        (Lorenz84, {"F": [7.0, 8.0], "G": [1.0, 1.2]}),
+        (DoublePendulum, {"m1": [1.0, 2.0], "l2": [0.5, 1.0]}),
+        (Kepler, {"mu": [1.0, 2.0]}),
+        (VanDerPol, {"mu": [1.0, 5.0]}),
+        (TwoScaleLorenz96, {"forcing": [18.0, 20.0], "coupling": [0.5, 1.0]}),
+        (Lorenz05II, {"forcing": [10.0, 15.0]}),
+        (Ikeda, {"u": [0.7, 0.9], "alpha": [5.0, 6.0]}),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

@@ -4,61 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import torch
-import xarray as xr
-from torch import Tensor, nn
+from torch import nn
 
-from dalib import arrays, build, train
-from dalib.cases.checkpoint import FORGOTTEN, Checkpoint
-from dalib.nets.scaling import Scaling
+from dalib import build, train
+from dalib.cases.checkpoint import Checkpoint
 from dalib.streams import Streams, stream
-
-WATCHED = 256  # windows or states of a batch held fixed, on which a training reports
-
-
-def on_series(
-    sections: Mapping,
-    training: xr.Dataset,
-    held_out: xr.Dataset,
-    *,
-    batch: Mapping,
-    experiment: str,
-    device: str,
-    checkpoint: Checkpoint = FORGOTTEN,
-) -> tuple[xr.Dataset, xr.Dataset]:
-    """Weights ([point,] repeat, ...) and history of one batch of training repeats.
-
-    Args:
-        sections: `model` with `network`, `data`, `training` and, for a sweep, `points`.
-        training, held_out: datasets with the variable that the model learns from.
-        batch: `index` and `size` of the batch of repeats.
-        checkpoint: from which the training continues, as if it had not been interrupted.
-    """
-    section = sections["model"]
-    settings, name = section["training"], {"observations": "y", "truth": "x"}[section["data"]]
-    noise = section.get("points", {}).get("noise_std")
-    repeats = repeats_of(settings, batch)
-    runs = [(point, repeat) for point in noise or [None] for repeat in repeats]
-    data = [arrays.to_tensor(dataset[name]).to(device) for dataset in (training, held_out)]
-    scaling = Scaling.fit(data[0], len(runs))
-    std = torch.tensor([point or 0.0 for point, _ in runs])
-    network, history = fitted(
-        section,
-        {"scaling": lambda: scaling},
-        [_draws(values, settings, std) for values in data],
-        watched=WATCHED,
-        runs=runs,
-        experiment=experiment,
-        device=device,
-        checkpoint=checkpoint,
-    )
-    axes = {"repeat": list(repeats)} | ({"noise_std": noise} if noise else {})
-    weights = arrays.weights_dataset(network.state_dict(), axes)
-    quantity = training[name].dims[-1]
-    return (
-        weights.assign_coords(quantity=("quantity", training[quantity].values)),
-        arrays.history_dataset(history, axes),
-    )
 
 
 def repeats_of(settings: Mapping, batch: Mapping) -> range:
@@ -108,10 +58,3 @@ def fitted(
         generator=generator("training"),
     )
     return network, history
-
-
-def _draws(values: Tensor, settings: Mapping, noise_std: Tensor):
-    """Batches of windows of a series where the training has a window, else of noisy states."""
-    if "window" in settings:
-        return train.Windows(values, settings["window"], settings["batch"], len(noise_std))
-    return train.Draws(values.flatten(0, -2), settings["batch"], noise_std)

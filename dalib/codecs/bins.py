@@ -113,14 +113,19 @@ class Bins:
 
     The vocabulary is the set of cells visited: a cell that never occurs in training is never a
     target, so that leaving it out is the same model with that logit at minus infinity.
+
+    Attributes:
+        cells: n, of the grid in each dimension.
     """
 
     cells: int
 
-    def fit(self, train: Tensor) -> Codebook:
-        """The codebook of training states (..., state); they alone decide box and vocabulary."""
+    def __post_init__(self) -> None:
         if self.cells < 1:
             raise ValueError(f"a grid needs at least 1 cell per component, got {self.cells}")
+
+    def fit(self, train: Tensor) -> Codebook:
+        """The codebook of training states (..., state); they alone decide box and vocabulary."""
         size = train.shape[-1]
         if self.cells**size >= 2**63:
             raise ValueError(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from dalib import limits
 from dalib.nets.scaling import per_variable, spread
 from dalib.nets.vae import Code
 from dalib.streams import Generator, normal, normal_like
@@ -88,6 +89,10 @@ class PCA:
     ridge: float = 1e-3
 
     restored = LinearCodec  # of its stored tensors
+
+    def __post_init__(self) -> None:
+        limits.at_least(1, components=self.components, variables=self.variables)
+        limits.at_least(0, ridge=self.ridge)
 
     def fit(
         self,

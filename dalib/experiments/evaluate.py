@@ -186,7 +186,9 @@ def takes(metric: Any) -> frozenset[str]:
 
 
 def _named(metric: Any, values: xr.DataArray, result: xr.Dataset) -> xr.DataArray:
-    """Scores along `case`, the starts, or `chain`, the free runs of a metric of these."""
+    """Scores of a run along `case`, the starts, or `chain`, the free runs of a metric of these."""
+    if "run" in result.coords and "run" in values.dims:
+        values = values.assign_coords(run=result.run.values)
     free = metric.asks & FREE and "case" in values.dims and "chain" in result.dims
     return values.rename(case="chain") if free else values
 

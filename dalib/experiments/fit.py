@@ -148,7 +148,7 @@ def ready(
     given: what a method may hold beside settings, see `build.method`.
     """
     settings, own = runs.method_at(section, entry["values"]), runs.case_at(case, entry["values"])
-    if files:
+    if "fit" in entry:
         return fit_of(entry, files, role, settings, own, device)
     method = build.method(role, settings, own, **given)
     if not method.needs:

@@ -51,7 +51,7 @@ def runs(study: Study) -> list[Run]:
             *(axis.values if axis.varies(method) else [axis.base] for axis in study.axes)
         )
         if _off_base(study, combination) <= 1
-        for replicate in range(study.replicates)
+        for replicate in range(study.replicates_of(method))
     ]
 
 

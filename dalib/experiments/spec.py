@@ -87,6 +87,7 @@ class Study:
     Attributes:
         methods: {name: settings that differ here from those of the method}.
         axes: in the order of their names.
+        replicates: of every method, or by the names of some; others have one.
         metrics: `kind` and settings of each, by the name of its scores.
         timing: what is timed, None for nothing.
         split: the part of the truth that is told, forecast or scored.
@@ -98,11 +99,17 @@ class Study:
     task: str
     methods: Mapping[str, Mapping[str, Any]]
     axes: tuple[Axis, ...] = ()
-    replicates: int = 1
+    replicates: int | Mapping[str, int] = 1
     metrics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     timing: "Timing | None" = None
     split: str = "test"
     tune: Mapping[str, "Tune"] = field(default_factory=dict)
+
+    def replicates_of(self, method: str) -> int:
+        """How often a method is run; once where the study says so of others alone."""
+        if isinstance(self.replicates, Mapping):
+            return self.replicates.get(method, 1)
+        return self.replicates
 
     def axis(self, name: str) -> Axis:
         return next(axis for axis in self.axes if axis.name == name)
@@ -235,9 +242,9 @@ SECTIONS = {"forecast": Forecasts, "assimilate": Analyses, "sample": Samples}
 
 
 def studies(paper: Mapping[str, Any]) -> dict[str, Study]:
-    """The studies of a paper whose section has been found right."""
+    """The studies of a paper whose section has been found right; what is null is not run."""
     given = paper.get("studies", {})
-    return {name: _study(name, section) for name, section in given.items()}
+    return {name: _study(name, section) for name, section in given.items() if section is not None}
 
 
 def problems(paper: Mapping[str, Any]) -> Iterator[Problem]:
@@ -247,6 +254,8 @@ def problems(paper: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(("studies",), "studies by name are needed: {name: {case: ..., task: ...}}")
         return
     for name, section in given.items():
+        if section is None:
+            continue
         yield from _study_problems(paper, ("studies", name), name, section)
 
 
@@ -338,8 +347,7 @@ def _study_problems(paper: Mapping, path: tuple, name: str, section: Any) -> Ite
         yield Problem((*path, "case"), _unknown("case", case, cases))
     if "task" in section and not _known(task, TASKS):
         yield Problem((*path, "task"), _unknown("task", task, TASKS))
-    if not isinstance(section.get("replicates", 1), int) or section.get("replicates", 1) < 1:
-        yield Problem((*path, "replicates"), "a whole number of at least 1 is needed")
+    yield from _replicate_problems(section, path)
     if not _known(section.get("split", SPLITS[0]), SPLITS):
         yield Problem((*path, "split"), _unknown("part", section["split"], SPLITS))
     yield from _method_problems(paper, section, path)
@@ -354,6 +362,16 @@ def _study_problems(paper: Mapping, path: tuple, name: str, section: Any) -> Ite
             yield Problem(where, f'"{task}" is missing: study {name} needs it', missing=True)
         else:
             yield from typed_problems(SECTIONS[task], cases[case][task], (*where, task))
+
+
+def _replicate_problems(section: Mapping, path: tuple) -> Iterator[Problem]:
+    given, methods = section.get("replicates", 1), section.get("methods", {})
+    for name, count in given.items() if isinstance(given, Mapping) else [(None, given)]:
+        where = (*path, "replicates", *([] if name is None else [name]))
+        if name is not None and not _known(name, methods):
+            yield Problem(where, _unknown("method", name, methods))
+        elif not isinstance(count, int) or count < 1:
+            yield Problem(where, "a whole number of at least 1 is needed")
 
 
 def _method_problems(paper: Mapping, section: Mapping, path: tuple) -> Iterator[Problem]:

@@ -10,6 +10,7 @@ from dalib.filters import innovations
 from dalib.filters.base import Analyses, Filter, Weighted, at, first_nan
 from dalib.filters.checks import check_given
 from dalib.filters.cycle import Cycle, Freeze
+from dalib.filters.steps import Schedule
 from dalib.resumable import Resumable, Save
 from dalib.streams import Generator
 
@@ -25,6 +26,8 @@ def assimilate(
     progress: bool = False,
     bound: float | None = None,
     kept: Tensor | None = None,
+    diagnostics: bool = False,
+    schedule: Schedule | None = None,
     save: Save | None = None,
     resume: dict | None = None,
 ) -> Analyses:
@@ -34,19 +37,29 @@ def assimilate(
 
     Args:
         filter: any `Filter`.
-        prior: `Gaussian` or `Ensemble` at time 0; its leading axes broadcast to the observations'.
+        prior: `Gaussian` or `Ensemble` at time 0, or the `belief` of analyses, with which a filter
+            goes on as if there had been no end; leading axes broadcast to the observations'.
         observations: (..., time, obs), NaN where missing; computed with in the prior's dtype.
         generator: one for all, or one per seed (`Streams`).
         progress: show a progress bar.
         bound: see `cycle.Freeze`.
         kept: index of components whose members are kept too, of a filter with an ensemble; of
             weighted ones, as many that are equally likely.
+        diagnostics: whether also likelihoods, innovations and residuals are computed.
+        schedule: of each time, the calls of the step that lead to it; None for one call each.
         save, resume: after every time, see `resumable`; what is of another filter, prior or series
             of observations is left aside.
     """
     check_given(filter, prior, observations, generator)
-    run = _Assimilation(Cycle(filter, prior, observations, generator, Freeze(bound)), kept)
+    loop = Cycle(filter, prior, observations, generator, Freeze(bound), schedule)
+    run = _Assimilation(loop, kept, diagnostics)
     return run.run(save=save, resume=resume, progress=run.name if progress else None)
+
+
+def filtered(run: Cycle, *, progress: bool = False) -> Analyses:
+    """Those of a cycle that has not begun, as `assimilate` gives them."""
+    work = _Assimilation(run, None, False)
+    return work.run(progress=work.name if progress else None)
 
 
 class _Assimilation(Resumable):
@@ -54,10 +67,11 @@ class _Assimilation(Resumable):
 
     what, unit = "other data or of another filter", "time"
 
-    def __init__(self, run: Cycle, kept: Tensor | None) -> None:
+    def __init__(self, run: Cycle, kept: Tensor | None, diagnostics: bool) -> None:
         self.cycle, self.generator, self.total = run, run.generator, run.times
         self.name, self.way = type(run.filter).__name__, innovations.way(run.filter)
         self.kept = kept if hasattr(run.belief, "members") else None
+        self.diagnostics, self.last = diagnostics, None
         self.rows: list[list[Tensor]] = []
 
     @property
@@ -68,7 +82,9 @@ class _Assimilation(Resumable):
     def decides(self) -> tuple:
         """Filter, prior and observations, and whose members are kept."""
         run = self.cycle
-        return run.filter, run.prior, run.observations, self.kept
+        decisive = run.filter, run.prior, run.observations, self.kept
+        more = tuple(value for value in (self.diagnostics, run.schedule) if value)
+        return decisive + more
 
     def advance(self) -> None:
         """The next time."""
@@ -80,7 +96,20 @@ class _Assimilation(Resumable):
             row.append(innovations.of_time(now, forecast, y))
         if self.kept is not None:
             row.append(_equally_likely(analysis, self.kept))
+        if self.diagnostics:
+            row += self._judged(forecast, analysis)
         self.rows.append(row)
+        self.last = analysis
+
+    def _judged(self, forecast, analysis) -> list[Tensor]:
+        """Log-likelihood (...,), innovation, its standard deviation and residual (..., obs)."""
+        run = self.cycle
+        now, y = at(run.filter, run.time - 1), run.observations[..., run.time - 1, :]
+        found = innovations.of_both(now, forecast, analysis, y)
+        if not hasattr(now, "likelihood"):
+            return [torch.full_like(found[0][..., 0], torch.nan), *found]
+        log_density = now.likelihood(forecast, y).log_density
+        return [torch.where(run.guard.lost, torch.nan, log_density), *found]
 
     def changing(self) -> dict[str, Any]:
         """The beliefs, and the moments of those before."""
@@ -97,6 +126,8 @@ class _Assimilation(Resumable):
         """All moments, with a warning of what went wrong."""
         run = self.cycle
         mean, std, forecast_mean, forecast_std, *others = _stacked(self.rows, run.guard.lost.ndim)
+        judged = others[-4:] if self.diagnostics else []
+        others = others[: len(others) - len(judged)]
         members = others.pop() if self.kept is not None else None
         if self.way == "series":
             moments = (forecast_mean, forecast_std, run.observations)
@@ -104,7 +135,8 @@ class _Assimilation(Resumable):
         else:
             chi_square = innovations.of_times(*others) if others else None
         moments = (mean, std, forecast_mean, forecast_std)
-        analyses = Analyses(*moments, first_nan(mean), members=members, chi_square=chi_square)
+        last = run.belief if self.last is None else self.last
+        analyses = Analyses(*moments, first_nan(mean), members, chi_square, last, *judged)
         _tell(self.name, analyses, run)
         return analyses
 
@@ -128,7 +160,7 @@ def _tell(name: str, analyses: Analyses, run: Cycle) -> None:
         logger.warning("%s: %d particles were not finite and got no weight", name, count)
     if analyses.chi_square is None or not (analyses.forecast_std > 0).any():
         return
-    off = (analyses.chi_square > innovations.limit(run.times)) & ~analyses.diverged
+    off = analyses.inconsistent
     if off.any():
         logger.warning(
             "%s: in %d of %d seeds the squares of the innovations are up to %.3g times what spread "

@@ -14,6 +14,8 @@ from torch import Tensor
 
 from dalib.streams import Generator
 
+INCONSISTENT = 2.0  # innovations 1.4 times as large as they should be
+
 
 class Gaussian(NamedTuple):
     """A normal distribution: mean (..., state), cov (..., state, state)."""
@@ -151,12 +153,20 @@ def scored(filter: Filter, forecast, y: Tensor, generator: Generator) -> tuple:
 class Analyses(NamedTuple):
     """Beliefs over a series: all (..., time, state), and which seeds were lost.
 
-    `diverged_at` (...,) is the first time index whose belief diverged, -1 where none did; from
-    there on the seed's values are NaN. `members` (..., time, member, component) are those of the
-    analyses, equally likely, of the components that were asked for; None without. `chi_square`
-    (...,) is the mean of d² / S over the values observed, of the innovations d of the forecasts and
-    the variances S that spread and obs_std give them: 1 where they agree, more where the filter is
-    too sure; None where S is not known.
+    Attributes:
+        diverged_at: (...,), the first time index whose belief diverged, -1 where none did; from
+            there on the seed's values are NaN.
+        members: (..., time, member, component), those of the analyses, equally likely, of the
+            components that were asked for; None without.
+        chi_square: (...,), mean of d² / S over the values observed, of the innovations d of the
+            forecasts and the variances S that spread and obs_std give them: 1 where they agree,
+            more where the filter is too sure; None where S is not known.
+        belief: the last one, a prior of what follows.
+        log_likelihood: (..., time), log-density of each observation given those before, of which
+            the sum is that of the series. This and what follows is None unless asked for.
+        innovation: (..., time, obs), d = y - h(forecast), with NaN where y is missing.
+        innovation_std: (..., time, obs), the root of S; NaN where it is not known.
+        residual: (..., time, obs), y - h(analysis).
     """
 
     mean: Tensor
@@ -166,18 +176,38 @@ class Analyses(NamedTuple):
     diverged_at: Tensor
     members: Tensor | None = None
     chi_square: Tensor | None = None
+    belief: tuple | None = None
+    log_likelihood: Tensor | None = None
+    innovation: Tensor | None = None
+    innovation_std: Tensor | None = None
+    residual: Tensor | None = None
 
     @property
     def diverged(self) -> Tensor:
         """(...,) bool."""
         return self.diverged_at >= 0
 
+    @property
+    def inconsistent(self) -> Tensor:
+        """(...,) bool: finite, and yet far from the observations, for the spread that it has.
+
+        Such a filter has lost the truth: `chi_square` is above 2 by three standard errors.
+        """
+        if self.chi_square is None:
+            return self.diverged_at < -1  # nothing is known
+        limit = INCONSISTENT + 3 * math.sqrt(2 / self.mean.shape[-2])
+        return (self.chi_square > limit) & (self.diverged_at < 0)
+
 
 def at(filter: Filter, k: int) -> Filter:
-    """The filter with the operator of the k-th observation, counted from 0."""
-    if not hasattr(filter.observe, "at"):
-        return filter
-    return dataclasses.replace(filter, observe=filter.observe.at(k))
+    """The filter with operator and R of the k-th observation, counted from 0."""
+    given = {}
+    if hasattr(filter.observe, "at"):
+        given["observe"] = filter.observe.at(k)
+    cov = getattr(filter, "obs_cov", None)
+    if cov is not None and cov.ndim > 2 and cov.shape[-3] > 1:
+        given["obs_cov"] = cov.narrow(-3, k, 1)
+    return dataclasses.replace(filter, **given) if given else filter
 
 
 def first_nan(series: Tensor) -> Tensor:

@@ -11,7 +11,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from dalib.filters.errors import check_obs_cov
 from dalib.filters.linalg import check_semidefinite
+from dalib.filters.noise import check_noise
 from dalib.streams import Streams
 
 # the trailing axes of a filter's parameters; leading axes are those of the series
@@ -29,9 +31,9 @@ POSITIVE = {
 }
 NOT_NEGATIVE = ("model_error_std", "jitter_std", "regularisation")
 WITHOUT = {  # what is asked for most often where a parameter has too many axes
-    "obs_std": "a matrix R and errors that vary in time are not taken",
+    "obs_std": "a matrix R, of all times or of each, is given as obs_cov",
     "inflation": "an inflation for each component, or for each time, is not taken",
-    "model_error_std": "a matrix Q is not taken",
+    "model_error_std": "a matrix Q is given as model_error_cov, or by model_error_factor",
     "noise_cov": "independent noise of variances q has torch.diag(q)",
 }
 
@@ -51,7 +53,8 @@ class Sizes(NamedTuple):
 def check_given(filter, prior, observations: Tensor, generator) -> None:
     """Refuse what `assimilate` cannot take; `observe` is tried by `check_observe` later."""
     _check_kinds(filter, prior, generator)
-    check_tensors(observations=observations, **prior._asdict())
+    known = {name: value for name, value in prior._asdict().items() if not _nested(value)}
+    check_tensors(observations=observations, **known)
     check_prior(prior, observations)
     if observations.ndim < 2 or not observations.shape[-2]:
         raise ValueError(
@@ -70,15 +73,13 @@ def check_given(filter, prior, observations: Tensor, generator) -> None:
         )
     if observations.isinf().any():
         raise ValueError("some observations are infinite; NaN marks a missing value")
-    state = prior[0].shape[-1]
+    state = prior.mean.shape[-1]
     sizes = Sizes(tuple(observations.shape[:-2]), *observations.shape[-2:], state)
     check_parameters(filter, sizes)
     check_times(filter, sizes.times)
 
 
 def _check_kinds(filter, prior, generator) -> None:
-    from dalib.filters.base import Ensemble, Gaussian
-
     if isinstance(filter, type):
         raise TypeError(f"the filter is the class {filter.__name__}; give an object of it")
     if isinstance(generator, Real):
@@ -90,8 +91,16 @@ def _check_kinds(filter, prior, generator) -> None:
             f"the generator is a {_kind(generator)}; give torch.Generator().manual_seed(...), or "
             "Streams with one for each series"
         )
-    if not isinstance(prior, Gaussian | Ensemble):
-        raise TypeError(f"the prior is a {type(prior).__name__}; give a Gaussian or an Ensemble")
+    belief = isinstance(prior, tuple) and hasattr(type(prior), "mean") and hasattr(prior, "_fields")
+    if not belief:
+        raise TypeError(
+            f"the prior is a {type(prior).__name__}; give a Gaussian or an Ensemble, or the belief "
+            "with which a filter ended"
+        )
+
+
+def _nested(value: Any) -> bool:
+    return value is None or isinstance(value, tuple)
 
 
 def check_tensors(**values) -> None:
@@ -106,7 +115,8 @@ def check_tensors(**values) -> None:
 def check_prior(prior, observations: Tensor) -> None:
     """Refuse a prior of other shapes, of whole numbers, in two precisions, or not finite."""
     state, gaussian = prior[0], "cov" in prior._fields
-    leading, size = state.shape[: -1 if gaussian else -2], state.shape[-1:]
+    own = -2 if "members" in prior._fields else -1
+    leading, size = state.shape[:own], state.shape[-1:]
     if state.dtype not in (torch.float32, torch.float64):
         kind = "not of floating-point numbers"
         if state.is_floating_point():
@@ -140,13 +150,36 @@ def check_parameters(filter, sizes: Sizes) -> None:
     if hasattr(filter, "inner"):  # of codes, whose number only the codec knows
         _check_axes(filter.inner, AXES, sizes._replace(obs=None))
     described = described_by(type(filter))
+    if getattr(filter, "obs_cov", None) is not None:
+        check_obs_cov(filter)
+        _check_obs_cov(filter.obs_cov, sizes)
+        described.pop("obs_std")
     _check_axes(filter, described, sizes)
+    if hasattr(filter, "model_error_cov"):
+        check_noise(filter, sizes.state)
     if "noise_cov" in described:
         check_semidefinite(filter.noise_cov, "noise_cov")
     if hasattr(filter, "background"):
         _check_background(filter.background, sizes)
     if hasattr(filter, "members"):
         check_whole("members", filter.members)
+
+
+def _check_obs_cov(R: Tensor, sizes: Sizes) -> None:
+    """(obs, obs), (time, obs, obs), or (*series, time, obs, obs); one time may stand for all."""
+    shape, obs = tuple(R.shape), (sizes.obs, sizes.obs)
+    leading = shape[:-2]
+    times = not leading or leading[-1] in (1, sizes.times)
+    series = len(leading) < 2 or (
+        len(leading) - 1 == len(sizes.series) and _broadcasts(leading[:-1], sizes.series)
+    )
+    if (sizes.obs is None or shape[-2:] == obs) and times and series:
+        return
+    more = f", or {_tuple([*map(str, sizes.series), '1', *map(str, obs)])} for each series"
+    raise ValueError(
+        f"obs_cov has shape {shape}, but y has {sizes.obs} values at {sizes.times} times; give "
+        f"{obs}, or {(sizes.times, *obs)} of each time{more if sizes.series else ''}"
+    )
 
 
 def described_by(cls: type) -> dict[str, tuple[str, ...]]:
@@ -172,7 +205,21 @@ def _check_axes(filter, described: Mapping[str, tuple[str, ...]], sizes: Sizes) 
 def _needed(filter, name: str) -> bool:
     """Whether a filter has a parameter that has to be given, so that None is no choice."""
     field = getattr(filter, "__dataclass_fields__", {}).get(name)
+    if field is not None and name == "obs_std":  # unless obs_cov is given, see `check_parameters`
+        return True
     return field is not None and field.default is not None and field.init
+
+
+def check_numbers(filter) -> None:
+    """Refuse numbers outside their range where a filter is made; tensors wait for a series."""
+    for name in POSITIVE:
+        value = getattr(filter, name, None)
+        if isinstance(value, int | float) and value <= 0:
+            raise ValueError(f"{name} is {value}; it has to be {_words(name)}")
+    for name in NOT_NEGATIVE:
+        value = getattr(filter, name, None)
+        if isinstance(value, int | float) and value < 0:
+            raise ValueError(f"{name} is {value}; it has to be {_words(name)}")
 
 
 def check_whole(name: str, value: Any) -> None:
@@ -196,6 +243,8 @@ def check_times(filter, times: int) -> None:
 
 def check_observe(observe, mean: Tensor, observations: Tensor) -> None:
     """Try `observe` on the mean (..., state) of the first belief; refuse what does not fit y."""
+    if observe is None:
+        raise TypeError("observe is None; give the filter an operator, or the Observations one")
     seen = tried("observe", observe, mean)
     if seen.shape[:-1] != mean.shape[:-1] or seen.ndim != mean.ndim:
         raise ValueError(

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from dalib.filters.base import Ensemble, Gaussian, Likelihood
 from dalib.filters.ensemble import EnsembleFilter, anomalies
+from dalib.filters.errors import Whitened
 from dalib.filters.kalman import error_cov, observation_matrix
 from dalib.filters.linalg import PRECISE, kept, like, solution
 from dalib.filters.local import taper_between
@@ -88,8 +89,9 @@ class CovarianceFilter(EnsembleFilter):
             K, likelihood = _solved(seen.S, K, seen.mean, y)
         else:
             D, likelihood = _solved(seen.S, D, seen.mean, y)
-        analysis = self.inflated(E + (K @ D.mT).mT, E, y)
-        return Ensemble(analysis.to(forecast.members)), _like(likelihood, forecast.members)
+        analysis = (E + (K @ D.mT).mT).to(forecast.members)
+        y = y.to(analysis)
+        return self.finished(forecast, analysis, y, generator), _like(likelihood, analysis)
 
     def likelihood(self, forecast: Ensemble, y: Tensor) -> Likelihood:
         """Of y (..., obs) in N(h(mean), S)."""
@@ -97,12 +99,21 @@ class CovarianceFilter(EnsembleFilter):
         likelihood = _solved(seen.S, seen.anomalies[..., :0, :], seen.mean, y)[1]
         return _like(likelihood, forecast.members)
 
+    def whitened(self, operator: Whitened) -> "CovarianceFilter":
+        """Of whitened observations, which have no absolute values."""
+        if self.positive:
+            raise ValueError(
+                "positive=True needs observations with independent errors; give obs_std, or an "
+                "obs_cov that is diagonal"
+            )
+        return super().whitened(operator)
+
     def covariance(self, x: Tensor) -> tuple[Tensor | None, Tensor | float]:
         """A (..., state, state), or None for 0, and b, a number or (..., 1, 1), for members x."""
         raise NotImplementedError(f"{type(self).__name__} does not say what its covariance is")
 
     def _valid(self, belief: Ensemble) -> Ensemble:
-        return Ensemble(belief.members.abs()) if self.positive else belief
+        return belief._replace(members=belief.members.abs()) if self.positive else belief
 
     def _perturbed(self, y: Tensor, seen: Seen, generator: Generator) -> Tensor:
         """(..., member, obs), y + σ ε, where y is missing σ ε alone."""

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from dalib.filters.base import Ensemble, Filter, Gaussian, at, scored
+from dalib.filters.base import Ensemble, Filter, Gaussian, Weighted, at, scored
 from dalib.filters.checks import (
     check_given,
     check_observe,
@@ -21,6 +21,7 @@ from dalib.filters.checks import (
     forecast_of,
 )
 from dalib.filters.linalg import shared
+from dalib.filters.steps import Move, Schedule, moving, wanted
 from dalib.streams import Generator
 
 BOUND = 1e8  # times the prior's largest value: a mean beyond has left any system we filter
@@ -243,15 +244,29 @@ def cycle(
     generator: Generator,
     *,
     divergence: Freeze | Raise | Reset = Freeze(),  # noqa: B008
+    schedule: Schedule | None = None,
 ) -> Iterator[tuple]:
     """Yield (forecast, analysis) for each time of `observations` (..., time, obs).
 
-    The prior is at time 0, the first observation one sampling interval later. A `step` may work in
-    place; prior and beliefs stay as they are. What diverges is frozen, starts again or is an error,
-    as `divergence` says.
+    The prior is at time 0, the first observation one sampling interval later, unless the `schedule`
+    has other calls of the step. A `step` may work in place; prior and beliefs stay as they are.
+    What diverges is frozen, starts again or is an error, as `divergence` says.
     """
     check_given(filter, prior, observations, generator)
-    return (step[:2] for step in Cycle(filter, prior, observations, generator, divergence).steps())
+    given = (filter, prior, observations, generator, divergence, schedule)
+    return (step[:2] for step in Cycle(*given).steps())
+
+
+def first_belief(filter: Filter, prior, generator: Generator):
+    """The belief to begin with: that of a prior, or one that a filter had before, as it was.
+
+    Weighted states are a prior of as many equally likely ones to a filter without weights.
+    """
+    if isinstance(prior, Weighted) and not hasattr(filter, "resample"):
+        prior = Ensemble(prior.alike())
+    if isinstance(prior, Gaussian | Ensemble):
+        return filter.start(prior, generator)
+    return prior
 
 
 class Cycle:
@@ -264,12 +279,14 @@ class Cycle:
         observations: Tensor,
         generator: Generator,
         divergence: Freeze | Raise | Reset,
+        schedule: Schedule | None = None,
     ) -> None:
         observations = observations.to(prior[0].dtype)
         self.filter, self.observations, self.generator = filter, observations, generator
         self.prior, prior = prior, _expanded(prior, observations.shape[:-2])
         self.time, self.times = 0, observations.shape[-2]
-        self.belief = filter.start(prior, generator)
+        self.schedule, self.wants = schedule, wanted(filter)
+        self.belief = first_belief(filter, prior, generator)
         self.guard = divergence.guard(self.belief, prior)
         if self.guard.judge is scored and not hasattr(filter, "likelihood"):
             raise TypeError(
@@ -303,7 +320,16 @@ class Cycle:
         return step
 
     def _forecast(self, now: Filter, belief, generator: Generator):
-        """The forecast of the belief, which stays as it is whatever step() does to its argument."""
+        """The forecast of the belief, by as many steps as lead to the present time."""
+        if self.schedule is None and not self.wants:
+            return self._moved(now, belief, generator)
+        moves = [Move(self.time, 1.0)] if self.schedule is None else self.schedule[self.time]
+        for move in moves:
+            belief = self._moved(moving(now, self.wants, move, generator), belief, generator)
+        return belief
+
+    def _moved(self, now: Filter, belief, generator: Generator):
+        """One step later; the belief stays as it is whatever step() does to its argument."""
         given = belief
         if self.in_place or not self.begun:
             given = _copied(given)
@@ -340,10 +366,12 @@ class Cycle:
 
 def _expanded(prior, leading: tuple[int, ...]):
     """The prior with the leading axes of the observations."""
-    trailing = {"mean": 1, "cov": 2, "members": 2}
+    trailing = {"mean": 1, "cov": 2, "members": 2, "log_weights": 1, "dropped": 1}
+    if not set(prior._fields) <= trailing.keys():
+        return prior  # a belief of a kind that only its filter knows
     return type(prior)(
         *(
-            value.expand(*leading, *value.shape[-trailing[name] :])
+            value.expand(*leading, *value.shape[-trailing[name] :]) if value is not None else None
             for name, value in prior._asdict().items()
         )
     )
@@ -354,7 +382,9 @@ def _largest(prior) -> Tensor:
     if isinstance(prior, Gaussian):
         variance = shared(prior.cov.detach()).diagonal(dim1=-2, dim2=-1).clamp(min=0)
         return (prior.mean.detach().abs() + variance.sqrt()).amax(-1)
-    return prior.members.detach().abs().amax((-2, -1))
+    if hasattr(prior, "members"):
+        return prior.members.detach().abs().amax((-2, -1))
+    return (prior.mean.detach().abs() + prior.std.detach()).amax(-1)
 
 
 def _copied(belief):

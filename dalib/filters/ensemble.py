@@ -20,8 +20,13 @@ import torch
 from torch import Tensor
 
 from dalib.filters.base import Ensemble, Gaussian, Likelihood
+from dalib.filters.checks import check_numbers
+from dalib.filters.errors import Observing
+from dalib.filters.inflation import AdaptiveInflation, Inflated, Relaxation
 from dalib.filters.linalg import check_covariance, cholesky, like, shared
-from dalib.streams import Generator, normal, normal_like
+from dalib.filters.noise import NOISES, ModelNoise, perturbed, square_root_noise
+from dalib.filters.rotation import rotated
+from dalib.streams import Generator, normal
 
 
 def check_members(members: int) -> None:
@@ -136,52 +141,78 @@ def likelihood(predicted: Tensor, y: Tensor, obs_std: Tensor | float) -> Likelih
 
 
 @dataclass(frozen=True, kw_only=True)
-class EnsembleFilter:
+class EnsembleFilter(ModelNoise, Observing):
     """What ensemble Kalman filters share; a subclass says how members are `updated`.
 
     Attributes:
         step: the model over one sampling interval, (..., state) -> (..., state).
-        observe: (..., state) -> (..., obs).
-        obs_std: of independent errors, a number or (obs,), in the units of y.
         members: N.
         inflation: a, factor on the anomalies after each analysis (amplitude, not variance), a
-            number or (...,); 1 where nothing was observed, see `reached`.
+            number or (...,); 1 where nothing was observed, see `reached`. Or `RTPS`, `RTPP` or
+            `AdaptiveInflation` of `filters.inflation`.
+        rotate: after each analysis, multiply the anomalies by a random `rotation`, the same for
+            all components; mean and covariance stay, the members become closer to normally
+            distributed (Sakov and Oke 2008).
         model_error_std: noise added after each step, a number or (..., state) that broadcasts to
             the members, in state units.
+        model_noise: "sampled", or "square_root" as `noise.square_root_noise` has it.
     """
 
     step: Callable[[Tensor], Tensor]
-    observe: Callable[[Tensor], Tensor]
-    obs_std: Tensor | float
     members: int = 40
-    inflation: Tensor | float = 1.0
-    model_error_std: Tensor | float = 0.0
+    inflation: Tensor | float | Relaxation | AdaptiveInflation = 1.0
+    rotate: bool = False
+    model_noise: str = "sampled"
 
     def __post_init__(self):
         check_members(self.members)
+        if self.model_noise not in NOISES:
+            raise ValueError(
+                f"unknown model_noise {self.model_noise!r}; known: {', '.join(NOISES)}"
+            )
+        check_numbers(self)
 
-    def start(self, prior: Gaussian | Ensemble, generator: Generator) -> Ensemble:
+    def start(self, prior: Gaussian | Ensemble, generator: Generator) -> Ensemble | Inflated:
         """Members of the prior."""
-        return Ensemble(draw_members(prior, self.members, generator))
+        belief = Ensemble(draw_members(prior, self.members, generator))
+        return self.inflation.begin(belief) if self._adaptive else belief
 
     def forecast(self, belief: Ensemble, generator: Generator) -> Ensemble:
-        """One sampling interval, every member with noise of its own."""
+        """One sampling interval, and the noise of the model."""
         E = self.step(belief.members)
-        if isinstance(self.model_error_std, (int, float)) and self.model_error_std == 0:
-            return Ensemble(E)
-        noise = normal_like(E, generator)
-        return Ensemble(torch.addcmul(E, like(self.model_error_std, E), noise))
+        if not self.perfect and self.model_noise == "square_root":
+            E = square_root_noise(E, self.noise_factor(E), generator)
+        elif not self.perfect:
+            E = perturbed(self, E, generator)
+        return belief.inflated(E) if self._adaptive else belief._replace(members=E)
 
     def analyse(self, belief: Ensemble, y: Tensor, generator: Generator) -> Ensemble:
         """Members given y (..., obs), inflated."""
         E = self.updated(belief.members, self.observe(belief.members), y, generator)
-        return Ensemble(self.inflated(E, belief.members, y))
+        return self.finished(belief, E, y, generator)
+
+    def finished(self, belief: Ensemble, E: Tensor, y: Tensor, generator: Generator) -> Ensemble:
+        """The analysis of the forecast `belief`: members E, inflated, relaxed and rotated."""
+        forecast = belief.members
+        if isinstance(self.inflation, Relaxation):  # which pairs members with those before
+            E = self.inflation(E, forecast, self.reached(forecast, y).to(E))
+        if self.rotate:
+            E = rotated(E, generator)
+        if self._adaptive:
+            return self.inflation.learned(belief, self, y)._replace(members=E)
+        return belief._replace(members=self.inflated(E, forecast, y))
+
+    @property
+    def _adaptive(self) -> bool:
+        return isinstance(self.inflation, AdaptiveInflation)
 
     def inflated(self, E: Tensor, forecast: Tensor, y: Tensor) -> Tensor:
         """(..., member, state), anomalies times 1 + (a - 1) r, r the share that is `reached`.
 
         Spread that no observation takes back would grow without end.
         """
+        if isinstance(self.inflation, Relaxation):
+            return E
         if isinstance(self.inflation, (int, float)) and self.inflation == 1:
             return E
         mean = E.mean(-2, keepdim=True)

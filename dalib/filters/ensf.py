@@ -15,6 +15,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
+from dalib import limits
 from dalib.filters.base import Ensemble
 from dalib.filters.ensemble import EnsembleFilter
 from dalib.filters.ensf_linear import AllSteps, all_steps
@@ -215,6 +216,11 @@ class EnSF(EnsembleFilter):
                 f"a minibatch of {self.minibatch} with the {self.prior} prior of {self.members} "
                 f"members; a mixture takes 1 to {self.members}, the paired prior none"
             )
+        limits.at_least(1, steps=self.steps)
+        limits.more_than(0, eps_alpha=self.eps_alpha)
+        limits.at_most(1, eps_alpha=self.eps_alpha)
+        limits.at_least(0, eps_beta=self.eps_beta)
+        limits.less_than(1, eps_beta=self.eps_beta)
         for name in ("std", "scale", "block", "clip"):
             value = getattr(self, name)
             if value is not None and not (torch.as_tensor(value) > 0).all():
@@ -237,7 +243,7 @@ class EnSF(EnsembleFilter):
         drawn = self._drawn(E, pull, units, generator)
         empty = y.isnan().all(-1)
         E = torch.where(empty[..., None, None], E, drawn) if empty.any() else drawn
-        return Ensemble(self.inflated(E, belief.members, y))
+        return self.finished(belief, E, y, generator)
 
     def reached(self, forecast: Tensor, y: Tensor) -> Tensor:
         """(..., state), what an operator of single components looks at; of any other (..., 1)."""

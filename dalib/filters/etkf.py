@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dalib.filters.ensemble import EnsembleFilter, anomalies, whiten
 from dalib.filters.linalg import matrix_function
-from dalib.streams import Generator, normal
+from dalib.streams import Generator
 
 
 def etkf_analysis(
@@ -43,48 +43,21 @@ def transform(S: Tensor, d: Tensor) -> Tensor:
     """
     if not (S.requires_grad or d.requires_grad) and _extreme(S):
         return _by_singular_values(S, d)
-    W = _square_root(S)
+    W = square_root(S)
     w = d @ S.mT @ W @ W / (S.shape[-2] - 1)
     return w + W
 
 
-def rotation(shape: tuple[int, ...], generator: Generator) -> Tensor:
-    """Random orthogonal (..., N, N) for a shape (..., N) that keep the mean of N members.
-
-        Ω = B Uᵀ + 1 1ᵀ / N
-
-    where the columns of B and U are orthonormal bases of what is orthogonal to 1: U that of a QR
-    factorisation of [1, random], so that it is uniform (Mezzadri 2007), B that of an arbitrary one.
-    """
-    N = shape[-1]
-    random = normal((*shape, N), generator)
-    B, U = _basis(torch.vander(torch.linspace(-1, 1, N).double(), increasing=True)), _basis(random)
-    return B @ U.mT + 1 / N
-
-
 @dataclass(frozen=True, kw_only=True)
 class ETKF(EnsembleFilter):
-    """Ensemble transform Kalman filter; see `etkf_analysis`.
-
-    Attributes:
-        rotate: after each analysis, multiply the anomalies by a random `rotation`; mean and
-            covariance stay, the members become closer to normally distributed (Sakov and Oke 2008).
-    """
-
-    rotate: bool = False
+    """Ensemble transform Kalman filter; see `etkf_analysis`."""
 
     def updated(self, E: Tensor, predicted: Tensor, y: Tensor, generator: Generator) -> Tensor:
         """(..., member, state)."""
-        E = etkf_analysis(E, predicted, y, self.obs_std)
-        return rotated(E, generator) if self.rotate else E
+        return etkf_analysis(E, predicted, y, self.obs_std)
 
 
-def rotated(ensemble: Tensor, generator: Generator) -> Tensor:
-    """(..., member, state), with the same mean and covariance."""
-    return rotation(ensemble.shape[:-1], generator).to(ensemble) @ ensemble
-
-
-def _square_root(S: Tensor) -> Tensor:
+def square_root(S: Tensor) -> Tensor:
     """[n (S Sᵀ + n)⁻¹]^½ with n = N-1, (..., N, N), from the smaller of two eigenproblems.
 
     S Sᵀ = V Λ Vᵀ:   V f(Λ) Vᵀ,            f(λ) = [n / (λ + n)]^½
@@ -154,11 +127,3 @@ def _by_singular_values(S: Tensor, d: Tensor) -> Tensor:
     W = one - (U * (σ.square() / (a * (a + math.sqrt(N - 1))))[..., None, :]) @ U.mT
     w = (d @ Vt.mT * (σ / a2)[..., None, :]) @ U.mT
     return torch.where(finite, w + W, float("nan"))
-
-
-def _basis(columns: Tensor) -> Tensor:
-    """(..., N, N) -> (..., N, N-1): orthonormal, orthogonal to 1; the first column is not used."""
-    ones = torch.ones_like(columns[..., :1])
-    Q, R = torch.linalg.qr(torch.cat([ones, columns[..., 1:]], -1))
-    signs = R.diagonal(dim1=-2, dim2=-1).sign()[..., None, :]  # uniform needs a positive diagonal
-    return (Q * signs)[..., 1:]

@@ -5,14 +5,11 @@ of y give to d, d² / S is 1 on average where both are right (Desroziers et al. 
 each value alone). A filter that diverges keeps a small spread far from the truth, and d² / S grows.
 """
 
-import math
-
 import torch
 from torch import Tensor
 
-from dalib.filters.linalg import jacobian, like, shared
-
-INCONSISTENT = 2.0  # innovations 1.4 times as large as they should be
+from dalib.filters.errors import error_std, error_variances
+from dalib.filters.linalg import jacobian, shared
 
 
 def way(filter) -> str | None:
@@ -23,7 +20,8 @@ def way(filter) -> str | None:
     if not hasattr(filter, "obs_std") or not getattr(filter, "looks", True):
         return None
     operator = filter.observe.at(0) if hasattr(filter.observe, "at") else filter.observe
-    return "series" if hasattr(operator, "selected") else "time"
+    operators = getattr(filter.observe, "operators", [operator])  # they may be of different kinds
+    return "series" if all(hasattr(one, "selected") for one in operators) else "time"
 
 
 def of_series(filter, mean: Tensor, std: Tensor, y: Tensor) -> Tensor:
@@ -37,21 +35,41 @@ def of_series(filter, mean: Tensor, std: Tensor, y: Tensor) -> Tensor:
     else:
         index = filter.observe.selected(size)
     index = index.to(mean.device).expand(y.shape)
-    errors = like(filter.obs_std, y)
-    errors = errors[..., None, :] if errors.ndim else errors
-    S = std.gather(-1, index).square() + errors**2
+    S = std.gather(-1, index).square() + error_variances(filter, y)
     return _mean(_sums((y - mean.gather(-1, index)).square() / S), -2)
 
 
 def of_time(filter, forecast, y: Tensor) -> Tensor:
     """(..., 2), Σ d² / S over the values of y (..., obs), and how many are known."""
+    mean, variance = _predicted(filter, forecast)
+    return _sums((y - mean).square() / (variance + error_std(filter, y) ** 2))
+
+
+def of_both(filter, forecast, analysis, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Innovation d, √S and residual of y (..., obs), each like y."""
+    mean, variance = _predicted(filter, forecast)
+    residual = y - _mean_seen(filter, analysis)
+    if way(filter) is None:
+        return y - mean, torch.full_like(y - mean, torch.nan), residual
+    return y - mean, (variance + error_std(filter, y) ** 2).sqrt().expand_as(residual), residual
+
+
+def _mean_seen(filter, belief) -> Tensor:
+    """(..., obs), the mean of h over a belief."""
+    if not hasattr(belief, "members"):
+        return filter.observe(belief.mean)
+    return type(belief)(filter.observe(belief.members), *belief[1:]).mean
+
+
+def _predicted(filter, forecast) -> tuple[Tensor, Tensor]:
+    """Mean and variance (..., obs) of h over a forecast."""
     if hasattr(forecast, "members"):
         predicted = type(forecast)(filter.observe(forecast.members), *forecast[1:])
-        mean, variance = predicted.mean, predicted.std.square()
-    else:
-        operator, mean = filter.observe, filter.observe(forecast.mean)
-        variance = _variance_seen(operator, forecast)
-    return _sums((y - mean).square() / (variance + like(filter.obs_std, y) ** 2))
+        return predicted.mean, predicted.std.square()
+    mean = filter.observe(forecast.mean)
+    if not hasattr(forecast, "cov"):  # of a kind that only its filter knows
+        return mean, torch.full_like(mean, torch.nan)
+    return mean, _variance_seen(filter.observe, forecast)
 
 
 def _variance_seen(operator, forecast) -> Tensor:
@@ -66,14 +84,6 @@ def _variance_seen(operator, forecast) -> Tensor:
 def of_times(sums: Tensor) -> Tensor:
     """(..., time, 2) of `of_time` -> (...,), mean of d² / S."""
     return _mean(sums, -2)
-
-
-def limit(times: int) -> float:
-    """What a mean over `times` is inconsistent beyond: three standard deviations above.
-
-    Values of one time are taken to vary together.
-    """
-    return INCONSISTENT + 3 * math.sqrt(2 / times)
 
 
 def _sums(ratios: Tensor) -> Tensor:

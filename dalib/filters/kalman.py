@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
 from dalib.filters.base import Ensemble, Gaussian, Likelihood
+from dalib.filters.checks import check_numbers
+from dalib.filters.errors import Observing
 from dalib.filters.linalg import check_covariance, cholesky, jacobian, like, symmetric
 from dalib.streams import Generator
 
@@ -15,6 +17,17 @@ WITHOUT_DERIVATIVE = (
     "has no derivative, which this filter needs; give the operator `tangent(x) -> (..., obs, "
     "state)`, or take a filter without derivatives, such as ETKF or LETKF"
 )
+
+
+class Transition(NamedTuple):
+    """One step, linear about the mean m of a belief: x' = mean + F (x - m) + q, q ~ N(0, Q).
+
+    mean (..., state) is that of x'; matrix F and noise_cov Q (..., state, state).
+    """
+
+    mean: Tensor
+    matrix: Tensor
+    noise_cov: Tensor
 
 
 def forecast(belief: Gaussian, F: Tensor, Q: Tensor) -> Gaussian:
@@ -171,32 +184,41 @@ def error_cov(std: Tensor | float, x: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GaussianFilter:
-    """What filters with a `Gaussian` belief share: the analysis. Subclasses forecast."""
+class GaussianFilter(Observing):
+    """What filters with a `Gaussian` belief share; a subclass says its `transition`."""
 
-    observe: Callable[[Tensor], Tensor]
-    obs_std: Tensor | float
+    def __post_init__(self) -> None:
+        check_numbers(self)
 
     def start(self, prior: Gaussian | Ensemble, generator: Generator | None = None) -> Gaussian:
         """The prior itself; of an ensemble, its sample moments."""
         return Gaussian(prior.mean, check_covariance(prior.cov, "the prior covariance"))
 
+    def transition(self, belief: Gaussian) -> Transition:
+        """How states move over one sampling interval, linearised about the belief."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how states move")
+
+    def forecast(self, belief: Gaussian, generator: Generator | None = None) -> Gaussian:
+        """One sampling interval: P <- F P Fᵀ + Q, with the mean, F and Q of `transition`."""
+        mean, F, Q = self.transition(belief)
+        return Gaussian(mean, symmetric(F @ belief.cov @ F.mT + Q))
+
     def analyse(self, belief: Gaussian, y: Tensor, generator: Generator | None = None) -> Gaussian:
         """(..., obs) observed; linearised at the mean of the belief."""
-        return update(belief, *self.seen_from(belief.mean, y))
+        return update(belief, *self.innovation(belief, y))
 
     def likelihood(self, forecast: Gaussian, y: Tensor) -> Likelihood:
         """Of y (..., obs) under the forecast."""
-        return likelihood(forecast, *self.seen_from(forecast.mean, y))
+        return likelihood(forecast, *self.innovation(forecast, y))
 
     def log_likelihood(self, forecast: Gaussian, y: Tensor) -> Tensor:
         """(...,), log-density of y (..., obs) under the forecast."""
         return self.likelihood(forecast, y).log_density
 
-    def seen_from(self, mean: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Innovation y - h(mean), tangent H of h at the mean, error covariance R, what is seen."""
-        H = observation_matrix(self.observe, mean)
-        return y - self.observe(mean), H, error_cov(self.obs_std, y), ~y.isnan()
+    def innovation(self, belief: Gaussian, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """y - h(m), tangent H of h at the mean m, error covariance R, which values are observed."""
+        H = observation_matrix(self.observe, belief.mean)
+        return y - self.observe(belief.mean), H, error_cov(self.obs_std, y), ~y.isnan()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,7 +233,7 @@ class Kalman(GaussianFilter):
     matrix: Tensor
     noise_cov: Tensor
 
-    def forecast(self, belief: Gaussian, generator: Generator | None = None) -> Gaussian:
-        """One sampling interval."""
-        matrix, noise_cov = (like(value, belief.mean) for value in (self.matrix, self.noise_cov))
-        return forecast(belief, matrix, noise_cov)
+    def transition(self, belief: Gaussian) -> Transition:
+        """F m, F and Q."""
+        F, Q = (like(value, belief.mean) for value in (self.matrix, self.noise_cov))
+        return Transition(apply(F, belief.mean), F, Q)

@@ -7,7 +7,6 @@ from torch import Tensor
 
 from dalib.filters.columns import by_eigenvalues, in_parts, localised, transformed
 from dalib.filters.ensemble import EnsembleFilter, whiten
-from dalib.filters.etkf import rotated
 from dalib.filters.local import Local, taper_seen
 from dalib.filters.places import check_count
 from dalib.localise import Localisation
@@ -49,13 +48,11 @@ class LETKF(Local, EnsembleFilter):
         radius: in place of that of the localisation, so that it can be tuned; None to leave it.
         most: how many observations a column has at most, the nearest that are not missing; of those
             equally far, which is left open. None for all that reach it.
-        rotate: as in the ETKF, the same rotation everywhere.
     """
 
     localisation: Localisation | None = None
     radius: float | None = None
     most: int | None = 61
-    rotate: bool = False
 
     def __post_init__(self):
         super().__post_init__()
@@ -77,7 +74,7 @@ class LETKF(Local, EnsembleFilter):
             E = letkf_analysis(E, predicted, y, self.obs_std, taper)
         elif not y.isnan().all():
             E = self._by_columns(E, predicted, y)
-        return rotated(E, generator) if self.rotate else E
+        return E
 
     def _by_columns(self, E: Tensor, predicted: Tensor, y: Tensor) -> Tensor:
         S, d = whiten(predicted, y, self.obs_std)

@@ -18,6 +18,19 @@ def like(value: Tensor | float, x: Tensor) -> Tensor:
     return torch.as_tensor(value, dtype=x.dtype, device=x.device)
 
 
+def plain() -> bool:
+    """Whether nothing is being transformed by `torch.func`, so that values can be looked at."""
+    return torch._C._functorch.peek_interpreter_stack() is None
+
+
+def known(condition: Tensor) -> bool:
+    """Whether a condition () is known to be true; nothing is known of what `vmap` runs along."""
+    try:
+        return bool(condition)
+    except RuntimeError:
+        return False
+
+
 def cholesky(A: Tensor, *, upper: bool = False) -> Tensor:
     """(..., n, n) -> (..., n, n), the lower (or upper) factor of a positive definite matrix.
 
@@ -43,7 +56,7 @@ def kept(method: Callable) -> Callable:
             operator = getattr(getattr(self, "observe", None), "__dict__", {})
             given = [*vars(self).values(), *operator.values()]
             self.__dict__.update(_given=list(_parts(given)), _kept={})
-        known, changes = self.__dict__["_kept"], [_stamp(one) for one in self.__dict__["_given"]]
+        known, changes = self.__dict__["_kept"], [stamp(one) for one in self.__dict__["_given"]]
         key = (method.__name__, x.shape[-2:], x.dtype, x.device, torch.is_grad_enabled())
         if key not in known or known[key][0] != changes:
             found = method(self, x)
@@ -77,7 +90,7 @@ def _parts(values: Iterable) -> Iterator[Tensor | np.ndarray]:
             yield from _parts([value.places, value.obs_places, value.matrix])
 
 
-def _stamp(value: Tensor | np.ndarray) -> int | bytes:
+def stamp(value: Tensor | np.ndarray) -> int | bytes:
     """What is another after a change in place: torch counts these, but not in inference mode."""
     if isinstance(value, np.ndarray):
         return value.tobytes()
@@ -193,7 +206,7 @@ def matrix_function(A: Tensor, f: Callable, slope: Callable, curve: Callable) ->
     return _MatrixFunction.apply(A, f, slope, curve)
 
 
-def _eigen(A: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def eigen(A: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Λ (..., n), V, and whether A is finite (..., 1, 1); where it is not, those of 0."""
     finite = A.isfinite().all(-1).all(-1)[..., None, None]
     eigenvalues, V = torch.linalg.eigh(torch.where(finite, A, 0.0))  # LAPACK stops at NaN
@@ -203,7 +216,7 @@ def _eigen(A: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 class _MatrixFunction(torch.autograd.Function):
     @staticmethod
     def forward(ctx, A: Tensor, f: Callable, slope: Callable, curve: Callable) -> Tensor:
-        eigenvalues, V, finite = _eigen(A)
+        eigenvalues, V, finite = eigen(A)
         ctx.save_for_backward(A, eigenvalues, V)
         ctx.slope, ctx.curve = slope, curve
         value = (V * f(eigenvalues)[..., None, :]) @ V.mT

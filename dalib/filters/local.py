@@ -7,11 +7,13 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from dalib.filters.errors import Whitened
 from dalib.filters.linalg import like
 from dalib.filters.patches import Patch, patches
 from dalib.filters.places import check_count, places_of
 from dalib.localise import Localisation
 
+NEAR = 0.5  # weight to the middle of its block that an observation needs: within about a radius
 KNOWN = 8  # arrangements of observations whose neighbours are remembered
 
 
@@ -40,7 +42,10 @@ class Local:
         if self.localisation is None:
             return super().reached(forecast, y)
         if not self._between_places:
-            taper = taper_seen(self.localisation, self.observe, forecast)
+            observe = self.observe
+            if isinstance(observe, Whitened):  # a tapered covariance takes any errors
+                observe = observe.observe
+            taper = taper_seen(self.localisation, observe, forecast)
             return (taper * ~y.isnan()[..., None, :]).sum(-1).clamp(max=1)
         leading = torch.broadcast_shapes(forecast.shape[:-2], y.shape[:-1])
         rows = ~y.isnan().expand(*leading, -1).reshape(math.prod(leading), -1)
@@ -73,7 +78,7 @@ class Local:
             raise ValueError(
                 f"there are places for {len(places)} components, but the state has {size}"
             )
-        stand = places_of(self.observe, self.localisation.obs_places, E)
+        stand = stand_of(self.reach, self.observe, E)
         if stand.is_floating_point() and stand.shape[-1] != places.shape[-1]:
             raise ValueError(
                 f"obs_places are points with {stand.shape[-1]} coordinates, places of components "
@@ -145,9 +150,46 @@ class Local:
         return None
 
 
+def stand_of(localisation: Localisation, observe: Any, E: Tensor) -> Tensor:
+    """Components (obs,) or (..., obs), or points (obs, axis), at which observations stand.
+
+    Those of correlated errors act together, ρ R⁻¹ of a block of R, and stand at its middle: where
+    the weights to the others of the block have the largest sum.
+
+    Raises:
+        ValueError: a block has observations far from its middle.
+    """
+    stand = places_of(observe, localisation.obs_places, E)
+    if not isinstance(observe, Whitened):
+        return stand
+    if localisation.matrix is None:
+        points = stand if stand.is_floating_point() else localisation.places[stand]
+        rho = localisation.weights(points, points)
+    else:
+        rho = localisation.matrix[..., stand[..., :, None], stand[..., None, :]]
+    block = observe.blocks().to(rho.device)
+    same = block[:, None] == block[None, :]
+    total = torch.where(same, rho, 0.0).sum(-1, keepdim=True).mT
+    middle = torch.where(same, total, -1.0).argmax(-1)
+    weight = rho.gather(-1, middle[..., None])
+    if (weight < NEAR).any():
+        raise ValueError(
+            f"obs_cov links observations whose weight to the middle of their block is down to "
+            f"{weight.min().item():.2g}; a local method takes errors that are independent, or "
+            f"correlated in blocks of observations near each other (weights of at least {NEAR}): "
+            "let covariances end, or take a larger radius, or a method without localisation"
+        )
+    middle = middle.to(stand.device)
+    return (
+        stand[middle]
+        if stand.is_floating_point()
+        else stand.expand(middle.shape).gather(-1, middle)
+    )
+
+
 def taper_seen(localisation: Localisation, observe: Any, E: Tensor) -> Tensor:
     """ρ (..., state, obs) between components of E (..., member, state) and what is observed."""
-    place = places_of(observe, localisation.obs_places, E)
+    place = stand_of(localisation, observe, E)
     if place.is_floating_point() and localisation.matrix is not None:
         raise ValueError(
             "obs_places are points; weights that are given as a matrix between components take the "

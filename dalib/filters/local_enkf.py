@@ -83,7 +83,7 @@ class LocalEnKF(Local, CovarianceFilter):
                 else:
                     moves[own[:, None], :, index] = move.transpose(1, 2)
         updated = E + moves.reshape(*leading, *E.shape[-2:])
-        return Ensemble(self.inflated(updated, E, y)), likelihood
+        return self.finished(forecast, updated, y, generator), likelihood
 
     def likelihood(self, forecast: Ensemble, y: Tensor) -> Likelihood:
         """Of y (..., obs) in N(mean h(E), σ C σ)."""

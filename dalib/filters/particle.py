@@ -8,9 +8,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from dalib import limits
 from dalib.filters.base import Ensemble, Gaussian, Likelihood, Weighted, picked
+from dalib.filters.checks import check_numbers
 from dalib.filters.ensemble import check_members, draw_members
+from dalib.filters.errors import Observing
 from dalib.filters.linalg import like
+from dalib.filters.noise import ModelNoise, perturbed
 from dalib.streams import Generator, normal, uniform
 
 DEGENERATE = 1e-10  # what one particle leaves to all others when there is no spread left to measure
@@ -31,7 +35,7 @@ def systematic(log_weights: Tensor, generator: Generator) -> Tensor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BootstrapParticle:
+class BootstrapParticle(ModelNoise, Observing):
     """Bootstrap particle filter (Gordon, Salmond and Smith 1993).
 
         x_n <- M(x_n) + s ξ_n                    s = max(model_error_std, jitter_std)
@@ -44,29 +48,33 @@ class BootstrapParticle:
 
     Attributes:
         step: M over one sampling interval, (..., state) -> (..., state).
-        observe: h, (..., state) -> (..., obs).
-        obs_std: σ, a number or (obs,), in the units of y.
         members: N.
-        model_error_std: of the model, per sampling interval, a number or (state,), state units.
-        jitter_std: least noise with which particles move, likewise.
+        model_error_std: of the model, per sampling interval, a number or (state,), state units; or
+            Q itself, see `noise.ModelNoise`.
+        jitter_std: least noise with which particles move, likewise; where Q is given, none.
+        regularisation: f, kernel width as a fraction of the optimal one; 0 for none.
+        resample_below: effective number of particles, as a fraction of N, below which they are
+            resampled.
     """
 
     axes: ClassVar[dict] = {"jitter_std": (), "regularisation": ()}
 
     step: Callable[[Tensor], Tensor]
-    observe: Callable[[Tensor], Tensor]
-    obs_std: Tensor | float
     members: int = 1000
-    model_error_std: float = 0.0
     jitter_std: float = 0.0
     regularisation: float = 0.0
     resample_below: float = 0.5
 
     def __post_init__(self):
+        check_numbers(self)
+        limits.at_least(0, resample_below=self.resample_below)
+        limits.at_most(1, resample_below=self.resample_below)
         check_members(self.members)
 
-    def start(self, prior: Gaussian | Ensemble, generator: Generator) -> Weighted:
-        """Equally weighted particles of the prior."""
+    def start(self, prior: Gaussian | Ensemble | Weighted, generator: Generator) -> Weighted:
+        """Equally weighted particles of the prior; weighted ones as they are."""
+        if isinstance(prior, Weighted):
+            return prior
         members = draw_members(prior, self.members, generator)
         log_weights = torch.full_like(members[..., 0], -math.log(self.members))
         return Weighted(members, log_weights, torch.zeros_like(log_weights[..., :1]))
@@ -76,7 +84,9 @@ class BootstrapParticle:
         members, log_weights, dropped = self.resample(belief, generator)
         members = self.step(members)
         std = self._noise_std(members)
-        if std.requires_grad or std.any():
+        if self.correlated:
+            members = perturbed(self, members, generator)
+        elif std.requires_grad or std.any():
             members = torch.addcmul(members, std, self._normal(members, generator))
         return _without_lost(Weighted(members, log_weights, dropped))
 

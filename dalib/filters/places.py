@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dalib.filters.errors import Whitened
+
 TOGETHER = 2**22  # numbers of the derivatives, and of the trial states, that are held at once
 
 
@@ -24,6 +26,8 @@ def places_of(observe: Any, given: Tensor | None, E: Tensor) -> Tensor:
             gave; None for what the operator says.
         E: (..., member, state), the forecast.
     """
+    if isinstance(observe, Whitened):
+        return places_of(observe.observe, given, E)
     given = getattr(observe, "places", None) if given is None else given
     if given is not None:
         return _checked(torch.as_tensor(given), E.shape[-1])

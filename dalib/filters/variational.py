@@ -1,13 +1,15 @@
 """Filters with a fixed covariance or gain: climatology, optimal interpolation, 3DVar."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
+from dalib import limits
 from dalib.filters.base import Ensemble, Gaussian, Likelihood
+from dalib.filters.errors import Whitened
 from dalib.filters.kalman import (
     GaussianFilter,
     apply,
@@ -183,6 +185,10 @@ class Var3D(GaussianFilter):
     background_scale: Tensor | float = 1.0
     outer: int = 0
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        limits.at_least(0, outer=self.outer)
+
     def start(self, prior: Gaussian | Ensemble, generator: Generator | None = None) -> Gaussian:
         """The mean of the prior."""
         check_background(self.background.cov)
@@ -204,7 +210,7 @@ class Var3D(GaussianFilter):
         if self._alike(y):
             return self._updated(forecast, y)[1]
         background = Gaussian(forecast.mean, self._cov(forecast.mean))
-        return likelihood(background, *self.seen_from(forecast.mean, y))
+        return likelihood(background, *self.innovation(forecast, y))
 
     def scored(
         self, forecast: Gaussian, y: Tensor, generator: Generator | None = None
@@ -282,6 +288,7 @@ class FixedGain(GaussianFilter):
     gain: Tensor
 
     def __post_init__(self):
+        super().__post_init__()
         if hasattr(self.observe, "at"):
             raise ValueError("a fixed gain needs observations that stay the same")
 
@@ -304,6 +311,11 @@ class FixedGain(GaussianFilter):
             )
         d = torch.where(y.isnan(), 0.0, d)
         return _certain(belief.mean + _times(d, like(self.gain, d).mT))
+
+    def whitened(self, operator: Whitened) -> "FixedGain":
+        """With K L, which meets L⁻¹ d."""
+        gain = (like(self.gain, operator.factor) @ operator.factor).to(self.gain)
+        return replace(super().whitened(operator), gain=gain)
 
     def likelihood(self, forecast: Gaussian, y: Tensor) -> Likelihood:
         """Of y (..., obs) in N(h(mean), R)."""
@@ -332,7 +344,7 @@ def _around(mean: Tensor, cov: Tensor) -> Gaussian:
 
 def _interpolated(filter: GaussianFilter, belief: Gaussian, cov: Tensor, y: Tensor) -> Gaussian:
     """The Kalman update with one covariance (state, state) for all seeds."""
-    innovation, H, R, seen = filter.seen_from(belief.mean, y)
+    innovation, H, R, seen = filter.innovation(belief, y)
     mean, cov = update(Gaussian(belief.mean, cov), innovation, H, R, seen)
     return _around(mean, cov) if cov.ndim < mean.ndim + 1 else Gaussian(mean, cov)
 

@@ -40,6 +40,9 @@ class Climatology:
 
     The first is the constant of least mean square error, the second has the marginal distribution
     of the system, and the CRPS of its climate.
+
+    Attributes:
+        members: of the ensemble; 0 for the mean alone.
     """
 
     members: int = 0

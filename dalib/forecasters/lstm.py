@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from dalib import replicates
+from dalib import limits, replicates
 from dalib.forecasters.base import TrainingData, complete, free_run, past
 from dalib.forecasters.scaling import Standard
 from dalib.resumable import Save
@@ -137,6 +137,9 @@ class LSTM:
     needs: ClassVar[frozenset[str]] = frozenset({"states"})
 
     def __post_init__(self) -> None:
+        limits.at_least(1, units=self.units, layers=self.layers, batch=self.batch, steps=self.steps)
+        limits.at_least(1, check_every=self.check_every, patience=self.patience)
+        limits.more_than(0, rate=self.rate, clip=self.clip)
         if not 0 <= self.washout < self.window - 1:
             raise ValueError(
                 f"a washout of {self.washout} leaves nothing of a window of {self.window} samples; "

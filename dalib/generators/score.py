@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from dalib import limits
 from dalib.diffusion import ReverseSDE, Samples
 from dalib.forecasters.base import TrainingData, complete
 from dalib.nets.scaling import Scaling
@@ -87,6 +88,11 @@ class ScoreDiffusion:
     sampler: Any = field(default_factory=ReverseSDE)
     needs: ClassVar[frozenset[str]] = frozenset({"states"})
     after_fit: ClassVar[frozenset[str]] = frozenset({"sampler"})
+
+    def __post_init__(self) -> None:
+        limits.at_least(1, hidden=self.hidden, batch=self.batch, steps=self.steps)
+        limits.at_least(1, check_every=self.check_every)
+        limits.more_than(0, sigma_min=self.sigma_min, sigma_max=self.sigma_max, rate=self.rate)
 
     def fit(
         self,

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dalib import limits
+
 
 @dataclass(frozen=True)
 class Constant:
@@ -18,10 +20,19 @@ class Constant:
 
 @dataclass(frozen=True)
 class Decay:
-    """The rates are multiplied by `factor` after each of the epochs `after`, counted from 1."""
+    """The rates are multiplied by `factor` after each of the epochs `after`, counted from 1.
+
+    Attributes:
+        after: epochs, counted from 1, after which the rates fall.
+        factor: on the rates.
+    """
 
     after: Sequence[int]
     factor: float
+
+    def __post_init__(self) -> None:
+        limits.at_least(1, after=self.after)
+        limits.more_than(0, factor=self.factor)
 
     def at(self, losses: Tensor) -> Tensor:
         """Losses (run, epoch) of the epochs done -> (run,), of the next epoch."""
@@ -36,11 +47,20 @@ class Plateau:
     To fall is to be lower than the best before by more than `threshold` |first loss|. That is
     torch's ReduceLROnPlateau with an absolute threshold: its relative one counts a slightly worse
     loss as a fall where losses are negative.
+
+    Attributes:
+        patience: epochs without a fall of the loss before the rate falls.
+        factor: on the rate.
+        threshold: fall of the loss that counts, as a share of the first loss.
     """
 
     patience: int = 5
     factor: float = 0.1
     threshold: float = 1e-4
+
+    def __post_init__(self) -> None:
+        limits.at_least(0, patience=self.patience, threshold=self.threshold)
+        limits.more_than(0, factor=self.factor)
 
     def at(self, losses: Tensor) -> Tensor:
         """Losses (run, epoch) of the epochs done -> (run,), of the next epoch."""

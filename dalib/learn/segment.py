@@ -8,6 +8,7 @@ from torch import Tensor
 
 from dalib.filters import scored
 from dalib.filters.cycle import Open, Step, lost, passage, restarted
+from dalib.filters.errors import error_std
 from dalib.streams import Generator, continue_from, positions
 
 
@@ -27,7 +28,7 @@ def likelihood(filter, forecast, y: Tensor, generator: Generator) -> tuple:
 def misfit(filter, forecast, y: Tensor, generator: Generator) -> tuple:
     """Analysis; loss |d|² of the innovation d = y - h(forecast mean), and |d / σ|²."""
     d = torch.where(y.isnan(), 0.0, y - filter.observe(forecast.mean))
-    std = torch.as_tensor(filter.obs_std).to(d)
+    std = error_std(filter, d)
     judged = Judged(d.square().sum(-1), (d / std).square().sum(-1))
     return filter.analyse(forecast, y, generator), judged
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dalib import limits
 from dalib.integrate import Exact
 from dalib.maps.base import Start, forecast_rmse, mae
 from dalib.streams import Generator, normal
@@ -27,6 +28,9 @@ class OrbitMap:
 
     size = ClohessyWiltshire.size
     dtype = torch.float64  # differences divided by n cancel
+
+    def __post_init__(self) -> None:
+        limits.more_than(0, dt=self.dt, rate=self.rate)
 
     def start(self, variance: Tensor, generator: Generator) -> Start:
         """n = |N(rate, variance)|, (run,): half of the draws would be negative otherwise."""

@@ -8,6 +8,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from dalib import limits
 from dalib.integrate import RK4, rk4_step, trajectory
 from dalib.maps.base import Start, forecast_rmse, mae
 from dalib.streams import Generator, each, normal
@@ -36,6 +37,10 @@ class SpeciesMap:
     seed: int = 0
 
     dtype = torch.float32
+
+    def __post_init__(self) -> None:
+        limits.at_least(4, size=self.size)
+        limits.more_than(0, dt=self.dt)
 
     @cached_property
     def true(self) -> LotkaVolterra:

@@ -193,8 +193,8 @@ class Metric:
     long_name: ClassVar[str]
     worst: ClassVar[float | None] = np.inf  # of a run that diverged; None where it does not matter
     scored: ClassVar[str] = "estimate"  # the field whose dimensions the result keeps ...
-    over: Sequence[str] = ()  # ... but for these
-    adds: Sequence[str] = ()  # and the metric's own
+    over: ClassVar[Sequence[str]] = ()  # ... but for these
+    adds: ClassVar[Sequence[str]] = ()  # and the metric's own
     of_truth: ClassVar[bool] = False  # whether it says something of the truth alone: scored once
 
     def __call__(self, evaluation: Evaluation) -> xr.DataArray:

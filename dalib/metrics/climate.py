@@ -12,6 +12,7 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.spatial.distance import cdist
 from scipy.special import logsumexp
 
+from dalib import limits
 from dalib.metrics.base import Evaluation, Metric
 from dalib.metrics.dynamical import mean_period
 
@@ -236,7 +237,16 @@ def _between(function, estimate: xr.DataArray, truth: xr.DataArray, dim: str, **
 
 @dataclass(frozen=True)
 class DStsp(Metric):
-    """`d_stsp` of free runs, `d_stsp_mixture` beyond 5 components; infinite if no state is left."""
+    """`d_stsp` of free runs, `d_stsp_mixture` beyond 5 components; infinite if no state is left.
+
+    Attributes:
+        bins: along each component, where states are counted in bins.
+        alpha: smoothing of the counts.
+        variance: of the components of the mixture, which takes the place of bins beyond 5
+            components.
+        draws: samples of the mixture.
+        seed: of these samples.
+    """
 
     bins: int = 30
     alpha: float = 1e-5
@@ -250,6 +260,11 @@ class DStsp(Metric):
     scored = "free_run"
     over = ("time", "state")
 
+    def __post_init__(self) -> None:
+        limits.at_least(2, bins=self.bins)
+        limits.at_least(1, draws=self.draws)
+        limits.more_than(0, alpha=self.alpha, variance=self.variance)
+
     def of(self, evaluation: Evaluation) -> xr.DataArray:
         run, truth = evaluation.free_run, evaluation.climate
         if truth.sizes["state"] <= MOST_BINNED:
@@ -262,7 +277,11 @@ class DStsp(Metric):
 
 @dataclass(frozen=True)
 class DH(Metric):
-    """`d_h` of free runs."""
+    """`d_h` of free runs.
+
+    Attributes:
+        smoothing: width of the Gaussian over the spectrum, in frequencies.
+    """
 
     smoothing: float = 20.0
 
@@ -273,6 +292,9 @@ class DH(Metric):
     scored = "free_run"
     over = ("time", "state")
 
+    def __post_init__(self) -> None:
+        limits.at_least(0, smoothing=self.smoothing)
+
     def of(self, evaluation: Evaluation) -> xr.DataArray:
         return d_h(evaluation.free_run, evaluation.climate, smoothing=self.smoothing)
 
@@ -282,6 +304,9 @@ class CorrelationDimension(Metric):
     """`correlation_dimension` of free runs, variables in standard deviations of the true climate.
 
     The Theiler window is one period: of the system if known, else the mean period of the climate.
+
+    Attributes:
+        points: states at most, evenly spaced.
     """
 
     points: int = 5000
@@ -293,6 +318,9 @@ class CorrelationDimension(Metric):
     long_name = "correlation dimension"
     scored = "free_run"
     over = ("time", "state")
+
+    def __post_init__(self) -> None:
+        limits.at_least(2, points=self.points)
 
     def of(self, evaluation: Evaluation) -> xr.DataArray:
         climate, interval = evaluation.climate, evaluation.interval

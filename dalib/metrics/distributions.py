@@ -7,6 +7,7 @@ import xarray as xr
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
+from dalib import limits
 from dalib.metrics.base import STATE, Evaluation, Metric
 from dalib.metrics.transport import transport_cost
 
@@ -132,6 +133,9 @@ class Wasserstein(Metric):
     """`wasserstein` of free runs, of at most `points` of their states; infinite if they diverged.
 
     The time grows with the square of the number of states, or more.
+
+    Attributes:
+        points: states at most, of each of the two.
     """
 
     points: int = 1000
@@ -143,6 +147,9 @@ class Wasserstein(Metric):
     scored = "free_run"
     over = ("time", "state")
 
+    def __post_init__(self) -> None:
+        limits.at_least(1, points=self.points)
+
     def of(self, evaluation: Evaluation) -> xr.DataArray:
         run, truth = evaluation.free_run, evaluation.climate
         lost = ~np.isfinite(run).all(("time", "state"))  # of all states, not of the few alone
@@ -152,7 +159,12 @@ class Wasserstein(Metric):
 
 @dataclass(frozen=True)
 class SlicedWasserstein(Metric):
-    """`sliced_wasserstein` of free runs; infinite if they diverged."""
+    """`sliced_wasserstein` of free runs; infinite if they diverged.
+
+    Attributes:
+        directions: random directions onto which states are projected.
+        seed: of the directions.
+    """
 
     directions: int = 200
     seed: int = 0
@@ -162,6 +174,9 @@ class SlicedWasserstein(Metric):
     long_name = "sliced 2-Wasserstein distance to the true states"
     scored = "free_run"
     over = ("time", "state")
+
+    def __post_init__(self) -> None:
+        limits.at_least(1, directions=self.directions)
 
     def of(self, evaluation: Evaluation) -> xr.DataArray:
         run, truth = evaluation.free_run, evaluation.climate

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
+from dalib import limits
 from dalib.metrics.base import Evaluation, Metric
 
 
@@ -109,7 +110,12 @@ class LyapunovError(Metric):
 
 @dataclass(frozen=True)
 class LobeChanges(Metric):
-    """`lobe_changes` of one component of free runs."""
+    """`lobe_changes` of one component of free runs.
+
+    Attributes:
+        component: whose sign tells the lobes apart, counted from 0.
+        threshold: beyond which a sign counts, in state units.
+    """
 
     component: int = 0
     threshold: float = 1.0
@@ -121,6 +127,9 @@ class LobeChanges(Metric):
     scored = "free_run"
     over = ("time", "state")
 
+    def __post_init__(self) -> None:
+        limits.at_least(0, component=self.component, threshold=self.threshold)
+
     def of(self, evaluation: Evaluation) -> xr.DataArray:
         x = evaluation.free_run.isel(state=self.component, drop=True)
         return lobe_changes(x, self.threshold)
@@ -128,7 +137,11 @@ class LobeChanges(Metric):
 
 @dataclass(frozen=True)
 class LagCorrelation(Metric):
-    """Mean over the components of `lag_correlation` of free runs."""
+    """Mean over the components of `lag_correlation` of free runs.
+
+    Attributes:
+        lag: in samples.
+    """
 
     lag: int = 1
 
@@ -138,6 +151,9 @@ class LagCorrelation(Metric):
     long_name = "autocorrelation at a lag, mean over the components"
     scored = "free_run"
     over = ("time", "state")
+
+    def __post_init__(self) -> None:
+        limits.at_least(1, lag=self.lag)
 
     def of(self, evaluation: Evaluation) -> xr.DataArray:
         return lag_correlation(evaluation.free_run, lag=self.lag).mean("state", skipna=False)

@@ -17,6 +17,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 import xarray as xr
 
+from dalib import limits
 from dalib.metrics.bootstrap import RESAMPLE, interval
 
 
@@ -101,7 +102,11 @@ class Median(Measure):
 
 @dataclass(frozen=True)
 class Largest(Measure):
-    """Largest of all values, or of the medians over `over`: the claim must hold for each."""
+    """Largest of all values, or of the medians over `over`: the claim must hold for each.
+
+    Attributes:
+        over: dimensions over which medians are taken first.
+    """
 
     over: tuple[str, ...] = ()
 
@@ -111,7 +116,11 @@ class Largest(Measure):
 
 @dataclass(frozen=True)
 class Smallest(Measure):
-    """Smallest of all values, or of the medians over `over`: the claim must hold for each."""
+    """Smallest of all values, or of the medians over `over`: the claim must hold for each.
+
+    Attributes:
+        over: dimensions over which medians are taken first.
+    """
 
     over: tuple[str, ...] = ()
 
@@ -147,7 +156,11 @@ class Difference(Measure):
 
 @dataclass(frozen=True)
 class Growth(Measure):
-    """Smallest step of the medians along `dim`: positive when they grow throughout."""
+    """Smallest step of the medians along `dim`: positive when they grow throughout.
+
+    Attributes:
+        dim: along which medians have to grow.
+    """
 
     dim: str = "point"
 
@@ -158,7 +171,11 @@ class Growth(Measure):
 
 @dataclass(frozen=True)
 class Factor(Measure):
-    """How far all values, or the medians over `over`, lie apart: largest over smallest."""
+    """How far all values, or the medians over `over`, lie apart: largest over smallest.
+
+    Attributes:
+        over: dimensions over which medians are taken first.
+    """
 
     over: tuple[str, ...] = ()
 
@@ -169,7 +186,11 @@ class Factor(Measure):
 
 @dataclass(frozen=True)
 class ShareWithin(Measure):
-    """Share of the values from `low` to `high`."""
+    """Share of the values from `low` to `high`.
+
+    Attributes:
+        low, high: ends of the range, both included.
+    """
 
     low: float
     high: float
@@ -184,12 +205,20 @@ class LargestDeviation(Measure):
 
     The first `skip` points of `dim` are left out (of a noise that starts at 0). With `over`, of
     medians over these dimensions.
+
+    Attributes:
+        dim: along which points are left out.
+        skip: how many, from the first.
+        over: dimensions over which medians are taken first.
     """
 
     dim: str = "point"
     skip: int = 0
     over: tuple[str, ...] = ()
     pairs = True
+
+    def __post_init__(self) -> None:
+        limits.at_least(0, skip=self.skip)
 
     def of(self, values: xr.DataArray, reference: xr.DataArray) -> xr.DataArray:
         deviation = abs(_medians(values, self.over) / _medians(reference, self.over) - 1)
@@ -215,11 +244,20 @@ class LargestRatio(Measure):
 
     Median and quantile are over `over`. Along `across` every numerator is set against every
     denominator: the largest against the smallest.
+
+    Attributes:
+        over: dimensions over which medians are taken first.
+        across: dimensions along which each numerator is set against each denominator.
+        quantile: of the denominator over `over`.
     """
 
     over: tuple[str, ...] = ("repeat",)
     across: tuple[str, ...] = ()
     quantile: float = 0.5
+
+    def __post_init__(self) -> None:
+        limits.at_least(0, quantile=self.quantile)
+        limits.at_most(1, quantile=self.quantile)
 
     def of(self, numerator: xr.DataArray, denominator: xr.DataArray) -> xr.DataArray:
         above = _medians(numerator, self.over)
@@ -231,7 +269,11 @@ class LargestRatio(Measure):
 
 @dataclass(frozen=True)
 class MeanRatio(Measure):
-    """Mean of the medians of the numerator / that of the denominator; medians over `over`."""
+    """Mean of the medians of the numerator / that of the denominator; medians over `over`.
+
+    Attributes:
+        over: dimensions over which medians are taken first.
+    """
 
     over: tuple[str, ...] = ("repeat",)
 
@@ -245,11 +287,20 @@ class MeanRatio(Measure):
 
 @dataclass(frozen=True)
 class ShareOverlapping(Measure):
-    """Share of the points at which the bands between two quantiles over `over` overlap."""
+    """Share of the points at which the bands between two quantiles over `over` overlap.
+
+    Attributes:
+        low, high: quantiles that bound a band.
+        over: dimensions of which the quantiles are taken.
+    """
 
     low: float = 0.25
     high: float = 0.75
     over: tuple[str, ...] = ("repeat",)
+
+    def __post_init__(self) -> None:
+        limits.at_least(0, low=self.low, high=self.high)
+        limits.at_most(1, low=self.low, high=self.high)
 
     def of(self, values: xr.DataArray, reference: xr.DataArray) -> xr.DataArray:
         bottom, top = (_quantile(values, q, self.over) for q in (self.low, self.high))
@@ -263,6 +314,12 @@ class HighestExceeding(Measure):
     """Largest coordinate along `dim` at which median(values) > factor x median(reference).
 
     `nowhere` if there is none. Medians are over `over`.
+
+    Attributes:
+        dim: along which the coordinate is sought.
+        factor: on the median of the reference.
+        nowhere: the result where no coordinate exceeds it.
+        over: dimensions over which medians are taken first.
     """
 
     dim: str
@@ -282,12 +339,21 @@ class SpreadRatio(Measure):
 
     Both are medians over `over`; apart means quantile(high) / quantile(low) along `along`; where
     points are left, the median over them.
+
+    Attributes:
+        along: dimensions along which medians lie apart.
+        over: dimensions over which medians are taken first.
+        low, high: quantiles that say how far.
     """
 
     along: tuple[str, ...]
     over: tuple[str, ...] = ()
     low: float = 0.0
     high: float = 1.0
+
+    def __post_init__(self) -> None:
+        limits.at_least(0, low=self.low, high=self.high)
+        limits.at_most(1, low=self.low, high=self.high)
 
     def of(self, numerator: xr.DataArray, denominator: xr.DataArray) -> xr.DataArray:
         return _median(self._apart(numerator)) / _median(self._apart(denominator))
@@ -303,6 +369,9 @@ class LinearDeviation(Measure):
     """Largest distance from the straight line that fits best along `dim`, in units of its rise.
 
     NaN with fewer than three points, which are always on a line.
+
+    Attributes:
+        dim: of the line.
     """
 
     dim: str

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
+from dalib import limits
 from dalib.metrics.base import STATE, Evaluation, Metric, infinite, present
 
 Dims = Hashable | Sequence[Hashable]
@@ -142,7 +143,11 @@ def climatological_std(truth: xr.DataArray, dim: Dims = ("seed", "time")) -> xr.
 
 @dataclass(frozen=True)
 class RMSE(Metric):
-    """`rmse` over some dimensions, e.g. (case, state) for a curve in lead time."""
+    """`rmse` over some dimensions, e.g. (case, state) for a curve in lead time.
+
+    Attributes:
+        over: dimensions over which the mean is taken.
+    """
 
     over: Sequence[str] = SERIES
 
@@ -158,7 +163,11 @@ class RMSE(Metric):
 
 @dataclass(frozen=True)
 class MAE(Metric):
-    """`mae` over some dimensions."""
+    """`mae` over some dimensions.
+
+    Attributes:
+        over: dimensions over which the mean is taken.
+    """
 
     over: Sequence[str] = SERIES
 
@@ -174,7 +183,11 @@ class MAE(Metric):
 
 @dataclass(frozen=True)
 class MSEdB(Metric):
-    """`mse_db` over some dimensions."""
+    """`mse_db` over some dimensions.
+
+    Attributes:
+        over: dimensions over which the mean is taken.
+    """
 
     over: Sequence[str] = ("case", *SERIES)
 
@@ -190,7 +203,11 @@ class MSEdB(Metric):
 
 @dataclass(frozen=True)
 class NRMSE(Metric):
-    """`nrmse` of every state; the root after the mean over further dimensions if told so."""
+    """`nrmse` of every state; the root after the mean over further dimensions if told so.
+
+    Attributes:
+        over: dimensions over which the mean is taken.
+    """
 
     over: Sequence[str] = ("state",)
 
@@ -205,7 +222,12 @@ class NRMSE(Metric):
 
 @dataclass(frozen=True)
 class SMAPE(Metric):
-    """`smape` of the first `horizon` samples of a forecast, or of all."""
+    """`smape` of the first `horizon` samples of a forecast, or of all.
+
+    Attributes:
+        over: dimensions over which the mean is taken.
+        horizon: samples of the forecast that count; null for all.
+    """
 
     horizon: int | None = None
     over: Sequence[str] = SERIES
@@ -216,6 +238,9 @@ class SMAPE(Metric):
     units = "%"
     long_name = "symmetric mean absolute percentage error"
 
+    def __post_init__(self) -> None:
+        limits.at_least(1, horizon=self.horizon)
+
     def of(self, evaluation: Evaluation) -> xr.DataArray:
         first = {evaluation.along: slice(self.horizon)}
         estimate, truth = evaluation.estimate.isel(first), evaluation.truth.isel(first)
@@ -224,7 +249,12 @@ class SMAPE(Metric):
 
 @dataclass(frozen=True)
 class MASE(Metric):
-    """`mase` of the first `horizon` samples of a forecast, or of all."""
+    """`mase` of the first `horizon` samples of a forecast, or of all.
+
+    Attributes:
+        over: dimensions over which the mean is taken.
+        horizon: samples of the forecast that count; null for all.
+    """
 
     horizon: int | None = None
     over: Sequence[str] = SERIES
@@ -232,6 +262,9 @@ class MASE(Metric):
     asks = frozenset({"estimate", "truth", "training"})
     function = staticmethod(mase)
     long_name = "mean absolute error in mean steps of the training series"
+
+    def __post_init__(self) -> None:
+        limits.at_least(1, horizon=self.horizon)
 
     def of(self, evaluation: Evaluation) -> xr.DataArray:
         first = {evaluation.along: slice(self.horizon)}
@@ -241,7 +274,11 @@ class MASE(Metric):
 
 @dataclass(frozen=True)
 class Spread(Metric):
-    """`spread` over some dimensions."""
+    """`spread` over some dimensions.
+
+    Attributes:
+        over: dimensions over which the mean is taken.
+    """
 
     over: Sequence[str] = SERIES
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import xarray as xr
 
+from dalib import limits
 from dalib.metrics.base import Evaluation, Metric
 from dalib.metrics.dynamical import mean_period
 from dalib.metrics.pointwise import nrmse
@@ -86,6 +87,9 @@ class VPT(Metric):
 
     With several thresholds the values have a dimension `threshold`. Its attributes say what a
     caption must: the threshold, the norm, and how many of these times are in a unit of model time.
+
+    Attributes:
+        threshold: of the error in standard deviations of the training truth, one or several.
     """
 
     threshold: float | Sequence[float] = 0.4
@@ -96,6 +100,9 @@ class VPT(Metric):
     function = staticmethod(vpt)
     long_name = "valid prediction time in Lyapunov times (periods where none is positive)"
     over = ("time", "lead", "state")
+
+    def __post_init__(self) -> None:
+        limits.more_than(0, threshold=self.threshold)
 
     @property
     def adds(self) -> tuple[str, ...]:
@@ -119,7 +126,11 @@ class VPT(Metric):
 
 @dataclass(frozen=True)
 class VPTCensored(Metric):
-    """`vpt_censored` of every case, for the thresholds of `VPT`."""
+    """`vpt_censored` of every case, for the thresholds of `VPT`.
+
+    Attributes:
+        threshold: of the error in standard deviations of the training truth, one or several.
+    """
 
     threshold: float | Sequence[float] = 0.4
 
@@ -128,6 +139,9 @@ class VPTCensored(Metric):
     function = staticmethod(vpt_censored)
     long_name = "1 where the horizon came before the threshold"
     over = ("time", "lead", "state")
+
+    def __post_init__(self) -> None:
+        limits.more_than(0, threshold=self.threshold)
 
     @property
     def adds(self) -> tuple[str, ...]:
@@ -145,7 +159,11 @@ class VPTCensored(Metric):
 
 @dataclass(frozen=True)
 class Diverged(Metric):
-    """`diverged` over all cases."""
+    """`diverged` over all cases.
+
+    Attributes:
+        bound: standard deviations of the training truth beyond which a forecast has diverged.
+    """
 
     bound: float = 10.0
 
@@ -154,6 +172,9 @@ class Diverged(Metric):
     function = staticmethod(diverged)
     long_name = "share of cases that diverged"
     over = ("case", "time", "lead", "state")
+
+    def __post_init__(self) -> None:
+        limits.at_least(0, bound=self.bound)
 
     def of(self, evaluation: Evaluation) -> xr.DataArray:
         return diverged(evaluation.estimate, evaluation.mean, evaluation.std, self.bound)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
+from dalib import limits
 from dalib.metrics.base import STATE, Evaluation, Metric, infinite, present
 from dalib.metrics.pointwise import SERIES, mae
 
@@ -100,7 +101,11 @@ def rank_counts(
 
 @dataclass(frozen=True)
 class CRPS(Metric):
-    """Mean of `crps` over some dimensions; of a single member, its mean absolute error."""
+    """Mean of `crps` over some dimensions; of a single member, its mean absolute error.
+
+    Attributes:
+        over: dimensions over which the mean is taken.
+    """
 
     over: Sequence[str] = SERIES
 
@@ -121,7 +126,12 @@ class CRPS(Metric):
 
 @dataclass(frozen=True)
 class Coverage(Metric):
-    """Mean of `coverage` over some dimensions, for the central intervals of some levels."""
+    """Mean of `coverage` over some dimensions, for the central intervals of some levels.
+
+    Attributes:
+        over: dimensions over which the mean is taken.
+        levels: of the central intervals, shares between 0 and 1.
+    """
 
     levels: Sequence[float] = (0.5, 0.9)
     over: Sequence[str] = SERIES
@@ -133,6 +143,10 @@ class Coverage(Metric):
     scored = "members"
     adds = ("level",)
 
+    def __post_init__(self) -> None:
+        limits.more_than(0, levels=self.levels)
+        limits.less_than(1, levels=self.levels)
+
     def of(self, evaluation: Evaluation) -> xr.DataArray:
         members, truth = evaluation.members, evaluation.truth
         within = xr.concat([coverage(members, truth, level) for level in self.levels], "level")
@@ -142,7 +156,11 @@ class Coverage(Metric):
 
 @dataclass(frozen=True)
 class CalibratedCoverage(Metric):
-    """`calibrated_coverage` of so many members: what `Coverage` should be."""
+    """`calibrated_coverage` of so many members: what `Coverage` should be.
+
+    Attributes:
+        levels: of the central intervals, shares between 0 and 1.
+    """
 
     levels: Sequence[float] = (0.5, 0.9)
 
@@ -154,6 +172,10 @@ class CalibratedCoverage(Metric):
     over = ("case", *SERIES)
     adds = ("level",)
 
+    def __post_init__(self) -> None:
+        limits.more_than(0, levels=self.levels)
+        limits.less_than(1, levels=self.levels)
+
     def of(self, evaluation: Evaluation) -> xr.DataArray:
         runs, count = evaluation.members.run, evaluation.members.sizes["member"]
         shares = [calibrated_coverage(count, level) for level in self.levels]
@@ -163,7 +185,11 @@ class CalibratedCoverage(Metric):
 
 @dataclass(frozen=True)
 class RankCounts(Metric):
-    """`rank_counts` over all cases, times and components."""
+    """`rank_counts` over all cases, times and components.
+
+    Attributes:
+        over: dimensions over which counts are added up.
+    """
 
     over: Sequence[str] = ("case", *SERIES)
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.functional import gelu, softshrink
 
+from dalib import limits
 from dalib.nets.batched import Linear
 from dalib.nets.gpt import Norm
 from dalib.nets.mlp import MLP
@@ -55,6 +56,8 @@ class AFNO(nn.Module):
         generator: Generator | None = None,
     ) -> None:
         super().__init__()
+        limits.at_least(1, patch=patch, width=width, depth=depth, blocks=blocks, ratio=ratio)
+        limits.at_least(0, threshold=threshold)
         rows, columns = grid
         if rows % patch or columns % patch:
             raise ValueError(f"a grid of {rows} x {columns} has no whole patches of {patch}")

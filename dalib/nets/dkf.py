@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu, softplus
 
+from dalib import limits
 from dalib.nets.batched import GRU, Linear, per_repeat
 from dalib.nets.mlp import MLP
 from dalib.nets.scaling import Scaling
@@ -98,6 +99,9 @@ class DeepKalman(nn.Module):
         generator: Generator | None = None,
     ) -> None:
         super().__init__()
+        limits.at_least(1, latent=latent, hidden=hidden)
+        limits.at_least(0, first_beta=first_beta, anneal=anneal)
+        limits.at_most(1, anneal=anneal)
         R, size = scaling.repeats, scaling.size
         self.scaling = scaling
         self.latent, self.hidden, self.backward = latent, hidden, backward

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from torch.nn.functional import (
     scaled_dot_product_attention,
 )
 
+from dalib import limits
 from dalib.streams import Generator, each, integers, normal
 
 LOGITS = 2**24  # at most so many at once where no gradient is needed: 64 MB
@@ -54,10 +56,14 @@ class GPT(nn.Module):
         heads: int = 12,
         context: int = 1024,
         dropout: float = 0.0,
-        precision: str = "float32",
+        precision: Literal["auto", "float32", "bfloat16"] = "float32",
         generator: Generator | None = None,
     ) -> None:
         super().__init__()
+        limits.at_least(1, vocabulary=vocabulary, layers=layers, width=width)
+        limits.at_least(1, heads=heads, context=context)
+        limits.at_least(0, dropout=dropout)
+        limits.less_than(1, dropout=dropout)
         if precision not in PRECISIONS:
             known = ", ".join(PRECISIONS)
             raise ValueError(f"unknown precision {precision!r}; known: {known}")

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
+from dalib import limits
 from dalib.nets.mlp import MLP
 from dalib.nets.scaling import Scaling
 from dalib.streams import Generator, normal, uniform
@@ -38,6 +39,8 @@ class Score(nn.Module):
         generator: Generator | None = None,
     ) -> None:
         super().__init__()
+        limits.at_least(1, hidden=hidden)
+        limits.more_than(0, sigma_min=sigma_min, sigma_max=sigma_max)
         self.scaling = scaling
         self.sigma_min, self.sigma_max = sigma_min, sigma_max
         inputs = scaling.size + 2 * len(FREQUENCIES)

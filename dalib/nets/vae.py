@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, interpolate, leaky_relu, pad
 
+from dalib import limits
 from dalib.nets.batched import weights
 from dalib.nets.scaling import Scaling
 from dalib.streams import Generator, normal, normal_like
@@ -89,6 +90,9 @@ class CoupledVAE(nn.Module):
         generator: Generator | None = None,
     ) -> None:
         super().__init__()
+        limits.at_least(1, every=every, latent=latent, latent_map=latent_map, width=width)
+        limits.at_least(0, reconstruction=reconstruction, observed=observed)
+        limits.at_least(0, matching=matching, divergence=divergence)
         variables, *grid = shape
         if variables != scaling.size:
             raise ValueError(

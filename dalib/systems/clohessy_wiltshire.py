@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dalib import limits
+
 
 @dataclass(frozen=True)
 class ClohessyWiltshire:
@@ -16,12 +18,18 @@ class ClohessyWiltshire:
 
     The state is (x, y, z, vx, vy, vz), the rate in radians per unit of time: a number or a tensor
     of the state's leading axes.
+
+    Attributes:
+        rate: orbital rate n, radians per unit of time.
     """
 
     rate: float | Tensor = 0.0013
 
     size = 6
     names = ("x", "y", "z", "vx", "vy", "vz")
+
+    def __post_init__(self) -> None:
+        limits.more_than(0, rate=self.rate)
 
     def matrix(self) -> Tensor:
         """(..., 6, 6), F in dx/dt = F x."""

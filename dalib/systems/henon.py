@@ -15,6 +15,10 @@ class Henon:
 
     Non-dimensional. A parameter is a number or a tensor of the state's leading axes. States far
     from the attractor escape to infinity.
+
+    Attributes:
+        a: strength of the fold.
+        b: factor by which areas shrink.
     """
 
     a: float | Tensor = 1.4

@@ -11,6 +11,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from dalib import limits
+
 
 class LinearMap:
     """The step of any system that has a `matrix`."""
@@ -33,6 +35,10 @@ class ConstantVelocity(LinearMap):
         A = [[1, dt], [0, 1]]    Q = noise [[dt^3/3, dt^2/2], [dt^2/2, dt]]
 
     `noise` is the spectral density of the acceleration, in units of velocity^2 / time.
+
+    Attributes:
+        dt: step, in model time.
+        noise: spectral density of the acceleration, velocity^2 / time.
     """
 
     dt: float = 1.0
@@ -40,6 +46,10 @@ class ConstantVelocity(LinearMap):
 
     size = 2
     names = ("position", "velocity")
+
+    def __post_init__(self) -> None:
+        limits.more_than(0, dt=self.dt)
+        limits.at_least(0, noise=self.noise)
 
     @cached_property
     def matrix(self) -> Tensor:
@@ -59,11 +69,20 @@ class ShiftedRing(LinearMap):
         x_i <- damping x_{i-1} + N(0, noise_std^2)
 
     Advection at its simplest: what is seen at one site is known at the next one later.
+
+    Attributes:
+        size: sites.
+        damping: factor on a site's value in a step.
+        noise_std: of the model error in a step, state units.
     """
 
     size: int = 20
     damping: float = 0.98
     noise_std: float = 0.1
+
+    def __post_init__(self) -> None:
+        limits.at_least(1, size=self.size)
+        limits.at_least(0, noise_std=self.noise_std)
 
     @property
     def names(self) -> tuple[str, ...]:

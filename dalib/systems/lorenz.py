@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dalib import limits
+
 
 @dataclass(frozen=True)
 class Lorenz63:
@@ -16,6 +18,11 @@ class Lorenz63:
         dz/dt = x y - beta z
 
     Non-dimensional. A parameter is a number or a tensor of the state's leading axes.
+
+    Attributes:
+        sigma: Prandtl number.
+        rho: Rayleigh number relative to its critical value.
+        beta: aspect ratio of the rolls.
     """
 
     sigma: float | Tensor = 10.0
@@ -64,10 +71,17 @@ class Lorenz96:
 
     Non-dimensional; one time unit corresponds to about five days. The forcing is a number or a
     tensor of the state's leading axes.
+
+    Attributes:
+        size: sites, at least 4.
+        forcing: F; chaotic from about 5 on.
     """
 
     size: int = 40
     forcing: float | Tensor = 8.0
+
+    def __post_init__(self) -> None:
+        limits.at_least(4, size=self.size)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -16,6 +16,11 @@ class Rossler:
         dz/dt = b + z (x - c)
 
     Non-dimensional. A parameter is a number or a tensor of the state's leading axes.
+
+    Attributes:
+        a: growth of the spiral.
+        b: inflow along the third axis.
+        c: x beyond which the spiral is folded back.
     """
 
     a: float | Tensor = 0.2

@@ -25,7 +25,7 @@ rule dkf:
 
 rule dkf_fig1:
     input:
-        truth="results/{scale}/dkf/attractor/truth_test.nc",
+        truth="results/{scale}/dkf/data/attractor/truth_test.nc",
     output:
         **figure_files("dkf", "fig1"),
     log:
@@ -44,7 +44,7 @@ rule dkf_fig1:
 
 rule dkf_fig2a:
     input:
-        history=graph.model_files("dkf", "clean", "dkf", ".history"),
+        scores="results/{scale}/dkf/filters_clean/scores.nc",
     output:
         **figure_files("dkf", "fig2a"),
     log:
@@ -63,11 +63,11 @@ rule dkf_fig2a:
 
 rule dkf_fig2b:
     input:
-        truth="results/{scale}/dkf/clean/truth_test.nc",
-        observations="results/{scale}/dkf/clean/observations_test.nc",
-        ekf="results/{scale}/dkf/clean/analyses/ekf/batch0.nc",
-        particle="results/{scale}/dkf/clean/analyses/particle/batch0.nc",
-        dkf="results/{scale}/dkf/clean/analyses/dkf/batch0.nc",
+        truth="results/{scale}/dkf/data/clean/truth_test.nc",
+        observations="results/{scale}/dkf/data/clean/observations_test.nc",
+        ekf=STUDIES.results_of("dkf", "filters_clean", "ekf")[0],
+        particle=STUDIES.results_of("dkf", "filters_clean", "particle")[0],
+        dkf=STUDIES.results_of("dkf", "filters_clean", "dkf")[0],
     output:
         **figure_files("dkf", "fig2b"),
     log:
@@ -86,8 +86,8 @@ rule dkf_fig2b:
 
 rule dkf_fig4:
     input:
-        truth="results/{scale}/dkf/states/truth_test.nc",
-        langevin="results/{scale}/dkf/states/samples/langevin/batch0.nc",
+        truth="results/{scale}/dkf/data/states/truth_test.nc",
+        langevin=STUDIES.results_of("dkf", "samples", "langevin")[0],
     output:
         **figure_files("dkf", "fig4"),
     log:
@@ -106,9 +106,9 @@ rule dkf_fig4:
 
 rule dkf_figS1:
     input:
-        analyses=graph.scores_of("dkf", "analyses"),
-        forecasts="results/{scale}/dkf/clean/scores/forecasts.nc",
-        samples="results/{scale}/dkf/states/scores/samples.nc",
+        analyses=STUDIES.scores("dkf", "assimilate"),
+        forecasts="results/{scale}/dkf/forecasts/scores.nc",
+        samples="results/{scale}/dkf/samples/scores.nc",
     output:
         **figure_files("dkf", "figS1"),
     log:
@@ -120,17 +120,17 @@ rule dkf_figS1:
         mem_mb=mem("figures"),
         runtime=runtime("figures"),
     params:
-        spec=spec("figure.py", calls="papers.dkf.figures:figS1", labels="dkf.labels"),
+        spec=spec("figure.py", calls="papers.dkf.figures:figS1", plot="dkf.plot"),
     script:
         "../../workflow_scripts/figure.py"
 
 
 rule dkf_tables:
     input:
-        analyses=graph.scores_of("dkf", "analyses"),
-        clean="results/{scale}/dkf/clean/scores/analyses.nc",
-        samples="results/{scale}/dkf/states/scores/samples.nc",
-        timing="results/{scale}/dkf/clean/timing.nc",
+        analyses=STUDIES.scores("dkf", "assimilate"),
+        clean="results/{scale}/dkf/filters_clean/scores.nc",
+        samples="results/{scale}/dkf/samples/scores.nc",
+        timing="results/{scale}/dkf/samples/times.nc",
     output:
         table1=report(
             expand(
@@ -151,6 +151,6 @@ rule dkf_tables:
         mem_mb=mem("tables"),
         runtime=runtime("tables"),
     params:
-        spec=spec("table.py", calls="papers.dkf.tables:tables", labels="dkf.labels"),
+        spec=spec("table.py", calls="papers.dkf.tables:tables", plot="dkf.plot"),
     script:
         "../../workflow_scripts/table.py"

@@ -8,41 +8,40 @@ import xarray as xr
 
 from dalib import io
 from dalib.metrics.measures import Median
+from dalib.scores import by_method
 from dalib.tables import NO, OPEN, YES, Row, csv, mark, markdown, text
 
 
 def filters(scores: Mapping[str, xr.Dataset], labels: Mapping[str, str]) -> list[Row]:
-    """RMSE of every filter in every case: median and range over seeds (and trainings).
+    """RMSE of every filter in every study: median and range over trajectories (and trainings).
 
     A filter that estimates some components only, and is scored on these, says which.
 
     Args:
-        scores: {case/analyses: score dataset}, in the order of the table.
-        labels: what distinguishes a case; one without a label goes by its name.
+        scores: {study: score dataset}, in the order of the table.
+        labels: what distinguishes a study; one without a label goes by its name.
     """
-    names = {key: key.removesuffix("/analyses") for key in scores}
     return [
-        _filter_row(scores[key], labels.get(name, name), str(method))
-        for key, name in names.items()
-        for method in scores[key].method.values
+        _filter_row(one, labels.get(study, study), str(method))
+        for study, one in scores.items()
+        for method in dict.fromkeys(one["method"].values.tolist())
     ]
 
 
 def _filter_row(scores: xr.Dataset, description: str, method: str) -> Row:
-    own = scores.sel({"method": method})
-    rmse = own.rmse
-    components = own.state.values[own.estimated > 0]
+    own = scores.isel(run=(scores["method"] == method).values)
+    components = own.state.values[(own.estimated.isel(run=0) > 0).values]
     part = "" if len(components) == own.sizes["state"] else f" (only {', '.join(components)})"
     return {
         "case": description,
         "filter": method + part,
-        "seeds": rmse.sizes["seed"],
-        "RMSE, median": float(rmse.median(skipna=False)),
-        "min": float(rmse.min(skipna=False)),
-        "max": float(rmse.max(skipna=False)),
+        "trajectories": own.sizes["case"],
+        "RMSE, median": float(own.rmse.median(skipna=False)),
+        "min": float(own.rmse.min(skipna=False)),
+        "max": float(own.rmse.max(skipna=False)),
         "one-step forecast": float(own.forecast_rmse.median(skipna=False)),
         "spread": float(own.spread.median(skipna=False)),
-        "RMSE of observations": float(scores.obs_rmse.median()) if "obs_rmse" in scores else None,
+        "RMSE of observations": float(scores.obs_rmse.median()),
         "share diverged": float(own.diverged.mean()),
     }
 
@@ -195,15 +194,13 @@ def notes(rows: Sequence[Row]) -> str:
 def tables(given: Any, config: Mapping) -> dict[str, list[str]]:
     """Table 1 with the numbers behind its marks, CPU times apart; and the RMSE of all filters."""
     methods = {"Kalman filter": "ekf", "DKF": "dkf", "diffusion": "langevin"}
-    clean, samples = io.read(given.clean), io.read(given.samples)
-    model = clean.sel({"model": "dkf"})
+    model = by_method(io.read(given.clean)).sel({"method": "dkf"})
+    samples = by_method(io.read(given.samples)).sel({"method": "langevin"})
+    samples = samples.sel(method_noise_std=0.0)
     ratios = {
         "Kalman filter": None,
-        "DKF": ratio(model.prediction_rmse_held_out, model.prediction_rmse_last),
-        "diffusion": ratio(
-            samples.w1.sel({"method": "langevin", "point": 0}),
-            samples.w1_training.sel({"method": "langevin"}),
-        ),
+        "DKF": ratio(model.valid_prediction_rmse, model.train_prediction_rmse),
+        "diffusion": ratio(samples.w1, samples.w1_training),
     }
     properties = [
         *generalisation(
@@ -224,7 +221,7 @@ def tables(given: Any, config: Mapping) -> dict[str, list[str]]:
     )
     properties = [*properties, *ideal(properties, published=YES)]
     times = [*times, *ideal(times, published=YES)]
-    errors = filters(io.read_scores(given.analyses), config["labels"])
+    errors = filters(io.read_scores(given.analyses), config["plot"]["labels"])
     closing = "Predictive speed is a measured time: it stands in timing_table1."
     return {
         "table1": [page(properties, closing), csv(properties)],

@@ -62,16 +62,21 @@ def _of_study(dataset: xr.Dataset, address: Mapping) -> xr.Dataset:
     dimensions.
     """
     axes = [str(n) for n in dataset.coords if dataset[n].dims == ("run",) and n != "is_base"]
-    labels = {name: dataset[name].values for name in axes}
-    if dataset.sizes["run"] < math.prod(len(np.unique(values)) for values in labels.values()):
+    at_base, where = dataset.is_base.values > 0, address.get("where", {})
+    kept, single = np.ones(len(at_base), bool), set()
+    if "method" in where:  # which may have fewer replicates than others
+        own = np.isin(dataset["method"].values, where["method"])
+        kept &= own if own.any() else True  # one that is not there is told of later
+    varied = {name: dataset[name].values for name in axes if name not in ("method", "replicate")}
+    points = set(zip(*varied.values(), strict=True))
+    if len(points) < math.prod(len(set(values)) for values in varied.values()):
         followed = address.get("vary", ())
         followed = [followed] if isinstance(followed, str) else followed
-        chosen = {*address.get("where", {}), *followed, "method", "replicate"}
-        kept = np.ones(dataset.sizes["run"], bool)
-        for name in set(axes) - chosen:
-            kept &= (labels[name] == _base(dataset, name)) | _none(labels[name])
-        dataset = dataset.isel(run=kept.nonzero()[0]).drop_vars(set(axes) - chosen)
-        axes = [name for name in axes if name in chosen]
+        single = varied.keys() - {*where, *followed}
+        for name in single:
+            kept &= (varied[name] == _base(dataset, name)) | _none(varied[name])
+    dataset = dataset.isel(run=kept.nonzero()[0]).drop_vars(single)
+    axes = [name for name in axes if name not in single]
     dataset = dataset.drop_vars(["is_base", "section"], errors="ignore")
     of_runs = dataset[[name for name in dataset if "run" in dataset[name].dims]]
     return xr.merge([of_runs.set_index(run=axes).unstack("run"), dataset.drop_dims("run")])

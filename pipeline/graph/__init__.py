@@ -2,7 +2,7 @@
 
     files.py       where the files of a case lie
     task.py        what a stage reads and what its spec holds, as data
-    estimating.py  simulate, era5, observe, assimilate, forecast, sample
+    estimating.py  simulate, era5, observe, assimilate, forecast
     learning.py    encode, tune, train
     scoring.py     evaluate, time, judge
 
@@ -30,7 +30,6 @@ STAGES: dict[str, Stage] = {
     "encode": learning.ENCODE,
     "tune": learning.TUNE,
     "train": learning.TRAIN,
-    "sample": estimating.SAMPLE,
     "assimilate": estimating.ASSIMILATE,
     "forecast": estimating.FORECAST,
     "evaluate": scoring.EVALUATE,

@@ -1,4 +1,4 @@
-"""Stages from the truth to estimates: simulate, era5, observe, assimilate, forecast, sample."""
+"""Stages from the truth to estimates: simulate, era5, observe, assimilate, forecast."""
 
 from __future__ import annotations
 
@@ -96,24 +96,8 @@ ASSIMILATE = Stage(
     chosen_by={
         f"{CASE}.fields": "fields",
         "{paper}.learning.{filter}": "learned",
-        "{paper}.filters.{filter}": "given",
     },
     tasks={
-        "given": Task(
-            inputs={
-                "observations": "{here}/observations_test.nc",
-                "prior": "{here}/prior.nc",
-                "model": weights("filters"),
-            },
-            sections={
-                "case": (CASE, "system", "integrator", "observations"),
-                "filter": "{paper}.filters.{filter}",
-                "tuning": f"{CASE}.analyses.methods.{{filter}}",
-            },
-            batch="seeds",
-            device=True,
-            length=TEST,
-        ),
         "learned": Task(
             inputs={
                 "observations": "{here}/observations_test.nc",
@@ -153,17 +137,8 @@ FORECAST = Stage(
     chosen_by={
         "{paper}.forecasters.{forecaster}.codec": "tokens",
         "{paper}.forecasters.{forecaster}.model.codec": "tokens",
-        "{paper}.forecasters.{forecaster}": "observations",
     },
     tasks={
-        "observations": Task(
-            inputs={
-                "observations": "{here}/observations_test.nc",
-                "model": lambda files, job: files.weights("forecasters", job),
-            },
-            sections=FORECASTS,
-            device=True,
-        ),
         "tokens": Task(
             inputs={
                 "tokens": with_codec("{here}/codecs/{codec}.tokens_test.nc"),
@@ -175,14 +150,4 @@ FORECAST = Stage(
             device=True,
         ),
     },
-)
-
-SAMPLE = Stage(
-    tasks={
-        "samples": Task(
-            inputs={"model": lambda files, job: files.weights("samplers", job)},
-            sections={"case": (CASE, "samples"), "sampler": "{paper}.samplers.{sampler}"},
-            device=True,
-        )
-    }
 )

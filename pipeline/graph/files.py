@@ -13,14 +13,8 @@ from dalib.era5 import sources
 from pipeline import kinds, validation
 
 Job = Mapping[str, str]  # wildcards of a job
-# Of a product: the collection that its methods stand in, and what the batches of one without a
-# model divide (None: there is one).
-PRODUCTS = {
-    "analyses": ("filters", "seeds"),
-    "forecasts": ("forecasters", None),
-    "samples": ("samplers", "seeds"),
-}
-BY_METHOD = ("analyses", "forecasts", "samples", "codecs", "learning", "fields")
+PRODUCTS = {"forecasts": "forecasters"}  # product: the collection that its methods stand in
+BY_METHOD = ("forecasts", "codecs", "learning", "fields")
 
 
 @dataclass(frozen=True)
@@ -117,32 +111,21 @@ class Files:
         return {
             method: [
                 f"{self.folder(paper, case)}/{product}/{method}/batch{batch}.nc"
-                for batch in self._batches_of(paper, case, product, method)
+                for batch in self._batches_of(paper, product, method)
             ]
             for method in self.methods(paper, case, product)
         }
 
-    def _batches_of(self, paper: str, case: str, product: str, method: str) -> range:
-        """Batches of its training repeats if a method has a model, else of what PRODUCTS says."""
-        collection, divided = PRODUCTS[product]
+    def _batches_of(self, paper: str, product: str, method: str) -> range:
+        """Batches of its training repeats if a method has a model, else one."""
         section = self.config[paper]
-        model = section[collection][method].get("model")
-        if model:
-            return self.batches("repeats", section["models"][model]["training"]["repeats"])
-        if divided is None:
-            return range(1)
-        return self.batches(divided, section["cases"][case]["truth"]["test"][divided])
+        model = section[PRODUCTS[product]][method].get("model")
+        repeats = section["models"][model]["training"]["repeats"] if model else 1
+        return self.batches("repeats", repeats)
 
     def of_methods(self, job: Job) -> list[str]:
         """Result files of all methods of a product, one method after the other."""
         return sum(self.results(job["paper"], job["case"], job["product"]).values(), [])
-
-    def histories(self, job: Job) -> list[str]:
-        """What the training of the models behind the filters of a case left behind."""
-        paper, case = job["paper"], job["case"]
-        filters = self.config[paper]["filters"]
-        models = [filters[name].get("model") for name in self.methods(paper, case, "analyses")]
-        return [f for m in models if m for f in self.model_files(paper, case, m, ".history")]
 
     def codec_of(self, paper: str, collection: str, name: str) -> str | None:
         """The codec of a model, or of a method itself or through its model; None without one."""
@@ -252,7 +235,8 @@ class Files:
         """All score files of a paper's studies and active cases."""
         section = self.config[paper]
         active = {name: section["cases"][name] for name in self.active(paper)}
-        found = [f"{self.folder(paper, study)}/scores.nc" for study in section.get("studies", {})]
+        studies = section.get("studies", {})
+        found = [f"{self.folder(paper, name)}/scores.nc" for name, one in studies.items() if one]
         found += [
             f"{self.folder(paper, name)}/scores/{product}.nc"
             for name, case in active.items()
@@ -284,7 +268,7 @@ class Files:
     def study_times(self, paper: str) -> list[str]:
         """CPU times of the methods of those studies that ask for them."""
         studies = self.config[paper].get("studies", {})
-        timed = [name for name, section in studies.items() if "timing" in section]
+        timed = [name for name, section in studies.items() if section and "timing" in section]
         return [f"{self.folder(paper, name)}/times.nc" for name in timed]
 
     def cases_timed(self, job: Job) -> dict[str, str]:

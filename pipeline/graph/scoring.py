@@ -11,7 +11,6 @@ from pipeline.graph.task import (
     FIELDS_OF,
     LEARNED_FROM,
     Input,
-    Section,
     Sections,
     Stage,
     Task,
@@ -68,39 +67,6 @@ EVALUATE = Stage(
         PRODUCT: "{product}",
     },
     tasks={
-        "analyses": Task(
-            inputs={
-                "truth": TESTED,
-                "methods": Files.of_methods,
-                "histories": Files.histories,
-                "observations": OBSERVED,
-            },
-            sections=SCORED,
-            extras=no_codecs,
-            length=TEST,
-        ),
-        "forecasts": Task(
-            inputs={
-                "truth": TESTED,
-                "methods": Files.of_methods,
-                "observations": OBSERVED,
-                "climate": "{here}/truth_valid.nc",
-            },
-            sections=SCORED,
-            extras=no_codecs,
-            length=TEST,
-        ),
-        "samples": Task(
-            inputs={
-                "truth": TESTED,
-                "methods": Files.of_methods,
-                "reference": "{here}/truth_valid.nc",
-                "training": "{here}/truth_train.nc",
-            },
-            sections=SCORED,
-            extras=no_codecs,
-            length=TEST,
-        ),
         "codecs": Task(
             inputs={
                 "truth": TESTED,
@@ -165,20 +131,6 @@ EVALUATE = Stage(
 # -- time ------------------------------------------------------------------------------------------
 
 
-def timed(collection: str) -> Section:
-    """Of a collection only those that a case times."""
-    return lambda files, job: (f"{{paper}}.{collection}", *files.case(job)["timing"][collection])
-
-
-def first_models(files: Files, job: Job) -> list[str]:
-    """First batches of the models that are timed."""
-    models = files.case(job)["timing"]["models"]
-    return [
-        f"{files.folder(job['paper'], case)}/models/{name}/batch0.nc"
-        for name, case in models.items()
-    ]
-
-
 def codecs_timed(files: Files, job: Job) -> list[str] | None:
     return files.codec_files(job, files.codecs_of(job, files.case(job)["timing"]["methods"]))
 
@@ -208,7 +160,6 @@ TIME = Stage(
     chosen_by={
         f"{CASE}.timing.experiments": "learning",
         f"{CASE}.fields": "fields",
-        f"{CASE}.timing": "methods",
     },
     tasks={
         "learning": Task(
@@ -229,14 +180,6 @@ TIME = Stage(
                 "fields": (f"{CASE}.fields", "base", "methods"),
             },
             more=filters_timed,
-        ),
-        "methods": Task(
-            inputs={"observations": OBSERVED, "prior": "{here}/prior.nc", "models": first_models},
-            sections={
-                "case": (CASE, "system", "integrator", "observations", "timing"),
-                "filters": timed("filters"),
-                "samplers": timed("samplers"),
-            },
         ),
     },
 )

@@ -6,6 +6,7 @@ from typing import Any
 from dalib import io
 from dalib.metrics import pointwise
 from dalib.plotting import Drawn
+from dalib.scores import by_method
 from papers.dkf.figures import curves, phase, samples, scores, series
 
 
@@ -18,14 +19,15 @@ def fig1(given: Any, config: Mapping) -> Iterator[Drawn]:
 
 def fig2a(given: Any, config: Mapping) -> Iterator[Drawn]:
     """Learning curve of the deep Kalman filter."""
-    history = io.read_methods(given.history)["dkf"]
-    data = curves.learning_data(history, "negative_elbo")
+    scores = by_method(io.read(given.scores)).sel({"method": "dkf"})
+    data = curves.learning_data(scores, "negative_elbo")
     yield Drawn("fig2a", data, curves.learning_figure(data), "Figure 2a: learning curve")
 
 
 def fig2b(given: Any, config: Mapping) -> Iterator[Drawn]:
     """Truth, observations and three filters on one test trajectory, then prediction."""
-    estimates = {name: io.read(given[name]) for name in ("ekf", "particle", "dkf")}
+    names = ("ekf", "particle", "dkf")
+    estimates = {name: io.read(given[name]).isel(run=0) for name in names}
     data = series.filters_data(
         io.read(given.truth),
         io.read(given.observations),
@@ -39,7 +41,8 @@ def fig2b(given: Any, config: Mapping) -> Iterator[Drawn]:
 
 def fig4(given: Any, config: Mapping) -> Iterator[Drawn]:
     """Langevin samples converging to the attractor."""
-    data = samples.levels_data(io.read(given.langevin), io.read(given.truth))
+    first = io.read(given.langevin).isel(run=0)  # at the base
+    data = samples.levels_data(first, io.read(given.truth))
     figure = samples.levels_figure(data)
     yield Drawn("fig4", data, figure, "Figure 4: samples at falling noise levels")
 
@@ -50,7 +53,7 @@ def figS1(given: Any, config: Mapping) -> Iterator[Drawn]:  # noqa: N802
         io.read_scores(given.analyses),
         io.read(given.forecasts),
         io.read(given.samples),
-        config["labels"],
+        config["plot"]["labels"],
     )
     figure = scores.overview_figure(data)
     yield Drawn("figS1", data, figure, "Figure S1: scores", missing=["rmse", "obs_rmse"])

@@ -48,15 +48,16 @@ def learning_inset(ax: Axes, data: xr.Dataset) -> None:
     ax.set_title("last two thirds", fontsize=7, pad=3)
 
 
-def learning_data(history: xr.Dataset, quantity: str = "negative_elbo") -> xr.Dataset:
-    """training and held_out (repeat, check), with the step of each check."""
+def learning_data(scores: xr.Dataset, quantity: str = "negative_elbo") -> xr.Dataset:
+    """training and held_out (repeat, check) of one method, with the step of each check."""
+    own = scores.rename(replicate="repeat")
     return xr.Dataset(
         {
-            "training": history[f"training_{quantity}"],
-            "held_out": history[f"held_out_{quantity}"],
-            "step": ("check", history.check.values, {"units": "1", "long_name": "training step"}),
+            "training": own[f"train_{quantity}"],
+            "held_out": own[f"valid_{quantity}"],
+            "step": ("check", own.check.values, {"units": "1", "long_name": "training step"}),
         }
-    ).drop_vars("check", errors="ignore")
+    ).drop_vars(["check", "method"], errors="ignore")
 
 
 def lead_curve(ax: Axes, score: xr.DataArray, by: str = "method", **line) -> None:

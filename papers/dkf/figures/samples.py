@@ -60,9 +60,8 @@ def share_outside(states: xr.DataArray, limits: list[tuple[float, float]]) -> fl
 
 
 def levels_data(samples: xr.Dataset, truth: xr.Dataset) -> xr.Dataset:
-    """snapshots (level, sample, state) of the first point and repeat, and as many true states."""
-    first = {dim: 0 for dim in ("point", "repeat") if dim in samples.snapshots.dims}
-    snapshots = samples.snapshots.isel(first, drop=True)
+    """snapshots (level, sample, state) of one run, and as many true states."""
+    snapshots = samples.snapshots.reset_coords(drop=True)
     count = snapshots.sizes["sample"]
     x = truth.x.stack(sample=("seed", "time")).transpose("sample", "state")
     x = x.reset_index("sample", drop=True).drop_vars(("seed", "time"), errors="ignore")

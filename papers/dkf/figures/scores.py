@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from dalib import plotting
+from dalib.scores import by_method
 from papers.dkf import style
 from papers.dkf.figures import curves
 
@@ -22,8 +23,10 @@ GOLDEN = (np.sqrt(5) - 1) / 2  # its multiples, modulo 1, never cluster
 def strip(ax: Axes, place: float, values: np.ndarray, colour: str, width: float = 0.17) -> None:
     """Every value as a dot, side by side, and the median as a bar.
 
-    NaN is a run that was lost: the worst in the median, and its share is written above.
+    What is not finite is a run that was lost: the worst in the median, and its share is written
+    above.
     """
+    values = np.where(np.isfinite(values), values, np.nan)
     lost = np.isnan(values).mean()
     median = np.median(np.where(np.isnan(values), np.inf, values))
     values = np.unique(values[np.isfinite(values)])  # untrained: equal in all repeats
@@ -152,12 +155,16 @@ def overview_data(
     """What the overview shows, in one dataset.
 
     Args:
-        analyses: {case/analyses: scores}, in the order of the figure.
-        labels: what distinguishes a case; one without a label goes by its name.
+        analyses: {study: scores of filters}, in the order of the figure.
+        forecasts, samples: scores of the studies of forecasters and of generators.
+        labels: what distinguishes a study; one without a label goes by its name.
     """
-    cases = [key.removesuffix("/analyses") for key in analyses]
+    cases = list(analyses)
     names = xr.DataArray(cases, dims="case", name="case")
-    shown = [scores[["rmse", "obs_rmse"]] for scores in analyses.values()]
+    shown = [
+        by_method(scores[["rmse", "obs_rmse"]]).rename(case="seed", replicate="repeat")
+        for scores in analyses.values()
+    ]
     filters = xr.concat(shown, names, join="outer", combine_attrs="override")
     known = [m for m in style.LOOK.methods if m in filters.method]
     others = [m for m in filters.method.values if m not in known]
@@ -165,10 +172,33 @@ def overview_data(
     return xr.merge(
         [
             filters.sel({"method": known + others}),
-            forecasts[["median_error", "rms_error"]].rename({"method": "forecaster"}),
-            samples[["w1_ratio", "nearest_median", "noisy_nearest_median"]].rename(
-                {"method": "sampler", "repeat": "training"}
-            ),
+            _forecasters(forecasts),
+            _samplers(samples),
             xr.Dataset({"description": ("case", [labels.get(c, c) for c in cases], text)}),
         ]
     )
+
+
+def _forecasters(scores: xr.Dataset) -> xr.Dataset:
+    """median_error and rms_error (forecaster, repeat, lead): of the network, and from its start."""
+    own = by_method(scores).sel({"method": "dkf"}).rename(replicate="repeat")
+    names = {"dkf": "", "equations": "equations_", "persistence": "persistence_"}
+    found = {
+        error: xr.concat([own[f"{prefix}{error}"] for prefix in names.values()], "forecaster")
+        for error in ("median_error", "rms_error")
+    }
+    return xr.Dataset(found).drop_vars("method").assign_coords(forecaster=list(names))
+
+
+def _samplers(scores: xr.Dataset) -> xr.Dataset:
+    """Scores (sampler, point, training), and those of noisy true states (point)."""
+    names = {"method": "sampler", "method_noise_std": "point", "replicate": "training"}
+    own = by_method(scores).rename(names)
+    found = own[["nearest_median"]].assign(
+        w1_ratio=(own.w1 / own.w1_floors.median()).assign_attrs(
+            units="1", long_name="Wasserstein distance over that of two true sets"
+        ),
+        noisy_nearest_median=own.noisy_nearest_median.isel(sampler=0, training=0, drop=True),
+    )
+    noise = own.point.variable
+    return found.drop_vars("point").assign_coords(noise_std=("point", noise.values, noise.attrs))

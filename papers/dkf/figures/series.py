@@ -104,13 +104,16 @@ def filters_data(
 ) -> xr.Dataset:
     """The last `length` units of time of a test trajectory: truth, observations, analyses.
 
-    Of a trained method the first repeat is shown.
+    Args:
+        estimates: mean (case, time, state) of one run of each method.
+        seed: the trajectory, counted from 0.
     """
     end = float(observations.time[-1])
     inside = {"time": slice(end - length - 1e-9, None)}
     y = observations.y.isel(seed=seed, drop=True).sel(inside)
     means = [
-        first_repeat(e["mean"]).isel(seed=seed, drop=True).sel(inside) for e in estimates.values()
+        e["mean"].isel(case=seed, drop=True).sel(inside).reset_coords(drop=True)
+        for e in estimates.values()
     ]
     x = truth.x.isel(seed=seed, drop=True).sel(time=y.time, method="nearest", tolerance=1e-6)
     methods = xr.DataArray(list(estimates), dims="method", name="method")
@@ -121,10 +124,6 @@ def filters_data(
             "estimate": xr.concat(means, methods, join="exact", combine_attrs="override"),
         }
     )
-
-
-def first_repeat(x: xr.DataArray) -> xr.DataArray:
-    return x.isel(repeat=0, drop=True) if "repeat" in x.dims else x
 
 
 def _dots() -> dict:

@@ -1,1 +1,1 @@
-"""Scores of filters, forecasts and samples of a case, in datasets with a dimension `method`."""
+"""Metrics of this paper's studies, by the names that they have there."""

@@ -1,80 +1,92 @@
-"""How well filters follow the truth while it is observed."""
+"""How well filters follow the truth while it is observed, and what they are compared with."""
+
+from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
 
 from dalib.metrics import pointwise
-from dalib.scores import Products, at_times, describe, stack_methods
+from dalib.metrics.base import STATE, Evaluation, Metric, infinite
 
 
-def score_analyses(
-    analyses: Products,
-    truth: xr.Dataset,
-    observations: xr.Dataset,
-    discard: int,
-) -> xr.Dataset:
-    """How well filters follow the truth while it is observed, but for the first `discard` analyses.
+@dataclass(frozen=True)
+class ForecastRMSE(Metric):
+    """√ mean over time and components of (forecast - truth)², the forecast one step ahead."""
 
-    analyses: mean, std, forecast_mean, forecast_std ([repeat,] seed, time, state), of all or some
-    components of the state; truth: x (seed, time, state); observations: y (seed, time, obs).
+    asks = frozenset({"background", "truth"})
+    units = STATE
+    long_name = "root mean square error of the one-step forecast"
+    scored = "background"
+    over = ("time", "state")
 
-    Returns rmse, spread, forecast_rmse, forecast_spread (method, [repeat,] seed), the root of the
-    mean over time and the components that the method estimates, of which `estimated` (method,
-    state) is 1; obs_rmse (seed); climatological_std, the error of knowing
-    nothing; diverged: 1 where the RMSE is above half of that, or not finite.
-    """
-    x, scored = truth.x, scored_times(observations.y, discard)
-    scores = stack_methods({m: _analysis_scores(a, x, scored) for m, a in analyses.items()})
-    climatological = pointwise.climatological_std(x)
-    scores["climatological_std"] = climatological
-    scores["diverged"] = (~(scores.rmse < climatological / 2)).astype(float)
-    scores["obs_std"] = observations.obs_std
-    if set(observations.obs.values) <= set(x.state.values):  # components, not functions of them
-        scores["obs_rmse"] = _observation_error(at_times(observations.y, scored), x)
-    units = x.attrs["units"]
-    return describe(
-        scores,
-        estimated=("1", "1 where the method estimates the component"),
-        rmse=(units, "root mean square error of the analysis"),
-        spread=(units, "root mean variance of the analysis"),
-        forecast_rmse=(units, "root mean square error of the one-step forecast"),
-        forecast_spread=(units, "root mean variance of the one-step forecast"),
-        obs_rmse=(units, "root mean square error of the observations"),
-        obs_std=(units, "standard deviation of the observation error"),
-        climatological_std=(units, "root mean variance of the truth"),
-        diverged=("1", "1 where the RMSE exceeds half the climatological deviation"),
-    )
+    def of(self, evaluation: Evaluation) -> xr.DataArray:
+        return pointwise.rmse(infinite(evaluation.background), evaluation.truth)
 
 
-def scored_times(y: xr.DataArray, discard: int) -> xr.DataArray:
-    """(seed, time, obs) -> times from the first one after `discard` to the last observed one."""
-    observed = y.notnull().any([d for d in y.dims if d != "time"])
-    last = int(observed.values.nonzero()[0].max(initial=-1))
-    if last < discard:
-        raise ValueError(f"discard={discard} leaves none of {last + 1} observed times to score")
-    return y.time.isel(time=slice(discard, last + 1))
+@dataclass(frozen=True)
+class Diverged(Metric):
+    """1 where the RMSE exceeds half the climatological deviation, or is not finite."""
+
+    asks = frozenset({"estimate", "truth"})
+    worst = 1.0
+    long_name = "1 where the RMSE exceeds half the climatological deviation"
+    over = ("time", "state")
+
+    def of(self, evaluation: Evaluation) -> xr.DataArray:
+        climatological = pointwise.climatological_std(evaluation.truth, ("case", "time"))
+        error = pointwise.rmse(infinite(evaluation.estimate), evaluation.truth)
+        return (~(error < climatological / 2)).astype(float)
 
 
-def _observation_error(y: xr.DataArray, x: xr.DataArray) -> xr.DataArray:
-    """RMSE of the observations that are there; a missing one is NaN."""
-    seen = at_times(x, y.time).sel(state=y.obs).drop_vars("state")
-    return np.sqrt(((y - seen) ** 2).mean(("time", "obs")))
+@dataclass(frozen=True)
+class ObservationRMSE(Metric):
+    """√ mean over time and components of (y - x)², of the components that are observed."""
+
+    asks = frozenset({"observations", "truth"})
+    worst = None
+    units = STATE
+    long_name = "root mean square error of the observations"
+    scored = "observations"
+    over = ("time", "obs")
+    of_truth = True
+
+    def of(self, evaluation: Evaluation) -> xr.DataArray:
+        y = evaluation.observations
+        x = evaluation.truth.sel(state=y.obs.values).rename(state="obs")
+        return np.sqrt(((y - x.assign_coords(obs=y.obs)) ** 2).mean(("time", "obs")))
+
+    def keeps(self, evaluation: Evaluation) -> tuple[str, ...]:
+        return ("case",)
 
 
-def _analysis_scores(analyses: xr.Dataset, x: xr.DataArray, scored: xr.DataArray) -> xr.Dataset:
-    estimated = x.state.isin(analyses.state)
-    if estimated.sum() < analyses.sizes["state"]:
-        raise ValueError(
-            f"analyses of {', '.join(analyses.state.values)} cannot be scored: the truth has "
-            f"{', '.join(x.state.values)}"
-        )
-    late, target = at_times(analyses, scored), at_times(x, scored).sel(state=analyses.state)
-    return xr.Dataset(
-        {
-            "estimated": estimated.astype(float),
-            "rmse": pointwise.rmse(late["mean"], target),
-            "spread": pointwise.spread(late["std"]),
-            "forecast_rmse": pointwise.rmse(late.forecast_mean, target),
-            "forecast_spread": pointwise.spread(late.forecast_std),
-        }
-    )
+@dataclass(frozen=True)
+class ObservationError(Metric):
+    """The standard deviation of the observation errors, as it was given."""
+
+    asks = frozenset({"obs_std"})
+    worst = None
+    units = STATE
+    long_name = "standard deviation of the observation error"
+    of_truth = True
+
+    def of(self, evaluation: Evaluation) -> xr.DataArray:
+        return evaluation.obs_std
+
+    def keeps(self, evaluation: Evaluation) -> tuple[str, ...]:
+        return ("obs",)
+
+
+@dataclass(frozen=True)
+class Estimated(Metric):
+    """1 for each component of the state that a method estimates, 0 for others."""
+
+    asks = frozenset({"estimate", "training"})
+    worst = None
+    long_name = "1 where the method estimates the component"
+
+    def of(self, evaluation: Evaluation) -> xr.DataArray:
+        found = evaluation.training.state.isin(evaluation.estimate.state).astype(float)
+        return found.expand_dims("run")
+
+    def keeps(self, evaluation: Evaluation) -> tuple[str, ...]:
+        return ("run", "state")

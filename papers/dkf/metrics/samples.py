@@ -1,131 +1,235 @@
-"""Whether samples of a generative model lie on the attractor, in the right proportions."""
+"""Whether samples lie on the attractor, in the right proportions, and do not follow each other.
+
+W₁ is taken to as many states of the test part, distances to the nearest of the many states of the
+validation part.
+"""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
 
 from dalib.metrics import distributions, dynamical
-from dalib.scores import Products, describe, stack_methods
+from dalib.metrics.base import STATE, Evaluation, Metric
 from papers.dkf.metrics.sets import TRUE_SETS, several_samples, thin
 
-
-def score_samples(
-    samples: Products,
-    training: xr.Dataset,
-    reference: xr.Dataset,
-    truth: xr.Dataset,
-    *,
-    step: Callable[[np.ndarray], np.ndarray],
-    far: float,
-    generator: np.random.Generator,
-) -> xr.Dataset:
-    """Whether samples of a generative model lie on the attractor and in the right proportions.
-
-    samples: samples ([point,] repeat, sample, state), points with a coordinate noise_std, the
-    noise added to the training states. W₁ is taken to as many states of `truth`, distances to the
-    nearest of the many states of `reference`; `training` are the states that the model has seen,
-    without noise. `step` is the true map from one state of a trajectory to the next, (..., state).
-
-    Returns (method, [point,] repeat): w1; w1_ratio to w1_floor, which is the median of w1_floors
-    (set), of several true sets; nearest_median, nearest_95, far_share (distance above `far`);
-    lag1, the lag-1 correlation of successive samples averaged over components; succession, how far
-    a sample lies from the true successor of the one before it (see `_succession`). Beside these:
-    w1_training (method, repeat), of the first point to as many training states; lag1_bound = 2/√n;
-    w1_gaussian and far_share_gaussian, of the Gaussian with mean and covariance of the true states;
-    true_lag1 and true_succession, of successive states of the trajectories of `truth`;
-    true_nearest_median and true_nearest_95 of `truth` itself; noisy_nearest_median (point), of
-    `truth` with the training noise added.
-    """
-    n = next(iter(samples.values())).sizes["sample"]
-    true = thin(truth.x, n)
-    scores = stack_methods(
-        {m: _sample_scores(s.samples, true, reference.x, far, step) for m, s in samples.items()}
-    )
-    floors = distributions.wasserstein(several_samples(reference.x, n, TRUE_SETS), true)
-    floor = floors.median()
-    gaussian = distributions.gaussian_like(true, n, generator)
-    held_out = distributions.nearest_distance(true, reference.x)
-    seen = thin(training.x, n)
-    scores = scores.assign(
-        w1_training=stack_methods(
-            {m: _first_point(s.samples, seen) for m, s in samples.items()}
-        ).w1,
-        w1_floor=floor,
-        w1_floors=floors,
-        w1_ratio=scores.w1 / floor,
-        lag1_bound=2 / np.sqrt(n),
-        w1_gaussian=distributions.wasserstein(gaussian, true),
-        far_share_gaussian=_far_share(distributions.nearest_distance(gaussian, reference.x), far),
-        true_lag1=dynamical.lag_correlation(truth.x, "time").mean(),
-        true_succession=_succession(truth.x, "time", step).mean(),
-        true_nearest_median=held_out.median(),
-        true_nearest_95=held_out.quantile(0.95).drop_vars("quantile"),
-    )
-    if "noise_std" in scores.coords:
-        noise = scores.noise_std * xr.DataArray(
-            generator.standard_normal(true.shape), true.coords, true.dims
-        )
-        noisy = distributions.nearest_distance(true + noise, reference.x)
-        scores["noisy_nearest_median"] = noisy.median("sample")
-    units = reference.x.attrs["units"]
-    return describe(
-        scores,
-        w1=(units, "Wasserstein distance of the samples to the truth"),
-        w1_floors=(units, "the same for several true sets, of which the floor is the median"),
-        w1_training=(units, "Wasserstein distance of the samples to training states"),
-        w1_floor=(units, "Wasserstein distance of two true sets of the same size"),
-        w1_ratio=("1", "Wasserstein distance over that of two true sets"),
-        nearest_median=(units, "median distance to the nearest true state"),
-        nearest_95=(units, "95 % quantile of the distance to the nearest true state"),
-        far_share=("1", f"share of samples farther than {far:g} from a true state"),
-        lag1=("1", "lag-1 correlation of the sequence of samples"),
-        lag1_bound=("1", "two standard deviations of the lag-1 correlation of white noise"),
-        succession=("1", "distance to the true successor of the sample before, over random pairs"),
-        w1_gaussian=(units, "Wasserstein distance of the moment-matched Gaussian to the truth"),
-        far_share_gaussian=("1", "the share of that Gaussian that is as far from true states"),
-        true_lag1=("1", "lag-1 correlation of the sequence of states of a true trajectory"),
-        true_succession=("1", "distance to the true successor in a true trajectory"),
-        true_nearest_median=(units, "median distance of held-out true states to the nearest"),
-        true_nearest_95=(units, "95 % quantile of that distance"),
-        noisy_nearest_median=(units, "median distance of noisy true states to the nearest"),
-    )
+NOISE = "method.noise_std"  # on the training states
 
 
-def _first_point(samples: xr.DataArray, seen: xr.DataArray) -> xr.Dataset:
-    first = samples.isel(point=0, drop=True) if "point" in samples.dims else samples
-    return xr.Dataset(
-        {"w1": distributions.wasserstein(first.drop_vars("noise_std", errors="ignore"), seen)}
-    )
+@dataclass(frozen=True)
+class OfSamples(Metric):
+    """A number for each run."""
+
+    asks = frozenset({"free_run", "climate"})
+    worst = None
+
+    def keeps(self, evaluation: Evaluation) -> tuple[str, ...]:
+        return () if self.of_truth else ("run",)
 
 
-def _sample_scores(
-    samples: xr.DataArray,
-    truth: xr.DataArray,
-    reference: xr.DataArray,
-    far: float,
-    step: Callable[[np.ndarray], np.ndarray],
-) -> xr.Dataset:
-    distance = distributions.nearest_distance(samples, reference)
-    return xr.Dataset(
-        {
-            "w1": distributions.wasserstein(samples, truth),
-            "nearest_median": distance.median("sample", skipna=False),
-            "nearest_95": distance.quantile(0.95, "sample", skipna=False).drop_vars("quantile"),
-            "far_share": _far_share(distance, far),
-            "succession": _succession(samples, "sample", step),
-            "lag1": dynamical.lag_correlation(samples, "sample").mean("state", skipna=False),
-        }
-    )
+def samples(evaluation: Evaluation) -> xr.DataArray:
+    """(run, sample, state)."""
+    return evaluation.free_run.isel(case=0, drop=True).rename(time="sample")
 
 
-def _far_share(distance: xr.DataArray, far: float) -> xr.DataArray:
-    return 1 - (distance <= far).mean("sample")
+def true(evaluation: Evaluation) -> xr.DataArray:
+    """(sample, state), as many true states as there are samples."""
+    return thin(evaluation.climate, samples(evaluation).sizes["sample"])
 
 
-def _succession(
-    x: xr.DataArray, dim: str, step: Callable[[np.ndarray], np.ndarray]
-) -> xr.DataArray:
+def gaussian(evaluation: Evaluation) -> xr.DataArray:
+    """(sample, state), of the Gaussian with mean and covariance of the true states."""
+    known = true(evaluation)
+    return distributions.gaussian_like(known, known.sizes["sample"], np.random.default_rng(0))
+
+
+@dataclass(frozen=True)
+class W1(OfSamples):
+    """W₁ of the samples to true states."""
+
+    units = STATE
+    long_name = "Wasserstein distance of the samples to the truth"
+
+    def of(self, evaluation: Evaluation) -> xr.DataArray:
+        return distributions.wasserstein(samples(evaluation), true(evaluation))
+
+
+@dataclass(frozen=True)
+class W1Training(OfSamples):
+    """W₁ of the samples to training states without noise."""
+
+    asks = frozenset({"free_run", "training"})
+    units = STATE
+    long_name = "Wasserstein distance of the samples to training states"
+
+    def of(self, evaluation: Evaluation) -> xr.DataArray:
+        drawn = samples(evaluation)
+        return distributions.wasserstein(drawn, thin(evaluation.training, drawn.sizes["sample"]))
+
+
+@dataclass(frozen=True)
+class W1Floors(OfSamples):
+    """W₁ of true sets to the true states, each from other trajectories."""
+
+    asks = frozenset({"free_run", "climate", "reference"})
+    units = STATE
+    long_name = "Wasserstein distance of a true set to the truth"
+    of_truth = True
+
+    def of(self, evaluation: Evaluation) -> xr.DataArray:
+        known = true(evaluation)
+        sets = several_samples(evaluation.reference, known.sizes["sample"], TRUE_SETS)
+        return distributions.wasserstein(sets, known)
+
+    def keeps(self, evaluation: Evaluation) -> tuple[str, ...]:
+        return ("set",)
+
+
+@dataclass(frozen=True)
+class W1Gaussian(OfSamples):
+    """W₁ of the Gaussian with mean and covariance of the true states."""
+
+    units = STATE
+    long_name = "Wasserstein distance of the moment-matched Gaussian to the truth"
+    of_truth = True
+
+    def of(self, evaluation: Evaluation) -> xr.DataArray:
+        return distributions.wasserstein(gaussian(evaluation), true(evaluation))
+
+
+@dataclass(frozen=True)
+class Nearest(OfSamples):
+    """A quantile of the distance of a sample to the nearest true state."""
+
+    quantile: float = 0.5
+    asks = frozenset({"free_run", "reference"})
+    units = STATE
+    long_name = "distance of a sample to the nearest true state"
+
+    def of(self, evaluation: Evaluation) -> xr.DataArray:
+        distance = distributions.nearest_distance(samples(evaluation), evaluation.reference)
+        return distance.quantile(self.quantile, "sample", skipna=False).drop_vars("quantile")
+
+
+@dataclass(frozen=True)
+class TrueNearest(OfSamples):
+    """Median distance of held-out true states to the nearest."""
+
+    asks = frozenset({"free_run", "climate", "reference"})
+    units = STATE
+    long_name = "median distance of held-out true states to the nearest"
+    of_truth = True
+
+    def of(self, evaluation: Evaluation) -> xr.DataArray:
+        return distributions.nearest_distance(true(evaluation), evaluation.reference).median()
+
+
+@dataclass(frozen=True)
+class NoisyNearest(OfSamples):
+    """The same of true states with the noise that the training states of a run have."""
+
+    asks = frozenset({"free_run", "climate", "reference", "values"})
+    units = STATE
+    long_name = "median distance of noisy true states to the nearest"
+
+    def of(self, evaluation: Evaluation) -> xr.DataArray:
+        known, std = true(evaluation), evaluation.values[NOISE]
+        noise = std * np.random.default_rng(1).standard_normal(known.shape)
+        distance = distributions.nearest_distance(known + noise, evaluation.reference)
+        return distance.median("sample").expand_dims("run")
+
+
+@dataclass(frozen=True)
+class FarShare(OfSamples):
+    """Share of samples farther than `far` from every true state."""
+
+    far: float = 0.4
+    asks = frozenset({"free_run", "reference"})
+
+    @property
+    def long_name(self) -> str:
+        return f"share of samples farther than {self.far:g} from a true state"
+
+    def of(self, evaluation: Evaluation) -> xr.DataArray:
+        distance = distributions.nearest_distance(samples(evaluation), evaluation.reference)
+        return 1 - (distance <= self.far).mean("sample")
+
+
+@dataclass(frozen=True)
+class FarShareGaussian(OfSamples):
+    """The same of the Gaussian with mean and covariance of the true states."""
+
+    far: float = 0.4
+    asks = frozenset({"free_run", "climate", "reference"})
+    long_name = "the share of that Gaussian that is as far from true states"
+    of_truth = True
+
+    def of(self, evaluation: Evaluation) -> xr.DataArray:
+        distance = distributions.nearest_distance(gaussian(evaluation), evaluation.reference)
+        return 1 - (distance <= self.far).mean("sample")
+
+
+@dataclass(frozen=True)
+class Succession(OfSamples):
+    """How far a sample lies from the true successor of the one before it, see `succession`."""
+
+    asks = frozenset({"free_run", "step"})
+    long_name = "distance to the true successor of the sample before, over random pairs"
+
+    def of(self, evaluation: Evaluation) -> xr.DataArray:
+        return succession(samples(evaluation), "sample", evaluation.step)
+
+
+@dataclass(frozen=True)
+class TrueSuccession(OfSamples):
+    """The same of successive states of true trajectories."""
+
+    asks = frozenset({"climate", "step"})
+    long_name = "distance to the true successor in a true trajectory"
+    of_truth = True
+
+    def of(self, evaluation: Evaluation) -> xr.DataArray:
+        return succession(evaluation.climate, "time", evaluation.step).mean()
+
+
+@dataclass(frozen=True)
+class Lag1(OfSamples):
+    """Lag-1 correlation of successive samples, averaged over components."""
+
+    asks = frozenset({"free_run"})
+    long_name = "lag-1 correlation of the sequence of samples"
+
+    def of(self, evaluation: Evaluation) -> xr.DataArray:
+        lagged = dynamical.lag_correlation(samples(evaluation), "sample")
+        return lagged.mean("state", skipna=False)
+
+
+@dataclass(frozen=True)
+class TrueLag1(OfSamples):
+    """The same of successive states of true trajectories."""
+
+    asks = frozenset({"climate"})
+    long_name = "lag-1 correlation of the sequence of states of a true trajectory"
+    of_truth = True
+
+    def of(self, evaluation: Evaluation) -> xr.DataArray:
+        return dynamical.lag_correlation(evaluation.climate, "time").mean()
+
+
+@dataclass(frozen=True)
+class Lag1Bound(OfSamples):
+    """2/√n, two standard deviations of the lag-1 correlation of white noise."""
+
+    asks = frozenset({"free_run"})
+    long_name = "two standard deviations of the lag-1 correlation of white noise"
+    of_truth = True
+
+    def of(self, evaluation: Evaluation) -> xr.DataArray:
+        return xr.DataArray(2 / np.sqrt(samples(evaluation).sizes["sample"]))
+
+
+def succession(x: xr.DataArray, dim: str, step: Callable[[np.ndarray], np.ndarray]) -> xr.DataArray:
     """How far x_{k+1} lies from M(x_k), in units of the distance between unrelated states.
 
         [ Σ_k |x_{k+1} - M(x_k)|² / Σ_k |x_{k+n/2} - M(x_k)|² ]^½

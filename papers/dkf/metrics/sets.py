@@ -7,7 +7,7 @@ TRUE_SETS = 5  # W₁ between two true sets varies by a tenth, mostly with the s
 
 
 def states(x: xr.DataArray) -> xr.DataArray:
-    """(..., state) -> (sample, state): all finite states of all seeds and times, in order."""
+    """(..., state) -> (sample, state): all finite states of all cases and times, in order."""
     table = x.transpose(..., "state").values.reshape(-1, x.sizes["state"])
     table = table[np.isfinite(table).all(-1)]
     return xr.DataArray(table, dims=("sample", "state"), coords={"state": x.state})
@@ -26,14 +26,14 @@ def thin(x: xr.DataArray, count: int) -> xr.DataArray:
 
 
 def halves(truth: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
-    """(seed, time, state) -> every other trajectory, and the rest."""
-    if truth.sizes["seed"] < 2:
+    """(case, time, state) -> every other trajectory, and the rest."""
+    if truth.sizes["case"] < 2:
         raise ValueError("two independent true samples need at least 2 trajectories, got 1")
-    return truth.isel(seed=slice(0, None, 2)), truth.isel(seed=slice(1, None, 2))
+    return truth.isel(case=slice(0, None, 2)), truth.isel(case=slice(1, None, 2))
 
 
 def several_samples(truth: xr.DataArray, count: int, sets: int) -> xr.DataArray:
-    """(seed, time, state) -> (set, count, state): from different trajectories, at most `sets`."""
-    seeds, needed = truth.sizes["seed"], -(-count // truth.sizes["time"])
+    """(case, time, state) -> (set, count, state): from different trajectories, at most `sets`."""
+    seeds, needed = truth.sizes["case"], -(-count // truth.sizes["time"])
     groups = np.array_split(np.arange(seeds), max(1, min(sets, seeds // needed)))
-    return xr.concat([thin(truth.isel(seed=group), count) for group in groups], "set")
+    return xr.concat([thin(truth.isel(case=group), count) for group in groups], "set")

@@ -1,0 +1,41 @@
+"""The one way to call a smoother, with the habits of `assimilate`."""
+
+from torch import Tensor
+
+from dalib.filters.base import Ensemble, Gaussian
+from dalib.smoothers.base import Smoothed, Smoother
+from dalib.streams import Generator
+
+
+def smooth(
+    smoother: Smoother,
+    prior: Gaussian | Ensemble,
+    observations: Tensor,
+    generator: Generator | None = None,
+    *,
+    progress: bool = False,
+    bound: float | None = None,
+    kept: Tensor | None = None,
+) -> Smoothed:
+    """Beliefs about the state at all times, given the observations before and after each.
+
+    Warns where seeds diverged, and where innovations are far larger than spread and `obs_std` say.
+
+    Args:
+        smoother: any `Smoother`, such as `RTS` or `EnKS`.
+        prior: `Gaussian` or `Ensemble` at time 0; its leading axes broadcast to the observations'.
+        observations: (..., time, obs), NaN where missing; computed with in the prior's dtype.
+        generator: one for all, or one per seed (`Streams`); None where nothing is drawn.
+        progress: show a progress bar.
+        bound: see `cycle.Freeze`.
+        kept: index of components whose members are kept too, of a smoother with an ensemble.
+    """
+    if isinstance(smoother, type):
+        raise TypeError(f"the smoother is the class {smoother.__name__}; give an object of it")
+    if not hasattr(smoother, "smooth"):
+        raise TypeError(
+            f"{type(smoother).__name__} is no smoother; give the one that goes with it, such as "
+            "RTS for Kalman, ExtendedRTS for EKF, UnscentedRTS for UKF, EnKS for ETKF"
+        )
+    given = {"progress": progress, "bound": bound, "kept": kept}
+    return smoother.smooth(prior, observations, generator, **given)
