@@ -77,4 +77,6 @@ def _of_method(scores: xr.Dataset, method: str) -> xr.Dataset:
     own = scores.isel(run=(scores["method"] == method).values)
     own = own.drop_vars(["method", "is_base"])
     axes = [str(name) for name in own.coords if own[name].dims == ("run",)]
+    if axes == ["replicate"]:
+        return own.set_index(run="replicate").rename(run="replicate")
     return own.set_index(run=axes).unstack("run")

@@ -13,17 +13,12 @@ from pipeline.problems import Problem, said, schema_problems, setting_problems, 
 
 SETTINGS_ONLY = {"system", "integrator"}  # roles whose objects are built of nothing else
 NAMES_IN_A_CASE = [  # keys of a case, and the collection whose entries stand there
-    ("analyses", "methods", "filters"),
     ("codecs", "methods", "codecs"),
     ("fields", "codecs", "models"),
     ("fields", "methods", "filters"),
     ("forecasts", "methods", "forecasters"),
-    ("samples", "methods", "samplers"),
-    ("timing", "filters", "filters"),
     ("timing", "methods", "filters"),
     ("timing", "settings", "filters"),
-    ("timing", "samplers", "samplers"),
-    ("timing", "models", "models"),
     ("timing", "experiments", "learning"),
     ("timing", "cases", "learning"),
     ("timing", "fixed", "learning"),
@@ -181,7 +176,7 @@ def _varied(paper: Mapping, path: kinds.Path) -> Iterator[tuple[kinds.Path, Mapp
 
 
 def _reference_problems(paper: Mapping, path: kinds.Path) -> Iterator[Problem]:
-    """Names of cases, filters, models, samplers and forecasters that are not there."""
+    """Names of cases, filters, models and forecasters that are not there."""
     for where, collection, name in _references(paper):
         known = paper.get(collection, {})
         if not isinstance(name, str):
@@ -214,7 +209,7 @@ def _references(paper: Mapping) -> Iterator[tuple[kinds.Path, str, str]]:
         for where, _, point in kinds.field_points(paper, case):
             if "model" in point:
                 yield (*where, "model"), "models", point["model"]
-    for collection in ("filters", "forecasters", "samplers", "models"):
+    for collection in ("filters", "forecasters", "models"):
         for entry, section in _entries(paper.get(collection)):
             for key in kinds.REFERENCES.keys() & dict(_entries(section)).keys():
                 if "kind" not in dict(_entries(section[key])):  # else a part of its own

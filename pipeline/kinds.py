@@ -109,13 +109,6 @@ def study_methods(paper: Mapping, path: Path) -> Iterator[Choice]:
 def tunings(paper: Mapping, classes: Classes, path: Path) -> Iterator[tuple]:
     """(path, settings of the filter's class, settings given) for each filter of each case."""
     for case in paper["cases"] if isinstance(paper["cases"], Mapping) else ():
-        methods = get(paper, "cases", case, "analyses", "methods")
-        for name, tuning in methods.items() if isinstance(methods, Mapping) else ():
-            section = get(paper, "filters", name)
-            if isinstance(section, Mapping) and "kind" in section and isinstance(tuning, Mapping):
-                found = settings(Choice((), "filter", section), classes)
-                if found is not None:
-                    yield (*path, "cases", case, "analyses", "methods", name), found, tuning
         yield from _field_tunings(paper, case, classes, path)
 
 

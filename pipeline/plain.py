@@ -12,7 +12,7 @@ from pipeline import kinds
 from pipeline.problems import Problem, said
 
 COLLECTIONS = (
-    *("cases", "filters", "models", "learning", "samplers", "codecs", "forecasters", "studies"),
+    *("cases", "filters", "models", "learning", "codecs", "forecasters", "studies"),
     *("estimators", "generators"),
 )
 TAKEN = {  # names of folders that stand beside those of papers and of cases

@@ -117,7 +117,16 @@ NOT_IN_PAPERS = {"netCDF4", "snakemake"}
 NOT_IN_FIGURES = {"torch"}  # nor in tables: what is drawn was computed by a stage
 IMPORTED_LATE = {("checkpoint.py", "torch")}  # by functions that only jobs with torch call
 MOST_LINES = 30_000  # of dalib, with the library of methods; a paper adds none
-NAMED = ("cases", "filters", "models", "forecasters", "samplers", "codecs", "learning")
+NAMED = (
+    "cases",
+    "filters",
+    "estimators",
+    "models",
+    "forecasters",
+    "generators",
+    "codecs",
+    "learning",
+)
 # Names of papers' cases and methods that are also words of the field, or sections of a case.
 TERMS = {"attractor", "base", "basin", "equations", "free", "states", "taper"}
 SECTIONS = {"stations"}

@@ -13,10 +13,14 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from dalib import arrays, build, io, registry
+from dalib import arrays, build, io
 from dalib.cases import observed
 from dalib.cases.checkpoint import Parts
 from dalib.cases.truth import truth
+from dalib.diffusion import ReverseSDE
+from dalib.experiments import fit
+from dalib.experiments.data import observations
+from dalib.generators.score import FittedScore
 from dalib.nets.gpt import GPT
 from dalib.nets.scaling import Scaling
 from dalib.nets.score import Score
@@ -25,6 +29,7 @@ from papers.gpt import tokens
 from pipeline import settings
 from pipeline.checkpoint import SHARE, Checkpoint
 from pipeline.specs import Specs
+from pipeline.studies import Studies
 
 ROOT = Path(__file__).parents[1]
 
@@ -152,9 +157,10 @@ from types import SimpleNamespace
 class Files(list):
     def __init__(self, **names):
         given = {name: path for name, path in names.items() if path}
-        super().__init__(given.values())
+        paths = ([path] if isinstance(path, str) else path for path in given.values())
+        super().__init__(sum(paths, []))
         self.__dict__.update(names)
-        self.items = given.items
+        self.items, self.get = given.items, given.get
 
 job = json.load(open(sys.argv[1]))
 snakemake = SimpleNamespace(
@@ -171,9 +177,11 @@ def progress(state):
     """How many steps, times, levels, tokens or updates a state has behind it."""
     if "free run" in state:
         return progress(state["free run"])
-    if "current" in state:  # of one experiment after the other
-        return state["current"]["done"]
-    known = ("time", "level")
+    if "current" in state:  # of one run after the other
+        return progress(state["current"])
+    if len(state) == 1:  # of one fit after the other
+        return progress(*state.values())
+    known = ("time", "level", "done")
     return next((state[name] for name in known if name in state), len(state.get("losses", ())))
 
 
@@ -244,27 +252,41 @@ def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
     config = settings.load(ROOT, {"scale": "smoke"})
     config["cache"]["dir"] = str(folder / "cache")
-    config["dkf"]["models"]["dkf"]["training"]["steps"] = STEPS
+    config["dkf"]["estimators"]["dkf"]["steps"] = STEPS
     config["dkf"]["filters"]["particle"]["members"] = 20_000
     case = config["dkf"]["cases"]["clean"]
+    known = {}
     for split in ("train", "valid", "test"):
         states = truth(case, split, "e")
-        y = observed.observations(case, states, split, "e")
+        known[split] = states
+    for split, y in observations(case, known, "e").items():
         io.write(y, folder / f"{split}.nc", title="observations", missing=["y"])
-    io.write(observed.prior(case, states, "e"), folder / "prior.nc", title="prior")
-    config["dkf"]["samplers"]["reverse_sde"]["steps"] = LEVELS - 1
-    untrained(config["dkf"]["models"]["score"]["network"], folder / "score.nc")
+    io.write(observed.prior(case, known["test"], "e"), folder / "prior.nc", title="prior")
+    config["dkf"]["generators"]["reverse_sde"]["sampler"]["steps"] = LEVELS - 1
+    untrained(config, folder / "score.nc")
     some_tokens(config["gpt"], folder)
     some_species(config["adda"], folder)
     return SimpleNamespace(config=config, files={p.stem: str(p) for p in folder.glob("*.nc")})
 
 
-def untrained(section, path):
-    """The weights of a score that has learned nothing."""
+def untrained(config, path):
+    """Scores that have learned nothing, under the names that a study has for them."""
+    hidden = config["dkf"]["generators"]["reverse_sde"]["hidden"]
     scaling = Scaling(torch.zeros(1, 3), torch.ones(1, 3))
-    network = Score(scaling, hidden=section["hidden"], generator=streams("e", (0,), "weights"))
-    weights = arrays.weights_dataset(network.state_dict(), {"repeat": [0]})
-    io.write(weights.assign_coords(quantity=["x", "y", "z"]), path, title="weights")
+    network = Score(scaling, hidden=hidden, generator=streams("e", (0,), "weights"))
+    score = FittedScore(dict(network.state_dict()), hidden, 0.02, 3.0, ReverseSDE())
+    entries = of_study(config, "samples", "reverse_sde", "sample")[1]["runs"]
+    made = fit.together([score for _ in entries], entries)
+    io.write(made, path, title="fitted methods")
+
+
+def of_study(config, study, method, stage):
+    """(wildcards, spec) of the part of a stage that runs a method of the paper dkf."""
+    studies = Studies(Specs(config, ROOT))
+    parts = studies.fit_parts if stage == "fit" else studies.task_parts
+    (part,) = [n for n, p in enumerate(parts("dkf", study)) if p[0].method == method]
+    wildcards = {"scale": "smoke", "paper": "dkf", "study": study, "part": str(part)}
+    return wildcards, getattr(studies, f"{stage}_spec")(SimpleNamespace(**wildcards))
 
 
 def some_tokens(paper, folder):
@@ -295,56 +317,22 @@ def some_species(paper, folder):
         io.write(y, folder / f"species_{split}.nc", title="observations")
 
 
-def training(data, folder):
-    wildcards = {"scale": "smoke", "paper": "dkf", "case": "clean", "model": "dkf", "batch": "0"}
-    spec = Specs(data.config, ROOT).spec(
-        "train.py",
-        device=True,
-        model="{paper}.models.{model}",
-        calls=registry.TASKS["train"]["observations"],
-    )
-    return Job(
-        folder,
-        "train",
-        spec(wildcards) | {"batch": {"index": 0, "size": 8}},
-        wildcards,
-        {"training": data.files["train"], "held_out": data.files["valid"]},
-        {"weights": "weights.nc", "history": "history.nc"},
-    )
+def fitting(data, folder):
+    wildcards, spec = of_study(data.config, "filters_clean", "dkf", "fit")
+    files = {"train": [data.files["train"]], "valid": [data.files["valid"]]}
+    return Job(folder, "fit", spec, wildcards, files, {"0": "fits.nc"})
 
 
 def assimilation(data, folder):
-    wildcards = {"scale": "smoke", "paper": "dkf", "case": "clean", "filter": "particle"}
-    spec = Specs(data.config, ROOT).spec(
-        "assimilate.py",
-        device=True,
-        case=("{paper}.cases.{case}", "system", "integrator", "observations"),
-        filter="{paper}.filters.{filter}",
-        tuning="{paper}.cases.{case}.analyses.methods.{filter}",
-        calls=registry.TASKS["assimilate"]["given"],
-    )
-    files = {"observations": data.files["test"], "prior": data.files["prior"], "model": ""}
-    return Job(
-        folder,
-        "assimilate",
-        spec(wildcards) | {"batch": {"index": 0, "size": 64}},
-        wildcards,
-        files,
-        {"0": "analyses.nc"},
-    )
+    wildcards, spec = of_study(data.config, "filters_clean", "particle", "assimilate")
+    files = {"observations": [data.files["test"]], "prior": [data.files["prior"]]}
+    return Job(folder, "assimilate_runs", spec, wildcards, files, {"0": "analyses.nc"})
 
 
 def sampling(data, folder):
-    wildcards = {"scale": "smoke", "paper": "dkf", "case": "states", "sampler": "reverse_sde"}
-    spec = Specs(data.config, ROOT).spec(
-        "sample.py",
-        device=True,
-        calls="papers.dkf.sampling:samples",
-        case=("{paper}.cases.{case}", "samples"),
-        sampler="{paper}.samplers.{sampler}",
-    )
-    files = {"model": data.files["score"]}
-    return Job(folder, "sample", spec(wildcards), wildcards, files, {"0": "samples.nc"})
+    wildcards, spec = of_study(data.config, "samples", "reverse_sde", "sample")
+    files = {"fits": [data.files["score"]]}
+    return Job(folder, "sample_runs", spec, wildcards, files, {"0": "samples.nc"})
 
 
 def forecasting(data, folder):
@@ -379,13 +367,13 @@ def tuning(data, folder):
 @pytest.mark.parametrize(
     ("make", "line", "total"),
     [
-        (training, r"continues from step (\d+) of 60", STEPS),
+        (fitting, r"continues from step (\d+) of 60", STEPS),
         (assimilation, r"continues from time (\d+) of 150", TIMES),
         (sampling, r"continues from level (\d+) of 1601", LEVELS),
         (forecasting, r"continues from token (\d+) of 2000", TOKENS),
         (tuning, r"continues from update (\d+) of 30", UPDATES),
     ],
-    ids=["train", "assimilate", "sample", "forecast", "tune"],
+    ids=["fit", "assimilate", "sample", "forecast", "tune"],
 )
 def test_a_job_killed_at_forty_percent_and_resumed_gives_the_same_bytes(
     data, tmp_path, make, line, total

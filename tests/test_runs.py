@@ -47,6 +47,24 @@ def test_the_base_is_what_is_written_whatever_the_order_of_rows():
             assert {runs.identity(run): run.is_base for run in found} == known
 
 
+def test_axes_that_vary_alone_leave_their_base_one_at_a_time():
+    one = study(vary={}, vary_each=SECTION["vary"], replicates=1)
+    found = [tuple(run.coordinates.values()) for run in runs.runs(one) if run.method == "analogue"]
+    assert set(found) == {(10, 0.5), (5, 0.5), (20, 0.5), (10, 0.1)} and len(found) == 4
+    both = study(
+        vary={"observations.obs_std": [0.1, 0.5]}, vary_each={"forecast.context": [5, 10, 20]}
+    )
+    assert len(runs.runs(both)) == len(runs.runs(study()))  # one alone: every combination
+
+
+def test_methods_may_have_different_numbers_of_replicates():
+    found = runs.runs(study(vary={}, base={}, replicates={"analogue": 3}))
+    assert [(run.method, run.replicate) for run in found] == [
+        ("persistence", 0),
+        *(("analogue", replicate) for replicate in range(3)),
+    ]
+
+
 def test_a_stage_that_does_not_read_an_axis_has_one_run_for_all_its_values():
     found = runs.runs(study())
     fits = runs.distinct(found, FITTED)

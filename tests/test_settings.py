@@ -248,9 +248,9 @@ def test_a_paper_is_asked_for_by_name(real):
 
 def test_a_mistake_in_a_paper_is_told_with_its_file_and_the_key_in_it(real):
     file = real / "papers/dkf/scales/desk.yaml"
-    write(file, file.read_text().replace("repeats: 5", "repeets: 5", 1))
+    write(file, file.read_text().replace("hidden: 128", "hiden: 128", 1))
     (line, *_) = messages(real, {"scale": "desk"})
-    assert line.startswith("papers/dkf/scales/desk.yaml: models.dkf.training.repeets: unknown key")
+    assert line.startswith("papers/dkf/scales/desk.yaml: estimators.dkf.hiden: unknown key")
 
 
 def test_file_that_is_no_mapping_or_is_not_there(project):
@@ -295,8 +295,8 @@ def dkf(**sections):
         ),
         (dkf(filters={"new": {}}), '--config: dkf.filters.new: "kind" is missing'),
         (
-            dkf(filters={"new": {"kind": "deep_kalman", "model": "dkff"}}),
-            '--config: dkf.filters.new.model: unknown model "dkff" (did you mean "dkf"?)',
+            {"gpt": {"forecasters": {"new": {"kind": "gpt", "model": "henn"}}}},
+            '--config: gpt.forecasters.new.model: unknown model "henn" (did you mean "henon"?)',
         ),
         (
             dkf(filters={"new": {"kind": "no_such_lab.filters:Mine"}}),
@@ -309,18 +309,18 @@ def dkf(**sections):
             "module dalib.filters.ekf has no class EFK",
         ),
         (
-            dkf(cases={"clean": {"analyses": {"methods": {"ekff": {}}}}}),
-            '--config: dkf.cases.clean.analyses.methods.ekff: unknown method "ekff" '
+            dkf(studies={"filters": {"methods": {"ekff": {}}}}),
+            '--config: dkf.studies.filters.methods.ekff: unknown method "ekff" '
             '(did you mean "ekf"?)',
         ),
         (
-            dkf(cases={"clean": {"analyses": {"methods": {"ekf": {"inflaton": 1.1}}}}}),
-            "--config: dkf.cases.clean.analyses.methods.ekf.inflaton: unknown key "
+            dkf(studies={"filters": {"methods": {"ekf": {"inflaton": 1.1}}}}),
+            "--config: dkf.studies.filters.methods.ekf.inflaton: unknown key "
             '(did you mean "inflation"?)',
         ),
         (
-            dkf(active=["clean", "cleen"]),
-            '--config: dkf.active.1: unknown case "cleen" (did you mean "clean"?)',
+            {"adda": {"active": ["glv", "glvv"]}},
+            '--config: adda.active.1: unknown case "glvv" (did you mean "glv"?)',
         ),
         (
             dkf(labels={"cleen": "no noise"}),

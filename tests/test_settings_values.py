@@ -131,7 +131,7 @@ def said(tmp_path):
     return of
 
 
-BASE = "dkf: {cases: {base: {observations: {error_std: %s}}}}"
+BASE = "dkf: {cases: {base: {observations: {obs_std: %s}}}}"
 
 
 @pytest.mark.parametrize("number", ["2", "5e-2", "5E+1", "1.0e3", "[5e-2, 1]", '"0.5"'])
@@ -142,7 +142,7 @@ def test_numbers_are_read_where_one_of_several_types_is_meant(said, number):
 @pytest.mark.parametrize(
     "given",
     [
-        "dkf={cases: {base: {observations: {error_std: 2.0}}}}",
+        "dkf={cases: {base: {observations: {obs_std: 2.0}}}}",
         "dkf={cases: {base: {truth: {start: {std: 4.0}}}}}",
         "dkf={cases: {attractor: {truth: {start: {mean: [1.0, 2.0, 3.0]}}}}}",
         "adda={cases: {cw: {prior: {mean: 1.0}}}}",
@@ -176,9 +176,12 @@ def test_a_seed_is_the_same_number_however_it_is_written():
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        (BASE % "-0.1", "dkf.cases.base.observations.error_std: -0.1 is too small, more than 0"),
-        (BASE % "abc", 'error_std: "abc" is a text, a number or a list is needed'),
-        (BASE % "[1, -2]", "error_std.1: -2 is too small, more than 0 is needed"),
+        (BASE % "-0.1", "dkf.cases.base.observations.obs_std: -0.1 is too small, at least 0"),
+        (BASE % "abc", 'obs_std: "abc" is a text, a number is needed'),
+        (
+            "lensf: {cases: {basin: {observations: {relative_error: [1, -2]}}}}",
+            "relative_error.1: -2 is too small, at least 0 is needed",
+        ),
         (BASE % "!!binary aGVsbG8=", "a number, text, list or mapping is needed"),
         ("batches: {seeds: 64.5}", "batches.seeds: 64.5 is given, a whole number is needed"),
         ("seed: 12:30", 'seed: "12:30" is a text, a whole number is needed'),
@@ -191,7 +194,7 @@ def test_a_seed_is_the_same_number_however_it_is_written():
         ("gpt: null", "gpt: null is given, a mapping is needed"),
         ("gpt: [1]", "gpt: [1] is given, a mapping is needed"),
         ("dkf: {cases: {clean: {system: {kind: [a]}}}}", "system.kind: ["),
-        ("dkf: {filters: {dkf: {model: 3}}}", "dkf.filters.dkf.model: 3 is given, a name is"),
+        ("dkf: {filters: {ekf: {model: 3}}}", "dkf.filters.ekf.model: 3 is given, a name is"),
         ("lensf: {roles: {basin: basins}}", 'lensf.roles.basin: unknown case "basins"'),
         ("dkf: {filters: {my-filter: {kind: free}}}", "dkf.filters.my-filter: a name has letters,"),
         (

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from test_runs import CASE
 
-from dalib.experiments.runs import SIMULATED
+from dalib.experiments.runs import KNOWN, OBSERVED, SIMULATED
 from pipeline.errors import ConfigError
 from pipeline.fields import class_constant
 from pipeline.specs import Specs
@@ -22,7 +22,14 @@ CONFIG = {
     "code": {"strict_versions": False},
     "batches": {"runs": 4},
     "lab": {
-        "cases": {"small": {**CASE, "integrator": {"kind": "rk4", "dt": 0.01}}},
+        "cases": {
+            "small": {
+                **CASE,
+                "integrator": {"kind": "rk4", "dt": 0.01},
+                "prior": {"error_std": 1.0},
+                "assimilate": {"discard": 3},
+            }
+        },
         "forecasters": {
             "persistence": {"kind": "persistence"},
             "analogue": {"kind": "analogue", "delays": 3},
@@ -37,6 +44,21 @@ CONFIG = {
                 "base": {"observations.obs_std": 0.1, "forecast.context": 5},
                 "replicates": 2,
                 "metrics": [],
+            },
+            "again": {
+                "case": "small",
+                "task": "forecast",
+                "methods": {"more": {"kind": "analogue", "delays": 3}},
+                "metrics": [],
+            },
+            "filters": {
+                "case": "small",
+                "task": "assimilate",
+                "methods": {"ekf": {"kind": "ekf"}, "net": {"kind": "deep_kalman"}},
+                "vary_each": {"prior.error_std": [1.0, 2.0], "method.noisy": ["a", "b"]},
+                "base": {"prior.error_std": 1.0, "method.noisy": "a"},
+                "metrics": [{"kind": "rmse"}],
+                "timing": {"repetitions": 2, "beside": ["again"]},
             },
             "size": {
                 "case": "small",
@@ -152,6 +174,75 @@ def test_forecasts_of_other_contexts_take_the_same_fit(studies):
     of_analogue = [str(n) for n, part in enumerate(parts) if part[0].method == "analogue"]
     fits = [wired.forecast_inputs(at(study="noise", part=n))["fits"] for n in of_analogue]
     assert len(fits) == 2 and fits[0] == fits[1]
+
+
+def test_what_is_fitted_with_the_same_settings_is_fitted_once(studies):
+    """Under another name, in another study: the first one that asks for it has the file."""
+    wired = studies()
+    assert wired.fit_parts("lab", "again") == []
+    inputs = wired.forecast_inputs(at(study="again", part="0"))
+    assert inputs["fits"] == ["results/smoke/lab/noise/fit/part0.nc"]
+    entry = wired.forecast_spec(at(study="again", part="0"))["runs"][0]
+    known = wired.fit_spec(at(study="noise", part="0"))["runs"]
+    assert entry["fit"] in {run["fit"] for run in known}
+
+    def other(lab):
+        lab["studies"]["again"]["methods"]["more"]["delays"] = 4
+
+    assert len(studies(other).fit_parts("lab", "again")) == 1
+
+
+def test_settings_that_a_fit_does_not_read_make_no_other_fit(studies):
+    wired = studies()
+    (part,) = wired.fit_parts("lab", "filters")
+    assert [run.method for run in part] == ["net"] and part[0].coordinates == {}
+
+    def escape(lab):
+        lab["studies"]["filters"]["methods"]["net"]["escape"] = 9.0
+
+    where = at(study="filters", part="0")
+    assert studies(escape).fit_spec(where) == wired.fit_spec(where)
+    last = len(wired.task_parts("lab", "filters")) - 1
+    where = at(study="filters", part=str(last))
+    assert studies(escape).assimilate_spec(where) != wired.assimilate_spec(where)
+
+
+def test_another_prior_observes_nothing_again_and_goes_to_filters_alone(studies):
+    wired = studies()
+    data = "small.filters.1"
+    assert wired.name_of("lab", data, OBSERVED) == "small"
+    assert wired.name_of("lab", data, KNOWN) == data
+    assert wired.prior_inputs(at(data=data))["test"] == f"{DATA}/small/truth_test.nc"
+    assert wired.prior_spec(at(data=data))["values"] == {"prior.error_std": 2.0}
+    for n, part in enumerate(wired.task_parts("lab", "filters")):
+        inputs = wired.assimilate_inputs(at(study="filters", part=str(n)))
+        assert inputs["observations"] == [f"{DATA}/small/observations_test.nc"]
+        assert ("prior" in inputs) == (part[0].method == "ekf")
+        sections = wired.assimilate_spec(at(study="filters", part=str(n)))["config"]["case"]
+        assert ("system" in sections) == (part[0].method == "ekf")
+
+
+def test_evaluation_reads_what_its_metrics_ask_for(studies):
+    inputs = studies().evaluate_inputs(at(study="filters"))
+    assert inputs.keys() == {"truth", "training", "observations", "results"}
+
+    def more(lab):
+        lab["studies"]["filters"]["metrics"] += [{"kind": "parameters"}, {"kind": "forecast_time"}]
+
+    inputs = studies(more).evaluate_inputs(at(study="filters"))
+    assert inputs["fits"] == ["results/smoke/lab/filters/fit/part0.nc"]
+    assert inputs["timing"] == ["results/smoke/lab/filters/times.nc"]
+
+
+def test_methods_are_timed_at_the_base_beside_those_of_other_studies(studies):
+    wired = studies()
+    spec, inputs = (get(at(study="filters")) for get in (wired.time_spec, wired.time_inputs))
+    timed = {name: [run["method"] for run in one["runs"]] for name, one in spec["timed"].items()}
+    assert timed == {"filters": ["ekf", "net"], "again": ["more"]}
+    assert inputs["again.fits"] == ["results/smoke/lab/noise/fit/part0.nc"]
+    assert inputs["filters.prior"] == [f"{DATA}/small/prior.nc"]
+    with pytest.raises(ConfigError, match="has no `timing`"):
+        wired.time_spec(at(study="noise"))
 
 
 def test_how_many_runs_share_a_job_changes_no_run(studies):

@@ -55,6 +55,19 @@ def test_a_right_study_has_no_problems_and_becomes_typed():
         ),
         ({"vary": {"forecast.context": [5, 5]}}, "vary.forecast.context", "given twice"),
         ({"vary": {"forecast.context": 5}}, "vary.forecast.context", "a list of numbers or texts"),
+        (
+            {"vary_each": {"forecast.context": [5]}},
+            "vary_each.forecast.context",
+            "it is in `vary` too",
+        ),
+        ({"replicates": {"analoge": 2}}, "replicates.analoge", 'unknown method "analoge"'),
+        ({"replicates": {"analogue": 0}}, "replicates.analogue", "a whole number of at least 1"),
+        ({"timing": {"seeds": 3}}, "timing", '"repetitions" is missing'),
+        (
+            {"timing": {"repetitions": 3, "beside": ["two"]}},
+            "timing.beside.0",
+            'unknown study "two"',
+        ),
         ({"metrics": ["vpt", "vpt"]}, "metrics", "vpt is asked for twice"),
         ({"metrics": "vpt"}, "metrics", "a list of names"),
     ],
@@ -67,9 +80,23 @@ def test_a_problem_is_told_with_its_key_and_what_would_be_right(changes, key, me
 def test_all_problems_are_told_at_once():
     def change(paper):
         paper["studies"]["one"].update(case="smal", task="x", methods={}, replicates="many")
-        paper["studies"]["two"] = None
+        paper["studies"]["two"] = 3
 
     assert len(problems(change)) == 5
+
+
+def test_a_study_that_is_null_is_not_run():
+    paper = {**PAPER, "studies": {"one": SECTION, "two": None}}
+    assert list(spec.problems(paper)) == [] and [*spec.studies(paper)] == ["one"]
+
+
+def test_a_study_changes_single_settings_of_a_part_of_a_method():
+    paper = deepcopy(PAPER)
+    paper["forecasters"]["analogue"] = {"kind": "analogue", "part": {"kind": "a", "n": 1, "m": 2}}
+    for part, found in [({"n": 3}, {"kind": "a", "n": 3, "m": 2}), ({"kind": "b"}, {"kind": "b"})]:
+        paper["studies"]["one"] = {**SECTION, "methods": {"analogue": {"part": part}}}
+        one = spec.studies(paper)["one"]
+        assert spec.method(paper, one, "analogue")["part"] == found
 
 
 def test_an_axis_with_one_value_needs_no_base():

@@ -207,7 +207,7 @@ def test_an_edit_of_the_particle_filter_computes_only_what_uses_it(project):
     project.edit(*edits, "return (-(2.0 * log_weights).logsumexp(-1)).exp()")
     run = project.snakemake()
     computed = project.computed(run.stdout)
-    uses_it = {"assimilate dkf/clean/particle/0", "time dkf/clean"}
+    uses_it = {"assimilate_runs dkf/filters_clean/1", "time_runs dkf/samples"}
     shows_the_time = {"dkf_tables", "judge dkf"}
     assert uses_it <= set(computed) <= uses_it | shows_the_time, run.stdout
     assert "dalib.filters.particle:effective_size changed" in run.stdout
@@ -227,7 +227,7 @@ def test_a_new_line_in_a_registry_reruns_nothing(project):
 
 
 def test_a_damaged_result_comes_back_with_the_next_plain_run(project):
-    damaged = project.folder / "results/smoke/dkf/clean/analyses/ekf/batch0.nc"
+    damaged = project.folder / "results/smoke/dkf/filters_clean/assimilate/part0.nc"
     edited = project.folder / "results/smoke/dkf/tables/table1.csv"
     damaged.write_bytes(damaged.read_bytes()[:1000])
     edited.write_text("method,rmse\nmine,0.0\n")
@@ -262,7 +262,6 @@ def test_a_system_and_a_filter_of_ones_own_join_the_table_by_configuration_alone
     """The example of docs/extending.md, with the cases of scale smoke."""
     module = next(b for b in blocks("docs/extending.md", "python") if "Pendulum" in b)
     config = yaml.safe_load(next(b for b in blocks("docs/extending.md", "yaml") if "pendulum" in b))
-    config["dkf"]["active"] = ["attractor", "clean", "states", "pendulum"]
     (project.folder / "my_lab.py").write_text(module)
     (project.folder / "my_lab.yaml").write_text(yaml.safe_dump(config))
     table = "results/smoke/dkf/tables/table_filters.md"
@@ -331,7 +330,8 @@ def test_no_paper_reruns_for_the_code_of_another(project):
         assert {outputs.split("/")[2] for outputs in found} == {paper}
 
 
-ON_A_GPU = {"tune", "train", "sample", "assimilate", "forecast"}
+ON_A_GPU = {"tune", "train", "assimilate", "forecast", "fit", "assimilate_runs", "sample_runs"}
+ON_A_GPU |= {"forecast_runs"}
 
 
 @pytest.mark.parametrize(

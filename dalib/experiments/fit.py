@@ -47,7 +47,7 @@ def fits(
         streams = generators(entries, chosen, experiment)
         fitted_now = fit_each(method, data, streams, **saved.of(str(settings)))
         found |= dict(zip(chosen, fitted_now, strict=True))
-    return _together([found[i] for i in range(len(entries))], entries)
+    return together([found[i] for i in range(len(entries))], entries)
 
 
 def _alike(section: Mapping, entries: Sequence[Mapping]) -> Iterator[tuple[dict, list[int]]]:
@@ -99,7 +99,8 @@ def interval_of(given: xr.Dataset) -> float:
     return float(given.time[1] - given.time[0])
 
 
-def _together(found: Sequence[Any], entries: Sequence[Mapping]) -> xr.Dataset:
+def together(found: Sequence[Any], entries: Sequence[Mapping]) -> xr.Dataset:
+    """Fitted methods in one dataset, each under the name of its fit."""
     parts, attrs = [], {}
     for i, (one, entry) in enumerate(zip(found, entries, strict=True)):
         dataset = fitted.to_dataset(one)

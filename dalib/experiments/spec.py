@@ -76,8 +76,8 @@ class Axis:
 
     @property
     def shapes(self) -> bool:
-        """Whether arrays may have other shapes at other values: all but fractions may do that."""
-        return not any(isinstance(value, float) for value in self.values.values())
+        """Whether arrays may have other shapes at other values: fractions and yes or no do not."""
+        return not any(isinstance(value, float | bool) for value in self.values.values())
 
 
 @dataclass(frozen=True)

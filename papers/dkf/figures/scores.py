@@ -181,13 +181,15 @@ def overview_data(
 
 def _forecasters(scores: xr.Dataset) -> xr.Dataset:
     """median_error and rms_error (forecaster, repeat, lead): of the network, and from its start."""
-    own = by_method(scores).sel({"method": "dkf"}).rename(replicate="repeat")
+    own = by_method(scores).sel({"method": "dkf", "method_noisy": "with noise"})
+    own = own.rename(replicate="repeat")
     names = {"dkf": "", "equations": "equations_", "persistence": "persistence_"}
     found = {
         error: xr.concat([own[f"{prefix}{error}"] for prefix in names.values()], "forecaster")
         for error in ("median_error", "rms_error")
     }
-    return xr.Dataset(found).drop_vars("method").assign_coords(forecaster=list(names))
+    found = xr.Dataset(found).drop_vars(["method", "method_noisy"])
+    return found.assign_coords(forecaster=list(names))
 
 
 def _samplers(scores: xr.Dataset) -> xr.Dataset:
@@ -200,5 +202,5 @@ def _samplers(scores: xr.Dataset) -> xr.Dataset:
         ),
         noisy_nearest_median=own.noisy_nearest_median.isel(sampler=0, training=0, drop=True),
     )
-    noise = own.point.variable
-    return found.drop_vars("point").assign_coords(noise_std=("point", noise.values, noise.attrs))
+    noise = {"units": "1", "long_name": "noise on the training states"}
+    return found.drop_vars("point").assign_coords(noise_std=("point", own.point.values, noise))

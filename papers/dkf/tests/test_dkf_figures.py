@@ -1,5 +1,7 @@
 """Figures: the same data give the same bytes, and everything that should be drawn is there."""
 
+import itertools
+
 import matplotlib
 import numpy as np
 import pytest
@@ -32,9 +34,8 @@ def observations():
 
 
 def estimates():
-    mean = truth().x.isel(time=slice(1, None))
-    trained = (mean + 0.5).expand_dims(repeat=[0, 1])
-    means = {"ekf": mean + 0.1, "particle": mean + 0.2, "dkf": trained}
+    mean = truth().x.isel(time=slice(1, None)).rename(seed="case")
+    means = {"ekf": mean + 0.1, "particle": mean + 0.2, "dkf": mean + 0.5}
     return {name: xr.Dataset({"mean": m}) for name, m in means.items()}
 
 
@@ -45,54 +46,62 @@ def filters():
 
 
 def history():
-    values = described(("repeat", "check"), rng(0).normal(size=(3, 7)), "negative elbo")
+    values = described(("replicate", "check"), rng(0).normal(size=(3, 7)), "negative elbo")
     return xr.Dataset(
-        {"training_negative_elbo": values, "held_out_negative_elbo": values},
-        {"repeat": [0, 1, 2], "check": 50 * np.arange(7)},
+        {"train_negative_elbo": values, "valid_negative_elbo": values},
+        {"replicate": [0, 1, 2], "check": 50 * np.arange(7)},
     )
 
 
 def langevin():
-    states = rng(0).normal(size=(1, 1, 6, 40, 3)) + [0, 0, 25]
-    dims = ("point", "repeat", "level", "sample", "state")
+    states = rng(0).normal(size=(6, 40, 3)) + [0, 0, 25]
+    dims = ("level", "sample", "state")
     level = described("level", [3, 1.1, 0.4, 0.15, 0.05, 0.02], "noise level")
     return xr.Dataset(
         {"snapshots": described(dims, states)}, {"level": level, "state": ["x", "y", "z"]}
     )
 
 
+def runs(methods, replicates=1, **axes):
+    """Coordinates along `run` of a study, every method at all values in all replicates."""
+    found = list(itertools.product(methods, range(replicates), *axes.values()))
+    names = ("method", "replicate", *axes)
+    columns = dict(zip(names, zip(*found, strict=True), strict=True))
+    columns["is_base"] = [1] * len(found)
+    return {name: ("run", list(column)) for name, column in columns.items()}
+
+
 def overview():
     def analyses(methods):
-        rmse = described(("method", "repeat", "seed"), 1 + rng(0).random((len(methods), 2, 5)))
-        return xr.Dataset(
-            {"rmse": rmse, "obs_rmse": described("seed", np.ones(5))},
-            {"method": methods, "seed": np.arange(5), "repeat": [0, 1]},
-        )
+        coords = runs(methods, 2) | {"case": np.arange(5)}
+        rmse = described(("run", "case"), 1 + rng(0).random((2 * len(methods), 5)))
+        return xr.Dataset({"rmse": rmse, "obs_rmse": described("case", np.ones(5))}, coords)
 
-    error = described(("method", "repeat", "lead"), rng(0).random((2, 2, 4)), "median error")
-    worse = described(("method", "repeat", "lead"), 2 + rng(1).random((2, 2, 4)), "RMS error")
+    error = described(("run", "lead"), rng(0).random((4, 4)), "median error")
+    worse = described(("run", "lead"), 2 + rng(1).random((4, 4)), "RMS error")
+    noisy = ["with noise", "without noise"]
+    prefixes = ("", "equations_", "persistence_")
     forecasts = xr.Dataset(
-        {"median_error": error, "rms_error": worse},
-        {
-            "method": ["dkf", "equations"],
-            "repeat": [0, 1],
-            "lead": described("lead", [0.1, 0.2, 0.3, 0.4], "lead time"),
-        },
+        {f"{prefix}median_error": error for prefix in prefixes}
+        | {f"{prefix}rms_error": worse for prefix in prefixes},
+        runs(["dkf"], 2, method_noisy=noisy)
+        | {"lead": described("lead", [0.1, 0.2, 0.3, 0.4], "lead time")},
     )
-    ratio = described(("method", "point", "repeat"), 1 + rng(0).random((2, 3, 1)))
+    ratio = described("run", 1 + rng(0).random(6))
     drawn = xr.Dataset(
         {
-            "w1_ratio": ratio,
+            "w1": ratio,
+            "w1_floors": described("set", [0.9, 1.0, 1.1]),
             "nearest_median": ratio,
-            "noisy_nearest_median": described("point", [0.05, 0.3, 1.2]),
+            "noisy_nearest_median": described("run", [0.05, 0.3, 1.2] * 2),
         },
-        {"method": ["langevin", "reverse_sde"], "noise_std": described("point", [0, 0.5, 2])},
+        runs(["langevin", "reverse_sde"], method_noise_std=[0.0, 0.5, 2.0]),
     )
     return scores.overview_data(
-        {"base/analyses": analyses(["ekf", "own"]), "clean/analyses": analyses(["dkf", "ekf"])},
+        {"filters": analyses(["ekf", "own"]), "filters_clean": analyses(["dkf", "ekf"])},
         forecasts,
         drawn,
-        {"base": "noise"},
+        {"filters": "noise"},
     )
 
 
@@ -153,7 +162,7 @@ def test_all_errors_of_forecasts_are_within_their_panel():
 def test_a_lost_run_counts_as_the_worst_and_a_seed_of_other_cases_does_not():
     data = overview()
     data["rmse"] = data.rmse.where(data.seed != 4)
-    data["obs_rmse"] = data.obs_rmse.where((data.seed != 4) | (data.case == "base"))
+    data["obs_rmse"] = data.obs_rmse.where((data.seed != 4) | (data.case == "filters"))
     ax = scores.overview_figure(data).axes[0]
     assert [text.get_text() for text in ax.texts if "lost" in text.get_text()] == ["20% lost"] * 2
     few, many = np.array([1.0, 2.0, np.nan]), np.array([1.0, np.nan, np.nan])
@@ -165,8 +174,8 @@ def test_a_lost_run_counts_as_the_worst_and_a_seed_of_other_cases_does_not():
 
 def test_cases_keep_their_order_and_methods_that_of_the_style():
     data = overview()
-    assert data.case.values.tolist() == ["base", "clean"]
-    assert data.description.values.tolist() == ["noise", "clean"]  # one has no label
+    assert data.case.values.tolist() == ["filters", "filters_clean"]
+    assert data.description.values.tolist() == ["noise", "filters_clean"]  # one has no label
     assert data.method.values.tolist() == ["ekf", "dkf", "own"]
 
 

@@ -9,33 +9,35 @@ from papers.dkf import tables
 
 
 def analyses():
-    coords = {"method": ["ekf", "particle"], "seed": [0, 1, 2], "state": ["x", "y"]}
-    rmse = xr.DataArray([[1.0, 2.0, 3.0], [0.5, 0.25, 8.0]], dims=("method", "seed"))
+    """Scores of a study: two filters on three trajectories."""
+    rmse = (("run", "case"), [[1.0, 2.0, 3.0], [0.5, 0.25, 8.0]])
+    rmse = xr.Variable(*rmse)
+    coords = {"method": ("run", ["ekf", "particle"]), "replicate": ("run", [0, 0])}
     return xr.Dataset(
         {
             "rmse": rmse,
-            "estimated": (("method", "state"), [[1.0, 1.0], [1.0, 1.0]]),
+            "estimated": (("run", "state"), [[1.0, 1.0], [1.0, 1.0]]),
             "forecast_rmse": 2 * rmse,
             "spread": rmse,
             "diverged": (rmse > 4).astype(float),
-            "obs_rmse": ("seed", [1.0, 1.0, 1.0]),
+            "obs_rmse": ("case", [1.0, 1.0, 1.0]),
         },
-        coords,
+        {**coords, "is_base": ("run", [1, 1]), "case": [0, 1, 2], "state": ["x", "y"]},
     )
 
 
-def test_filters_are_medians_and_ranges_over_seeds():
-    rows = tables.filters({"base/analyses": analyses()}, {"base": "step 0.05"})
+def test_filters_are_medians_and_ranges_over_trajectories():
+    rows = tables.filters({"filters": analyses()}, {"filters": "step 0.05"})
     assert [row["filter"] for row in rows] == ["ekf", "particle"]
     particle = rows[1]
     assert (particle["RMSE, median"], particle["min"], particle["max"]) == (0.5, 0.25, 8.0)
-    assert particle["share diverged"] == 1 / 3 and particle["seeds"] == 3
+    assert particle["share diverged"] == 1 / 3 and particle["trajectories"] == 3
 
 
 def test_a_filter_of_some_components_says_which():
     scores = analyses()
     scores["estimated"][1, 0] = 0.0
-    rows = tables.filters({"base/analyses": scores}, {})
+    rows = tables.filters({"filters": scores}, {})
     assert [row["filter"] for row in rows] == ["ekf", "particle (only y)"]
 
 
