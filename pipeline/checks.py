@@ -1,21 +1,18 @@
 """What is wrong with a configuration: against the schema, the classes it names, and itself."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from dalib import field_runs
 from dalib.experiments import runs, spec
 from dalib.registry import REGISTRIES
-from pipeline import kinds, validation
+from pipeline import kinds
 from pipeline.fields import Classes, NoSuchClassError, Setting
 from pipeline.problems import Problem, said, schema_problems, setting_problems, unknown
 
 SETTINGS_ONLY = {"system", "integrator"}  # roles whose objects are built of nothing else
 NAMES_IN_A_CASE = [  # keys of a case, and the collection whose entries stand there
     ("codecs", "methods", "codecs"),
-    ("fields", "codecs", "models"),
-    ("fields", "methods", "filters"),
     ("forecasts", "methods", "forecasters"),
     ("timing", "methods", "filters"),
     ("timing", "settings", "filters"),
@@ -41,10 +38,8 @@ def check(config: Mapping, schema: Mapping, classes: Classes) -> list[Problem]:
         definition = schema["$defs"]["paper"]
         problems += schema_problems(paper, definition, schema, (name,))
         problems += kind_problems(paper, classes, (name,))
-        problems += _tuning_problems(paper, classes, (name,))
         problems += _reference_problems(paper, (name,))
         problems += _start_problems(paper, (name,))
-        problems += _point_problems(paper, (name,), {problem.path for problem in problems})
         problems += _study_problems(paper, schema, classes, (name,))
     return problems
 
@@ -111,12 +106,6 @@ def _setting_problems(
 def _is_choice(name: str, value: Any) -> bool:
     """A part with a kind of its own, such as `localisation: {kind: ring}`."""
     return name in REGISTRIES and isinstance(value, Mapping)
-
-
-def _tuning_problems(paper: Mapping, classes: Classes, path: kinds.Path) -> Iterator[Problem]:
-    """What a case says to a filter, `methods: {ekf: {inflation: 1.1}}`: settings of its class."""
-    for where, settings, tuning in kinds.tunings(paper, classes, path):
-        yield from _setting_problems(tuning, settings, kinds.Choice(where, None, tuning))
 
 
 # -- studies -------------------------------------------------------------------------------------
@@ -206,9 +195,6 @@ def _references(paper: Mapping) -> Iterator[tuple[kinds.Path, str, str]]:
         for *keys, collection in NAMES_IN_A_CASE:
             where = ("cases", case, *keys)
             yield from _listed(kinds.get(paper, *where), where, collection)
-        for where, _, point in kinds.field_points(paper, case):
-            if "model" in point:
-                yield (*where, "model"), "models", point["model"]
     for collection in ("filters", "forecasters", "models"):
         for entry, section in _entries(paper.get(collection)):
             for key in kinds.REFERENCES.keys() & dict(_entries(section)).keys():
@@ -219,87 +205,6 @@ def _references(paper: Mapping) -> Iterator[tuple[kinds.Path, str, str]]:
 def _entries(section: Any) -> Iterable[tuple[str, Any]]:
     """Of a mapping; of what is none, nothing: the schema says that it should be one."""
     return section.items() if isinstance(section, Mapping) else ()
-
-
-# -- points of filters on fields -----------------------------------------------------------------
-
-
-def _point_problems(paper: Mapping, path: kinds.Path, wrong: set[kinds.Path]) -> Iterator[Problem]:
-    """Starts and errors that a case does not have, and runs that cannot be told apart.
-
-    Where something below the case is known to be wrong, at one of the paths `wrong`, this waits.
-    """
-    for case in paper["cases"] if isinstance(paper["cases"], Mapping) else ():
-        product, above = kinds.get(paper, "cases", case, "fields"), ("cases", case, "fields")
-        here = (*path, *above)
-        if any(where[: len(here)] == here for where in wrong):
-            continue
-        base = kinds.get(product, "base")
-        if not isinstance(base, Mapping) or not isinstance(product.get("methods"), Mapping):
-            continue
-        points = [(where, point) for where, _, point in kinds.field_points(paper, case)]
-        for where, point in [((*above, "base"), base), *points]:
-            yield from _condition_problems(paper["cases"][case], point, (*path, *where))
-        for name, given in product["methods"].items():
-            section = kinds.get(paper, "filters", name)
-            if isinstance(section, Mapping) and _are_points(given):
-                where = (*path, *above, "methods", name)
-                yield from _refusals(where, field_runs.runs_of, product, name, section)
-        if isinstance(product.get("jobs"), Mapping):
-            yield from _refusals((*path, *above, "jobs"), field_runs.jobs_of, product)
-        yield from _validation_problems(paper["cases"], case, (*path, *above))
-
-
-def _validation_problems(cases: Mapping, case: str, where: kinds.Path) -> Iterator[Problem]:
-    """Tuned points without the validation trajectories that are to choose."""
-    product = cases[case]["fields"]
-    tuning, points = product.get("tuning"), kinds.field_points({"cases": cases}, case)
-    tuned = any("tuned" in point for _, _, point in points)
-    if not isinstance(tuning, Mapping):
-        if tuned:
-            message = (
-                "points are tuned; say on which trajectories: {case, seeds, analyses, discard}"
-            )
-            yield Problem((*where, "tuning"), message)
-        return
-    named = cases.get(tuning.get("case"))
-    if not isinstance(named, Mapping) or named.get(validation.KEY) != case:
-        there = [n for n, one in cases.items() if kinds.get(one, validation.KEY) == case]
-        message = f"no case with the validation of {case}; there are: {', '.join(there) or 'none'}"
-        yield Problem((*where, "tuning", "case"), message)
-    elif tuning.get("analyses", 0) <= tuning.get("discard", 0):
-        yield Problem((*where, "tuning", "discard"), "leaves no analysis to choose by")
-
-
-def _condition_problems(case: Mapping, point: Mapping, where: kinds.Path) -> Iterator[Problem]:
-    """The start of a point, and the errors of its observations."""
-    starts = kinds.get(case, "prior", "starts")
-    start = point.get("start")
-    if isinstance(start, str) and isinstance(starts, Mapping) and start not in starts:
-        yield Problem((*where, "start"), unknown("start", start, starts))
-    errors = [kinds.get(case, "observations", name) for name in ("relative_error", "error_std")]
-    given = next((known for known in errors if known is not None), [])
-    known, noise = given if isinstance(given, list) else [given], point.get("noise")
-    if not known or not all(isinstance(value, (int, float)) for value in (*known, noise)):
-        return
-    if min(abs(value - noise) for value in known) > 1e-6:
-        there = ", ".join(f"{value:g}" for value in known)
-        message = f"{noise:g} is none of the errors of the observations; there are: {there}"
-        yield Problem((*where, "noise"), message)
-
-
-def _are_points(given: Any) -> bool:
-    return isinstance(given, list) and all(
-        isinstance(point, Mapping) and isinstance(point.get("settings", {}), Mapping)
-        for point in given
-    )
-
-
-def _refusals(where: kinds.Path, made: Callable, *arguments: Any) -> Iterator[Problem]:
-    try:
-        made(*arguments)
-    except ValueError as error:
-        yield Problem(where, str(error))
 
 
 def _listed(names: Any, where: kinds.Path, collection: str) -> Iterator[tuple]:

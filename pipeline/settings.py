@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from dalib import io
-from pipeline import kinds, layout, paths, plain, spans, validation
+from pipeline import kinds, layout, paths, plain, spans
 from pipeline.checks import check, kind_problems
 from pipeline.conversion import converted
 from pipeline.errors import ConfigError
@@ -77,11 +77,7 @@ def load(
     schema = read_yaml(root / layout.SCHEMA, layout.SCHEMA)
     classes = Classes(root)
     config = converted(_without_left_out(merged(layers)), schema, classes)
-    unfilled = validation.filled(config)
-    lacking = {problem.path[:3] for problem in unfilled}  # cases that then miss much
-    checked = check(config, schema, classes)
-    problems += unfilled
-    problems += [p for p in checked if not (p.missing and p.path[:3] in lacking)]
+    problems += check(config, schema, classes)
     odd = [*plain.value_problems(config), *_no_papers(config, layers)]
     problems = [p for p in problems if p.path not in {o.path for o in odd}] + odd
     problems += plain.name_problems(config)
@@ -219,7 +215,7 @@ def _with_seeds(config: dict[str, Any]) -> dict[str, Any]:
     if config.get("seeds") is not None:
         for section in config.values():
             for case in section.get("cases", {}).values() if isinstance(section, Mapping) else ():
-                if "observations" in case and validation.KEY not in case:
+                if "observations" in case:
                     where = case["era5"] if "era5" in case else case["truth"]["test"]
                     where["seeds"] = config["seeds"]
     return config

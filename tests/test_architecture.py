@@ -31,7 +31,6 @@ ARROWS = {
     "resumable": {"fingerprint", "streams"},
     "fitted": set(),
     "points": set(),
-    "field_runs": set(),
     "systems": set(),
     "localise": set(),
     "metrics": {"registry"},  # of which the page of metrics is made
@@ -66,7 +65,7 @@ ARROWS = {
     "era5": {"io"},
 }
 EVERYWHERE = {"limits"}  # may be imported by all parts
-TO_PIPELINE = {"era5", "field_runs", "io", "memory", "metrics", "points", "registry"}
+TO_PIPELINE = {"era5", "io", "memory", "metrics", "points", "registry"}
 PLAIN = ("dalib.experiments.runs", "dalib.experiments.spec")  # for the pipeline too
 PARTS_A_NAME_CAN_STAND_FOR = {
     "codecs",
@@ -91,7 +90,7 @@ ARROWS["build"] = PARTS_A_NAME_CAN_STAND_FOR | {
 # What the stages do with sections of the configuration: they may use whatever build may.
 ARROWS["cases"] = ARROWS["build"] | {
     *("build", "points", "resumable", "scores", "simulate"),
-    *("era5", "field_runs"),  # truths may be those of a reanalysis
+    *("era5",),  # truths may be those of a reanalysis
 }
 ARROWS["experiments"] = ARROWS["build"] | {
     *("build", "cases", "fitted", "lyapunov", "resumable", "scores", "simulate", "timing")

@@ -1,4 +1,4 @@
-"""Filters of gridded states, from the truth to scores: small basins and rings, where much is known."""
+"""Filters of gridded states, from truth to scores: small basins and rings, where much is known."""
 
 import copy
 import json

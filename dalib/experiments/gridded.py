@@ -121,7 +121,7 @@ def filter_of(case: Mapping, step: Callable, settings: Mapping, given: Observati
 
 
 def latent_filter(case: Mapping, step: Callable, settings: Mapping, codec: Any, errors: str):
-    """The filter of latents: the model is that of the full space, what is observed is the latent."""
+    """The filter of latents: the model is that of the full space, the latent is observed."""
     size = codec.latent
     rows, columns = getattr(codec, "latent_map", (size, 1))
     supplied = {
@@ -276,7 +276,7 @@ def analyses(
         settings = runs.method_at(section, entry["values"])
         codec = parts.ready(codecs[entry["codec"]], device) if "codec" in entry else None
         step = parts.step_of(dynamics[0], steps) if dynamics else None
-        purpose, table, chosen = entry["method"], xr.Dataset(), {}
+        purpose, table, chosen = _purpose(entry), xr.Dataset(), {}
         if tune:
             place = entry["data"]
             known = Given(valid_observations[place], valid_prior[entry["prior"]], codec, step)
@@ -297,6 +297,12 @@ def analyses(
         made, "run", data_vars="all", coords="minimal", compat="override", join="outer"
     )
     return whole.assign_coords(runs.labels(entries))
+
+
+def _purpose(entry: Mapping) -> str:
+    """Of the random streams of a run: the same for one method under all conditions."""
+    number = entry["replicate"]
+    return f"{entry['method']} {number}" if number else entry["method"]
 
 
 def steps_of_case(case: Mapping) -> int:

@@ -1,4 +1,4 @@
-"""What an analysis of a gridded state costs: CPU time of this process for its parts, all in turn."""
+"""What an analysis of a gridded state costs: CPU time of its parts, all in turn."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial

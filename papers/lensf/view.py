@@ -322,7 +322,7 @@ def with_maps(
 
 
 def _analyses(scores: xr.Dataset, files: Sequence[Path]) -> Iterator[tuple[str, xr.Dataset]]:
-    """(label, mean and forecast_mean of the first trajectory) of every run, in the order of files."""
+    """(label, mean and forecast_mean of the first trajectory) of every run, as files have them."""
     labels = iter(scores.run.values.tolist())
     for path in files:
         file = io.read(path)

@@ -112,8 +112,6 @@ TRAIN = Stage(
         ),
         "observations": network_from("{here}/observations_{part}.nc"),
         "truth": network_from("{here}/truth_{part}.nc"),
-        "fields": network_from("{here}/truth_{part}.nc"),
-        "forecast": network_from("{here}/truth_{part}.nc"),
         "tokens": network_from("{here}/codecs/{codec}.tokens_{part}.nc"),
     },
 )
