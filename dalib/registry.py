@@ -115,12 +115,12 @@ SMOOTHERS = {
 CODECS = {
     "bins": "dalib.codecs.bins:Bins",
     "pca": "dalib.codecs.pca:PCA",
-    "vae": "dalib.codecs.gridded:CoupledVAECodec",
-    "linear": "dalib.codecs.gridded:PCACodec",
+    "vae": "dalib.experiments.codecs:CoupledVAECodec",
+    "linear": "dalib.experiments.codecs:PCACodec",
 }
 
 DYNAMICS = {
-    "afno": "dalib.forecasters.afno:AFNOForecast",
+    "afno": "dalib.experiments.afno:AFNOForecast",
 }
 
 LOCALISATIONS = {

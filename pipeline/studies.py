@@ -386,8 +386,9 @@ class Studies:
         study = self._study(wildcards)
         sampled, method = self._sampled(wildcards.paper, study), part[0].method
         keys = tuple(key for key in READS[task] if sampled or key != "prior")
-        more = {"sampled": sampled} if sampled else {}
-        more |= {"tune": asdict(study.tune[method])} if method in study.tune else {}
+        gridded = {"sampled": sampled} if sampled else {}
+        gridded |= {"tune": asdict(study.tune[method])} if method in study.tune else {}
+        more = {"gridded": gridded} if task == "assimilate" else {}
         given = self._method_sections(
             wildcards.paper, study, method, without=frozenset({"codec", "tune"})
         )
@@ -498,6 +499,15 @@ class Studies:
     def timing(self, paper: str, study: str) -> str:
         """The file with CPU times of a study's methods."""
         return f"results/{self.specs.config['scale']}/{paper}/{study}/times.nc"
+
+    def timings(self, paper: str, *names: str) -> list[str]:
+        """Those of some studies that are timed."""
+        studies = self.studies[paper]
+        return [self.timing(paper, name) for name in names if studies[name].timing]
+
+    def named(self, paper: str, *names: str) -> list[str]:
+        """Those of some studies that this scale has."""
+        return [name for name in names if name in self.studies[paper]]
 
     def time_inputs(self, wildcards: Any) -> dict[str, list[str]]:
         """All that the methods at their base are given, of the study and those beside it."""

@@ -38,12 +38,15 @@ wildcard_constraints:
     data=r"\w+(\.\w+\.\d+)?",
     study=r"\w+",
     part=r"\d+",
+    of="(_valid)?",
+    stride=r"\d+",
+    std=r"\d+(\.\d+)?",
     model=r"\w+",
     filter=r"\w+",
     sampler=r"\w+",
     forecaster=r"\w+",
     codec=r"\w+",
-    product="analyses|forecasts|samples|codecs|learning|fields|stations",
+    product="forecasts|codecs|learning",
     batch=r"\d+",
 
 

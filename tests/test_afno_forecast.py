@@ -8,8 +8,8 @@ import torch
 
 from dalib import fitted
 from dalib.cases.weather import steps_of
+from dalib.experiments.afno import AFNOForecast, SeriesData
 from dalib.experiments.parts import step_of
-from dalib.forecasters.afno import AFNOForecast, SeriesData
 from dalib.streams import stream
 
 MODEL = AFNOForecast(

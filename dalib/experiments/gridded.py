@@ -29,7 +29,6 @@ from dalib.streams import Generator, streams
 
 FLOOR = 0.05  # error that filters assume of exact observations, as a share of their std
 CHOSEN = "chosen"  # settings that validation has chosen, as JSON
-PARTS = ("codecs", "dynamics", "valid_truth", "valid_observations", "valid_prior")  # inputs
 CASE = {"units": "1", "long_name": "test trajectory"}
 OF_CODES = ("given", "latent_noise", "mismatch")  # where the errors of latents come from
 

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from dalib import arrays, build, fitted
 from dalib.cases.checkpoint import FORGOTTEN, Checkpoint
-from dalib.codecs.gridded import CodecData
-from dalib.forecasters.afno import SeriesData
+from dalib.experiments.afno import SeriesData
+from dalib.experiments.codecs import CodecData
 from dalib.nets.scaling import spread
 from dalib.observe import sensors
 from dalib.streams import stream

@@ -1,15 +1,8 @@
 """Figures and tables of "Latent-EnSF"."""
 
-
-
-def lensf_studies(*names):
-    """Those of some studies that this scale has."""
-    return [name for name in names if name in STUDIES.studies["lensf"]]
-
-
-BASIN = lensf_studies("shallow_water", "other_start", "dense")
-VALIDATION = lensf_studies("mitigations")
-RINGS = lensf_studies("lorenz96_1e3", "lorenz96_1e4", "lorenz96_1e6", "shocks")
+BASIN = STUDIES.named("lensf", "shallow_water", "other_start", "dense")
+VALIDATION = STUDIES.named("lensf", "mitigations")
+RINGS = STUDIES.named("lensf", "lorenz96_1e3", "lorenz96_1e4", "lorenz96_1e6", "shocks")
 LENSF_FIGURES = [
     *[f"fig{number}" for number in (1, 2, 4, 5, 6, 10, 13, 14)],
     "figS_examples",
@@ -84,9 +77,7 @@ rule lensf_curves:
         validation=expand("results/{scale}/lensf/{study}/scores.nc", study=VALIDATION, **SCALE),
         tuned=expand("results/{scale}/lensf/shocks/scores.nc", **SCALE),
         rings=expand("results/{scale}/lensf/{study}/scores.nc", study=RINGS, **SCALE),
-        timings=[
-            STUDIES.timing("lensf", name) for name in RINGS if STUDIES.studies["lensf"][name].timing
-        ],
+        timings=STUDIES.timings("lensf", *RINGS),
     output:
         **figure_files(
             "lensf",

@@ -72,8 +72,6 @@ rule prior_data:
         "results/{scale}/logs/prior_data/{paper}.{data}{of}.log",
     benchmark:
         "results/{scale}/benchmarks/prior_data/{paper}.{data}{of}.tsv"
-    wildcard_constraints:
-        of="(_valid)?",
     threads: 1
     resources:
         mem_mb=mem("observe"),
@@ -93,9 +91,6 @@ rule fit_codec:
         "results/{scale}/logs/fit_codec/{paper}.{data}.{codec}_{stride}_{std}.log",
     benchmark:
         "results/{scale}/benchmarks/fit_codec/{paper}.{data}.{codec}_{stride}_{std}.tsv"
-    wildcard_constraints:
-        stride=r"\d+",
-        std=r"[\d.]+",
     threads: 1
     resources:
         mem_mb=mem("train"),
