@@ -128,16 +128,52 @@ def _study_problems(
     yield from found
     for name, study in {} if found else spec.studies(paper).items():
         where = (*path, "studies", name)
-        for method in study.methods if any(axis.of_methods for axis in study.axes) else ():
-            base = {axis.name: axis.base for axis in study.axes if axis.varies(method)}
-            given = runs.method_at(spec.method(paper, study, method), runs.values(study, base))
+        for there, method, changes, whole in _changes(study):
+            section = spec.method(paper, study, method)
             _, role = spec.TASKS[study.task]
-            choice = kinds.Choice((*where, "methods", method), role, given)
-            yield from _choice_problems(choice, classes)
+            told = _change_problems(section, role, changes, (*where, *there), classes)
+            yield from (p if whole else Problem((*where, *there), p.message) for p in told)
         for section in study.metrics.values():
             if kinds.Choice(where, "metric", section).dotted is None:
                 message = unknown("metric", section["kind"], REGISTRIES["metric"])
                 yield Problem((*where, "metrics"), message)
+
+
+def _changes(study: spec.Study) -> Iterator[tuple[kinds.Path, str, Mapping, bool]]:
+    """(path in the study, method, settings laid over it, whether they stand there as they are)."""
+    for axis in study.axes:
+        there = ("vary_each" if axis.alone else "vary", axis.name)
+        for method in study.methods if axis.of_methods else ():
+            for label, value in axis.values.items() if axis.varies(method) else ():
+                if axis.name == spec.SETTINGS:
+                    yield (*there, label), method, value or {}, True
+                else:
+                    yield there, method, runs.method_at({}, {axis.name: value}), False
+    for method, tune in study.tune.items():
+        for name, (first, *_) in tune.grid.items():
+            there = ("methods", method, "tune", "grid", name)
+            yield there, method, runs.with_values({}, {name: first}), False
+    for method, own in (study.timing.settings if study.timing else {}).items():
+        if method in study.methods:
+            yield ("timing", "settings", method), method, own, True
+
+
+def _change_problems(
+    section: Mapping, role: str | None, changes: Mapping, where: kinds.Path, classes: Classes
+) -> Iterator[Problem]:
+    """Settings laid over those of a method, and of its parts, that their classes refuse."""
+    parts = {
+        name
+        for name, own in changes.items()
+        if isinstance(own, Mapping) and isinstance(section.get(name), Mapping)
+    }
+    given = {name: own for name, own in changes.items() if name not in parts}
+    choice = kinds.Choice(where, role, {"kind": section["kind"], **given})
+    yield from _choice_problems(choice, classes)
+    for name in parts:
+        if "kind" in section[name] and name in REGISTRIES:
+            there = (*where, name)
+            yield from _change_problems(section[name], name, changes[name], there, classes)
 
 
 def _varied(paper: Mapping, path: kinds.Path) -> Iterator[tuple[kinds.Path, Mapping, str, Any]]:
