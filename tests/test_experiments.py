@@ -8,7 +8,7 @@ import torch
 import xarray as xr
 
 from dalib import arrays, io
-from dalib.experiments import data, evaluate, fit, forecast, runs
+from dalib.experiments import assimilate, data, evaluate, fit, forecast, runs, sample, time
 from dalib.experiments.spec import Forecasts
 from pipeline.claims import inputs
 
@@ -243,3 +243,143 @@ def test_every_combination_is_there_so_that_axes_can_be_dimensions(scores):
     ]
     every = set(itertools.product(*map(set, labels)))
     assert every == set(zip(*labels, strict=True))
+
+
+# -- estimates and samples -----------------------------------------------------------------------
+
+FILTERED = {
+    **CASE,
+    "observations": {"operator": {"kind": "identity"}, "obs_std": 1.0, "until": 3.0},
+    "prior": {"error_std": 2.0},
+    "assimilate": {"discard": 20},
+    "sample": {"count": 9},
+}
+ESTIMATORS = {
+    "ekf": {"kind": "ekf", "model_error_std": 0.1},
+    "particle": {"kind": "particle", "members": 20, "model_error_std": 0.1},
+    "net": {"kind": "deep_kalman", "latent": 2, "hidden": 4, "steps": 2, "window": 10, "batch": 3},
+}
+SCORE = {"kind": "score_diffusion", "hidden": 4, "steps": 2, "batch": 8} | {
+    "sampler": {"kind": "reverse_sde", "steps": 3, "shown": [1.0]}
+}
+
+
+@pytest.fixture(scope="module")
+def filtered(observed):
+    """(observations, prior) of a case that is assimilated."""
+    truth = observed[0]
+    return data.observations(FILTERED, truth, "lab"), data.prior(FILTERED, truth["test"], "lab")
+
+
+def of_runs(method, replicates=2):
+    entry = {"method": method, "coordinates": {}, "values": {}, "data": 0, "prior": 0}
+    entry |= {"observations": 0, "is_base": True}
+    learned = {"fit": method} if method in ("net", "score") else {}
+    return [
+        entry | {"replicate": n} | {name: f"{value} {n}" for name, value in learned.items()}
+        for n in range(replicates)
+    ]
+
+
+def fits_of(method, filtered, chosen):
+    if method != "net":
+        return []
+    train, valid = ([filtered[0][part]] for part in ("train", "valid"))
+    return [fit.fits("estimator", ESTIMATORS[method], FILTERED, chosen, train, valid, "lab")]
+
+
+def estimated(method, filtered, chosen, *checkpoint):
+    observations, prior = filtered
+    given = (FILTERED, chosen, [observations["test"]], [] if method == "net" else [prior])
+    fits = fits_of(method, filtered, chosen)
+    return assimilate.analyses(
+        "estimator", ESTIMATORS[method], *given, fits, "lab", "cpu", *checkpoint
+    )
+
+
+def test_observations_of_the_test_part_end_and_others_do_not(filtered):
+    y = filtered[0]["test"].y
+    assert y.where(y.time > 3.0 + 1e-9, drop=True).isnull().all()
+    assert y.where(y.time <= 3.0, drop=True).notnull().all()
+    assert filtered[0]["train"].y.notnull().all()
+
+
+@pytest.mark.parametrize("method", ESTIMATORS)
+def test_runs_that_are_assimilated_together_are_as_each_alone(filtered, method):
+    together = estimated(method, filtered, of_runs(method))
+    assert together["mean"].dims == ("run", "case", "time", "state")
+    assert together.forecast_std.shape == together["mean"].shape == (2, 2, 200, 3)
+    for i, entry in enumerate(of_runs(method)):
+        alone = estimated(method, filtered, [entry])
+        np.testing.assert_allclose(alone["mean"][0], together["mean"][i], rtol=1e-5, atol=1e-5)
+    same = np.array_equal(together["mean"][0], together["mean"][1])
+    assert same == (method == "ekf")  # it draws nothing
+
+
+def test_a_filter_that_was_killed_continues_to_the_same_analyses(filtered):
+    chosen, kept = of_runs("particle"), Kept(250)  # in the second run
+    with pytest.raises(KilledError):
+        estimated("particle", filtered, chosen, kept)
+    assert len(kept.load()["finished"]) == 1
+    whole = estimated("particle", filtered, chosen)
+    xr.testing.assert_identical(estimated("particle", filtered, chosen, kept), whole)
+
+
+def test_analyses_are_scored_where_they_are_observed_and_reports_where_they_were_made(
+    filtered, observed
+):
+    methods, made, every = ("ekf", "net"), [], []
+    for method in methods:
+        made.append(estimated(method, filtered, of_runs(method)))
+        every += of_runs(method)
+    truth, observations = observed[0], filtered[0]["test"]
+    given = evaluate.Given(
+        [truth["test"]],
+        [truth["train"]],
+        observations=[observations],
+        fits=fits_of("net", filtered, of_runs("net")),
+    )
+    metrics = {name: {"kind": name} for name in ("rmse", "spread", "parameters")}
+    sections = {"case": FILTERED, "method.net": ESTIMATORS["net"]}
+    found = evaluate.scores("assimilate", sections, metrics, every, made, given, role="estimator")
+    scored = (observations.time > 20.5 * 0.02) & (observations.time <= 3.0 + 1e-9)
+    error = made[0]["mean"][0].sel(time=scored.values) - truth["test"].x.values[:, 1:][:, scored]
+    np.testing.assert_allclose(found.rmse[0], np.sqrt((error**2).mean(("time", "state"))))
+    assert found.parameters.isnull().values.tolist() == [True, True, False, False]
+    assert found.parameters[2] == found.parameters[3] > 100
+
+
+def test_samples_are_those_of_each_run_alone_with_what_the_sampler_shows(observed):
+    train, valid = ([observed[0][part]] for part in ("train", "valid"))
+    chosen = of_runs("score")
+    fits = [fit.fits("generator", SCORE, FILTERED, chosen, train, valid, "lab")]
+    made = sample.samples("generator", SCORE, FILTERED, chosen, fits, "lab")
+    assert made.samples.dims == ("run", "sample", "state") and made.sizes["sample"] == 9
+    assert made.snapshots.dims == ("run", "level", "sample", "state")
+    alone = sample.samples("generator", SCORE, FILTERED, chosen[1:], fits, "lab")
+    np.testing.assert_allclose(alone.samples[0], made.samples[1], rtol=1e-5, atol=1e-5)
+    assert not np.allclose(made.samples[0], made.samples[1])
+    longer = {**SCORE, "sampler": {"kind": "probability_flow", "steps": 4}}
+    other = sample.samples("generator", longer, FILTERED, chosen, fits, "lab")  # of the same fits
+    assert "snapshots" not in other and not np.allclose(other.samples, made.samples)
+
+
+def test_methods_are_timed_in_turn(filtered, observed):
+    observations, prior = filtered
+    timing = {"repetitions": 2, "seeds": 1, "samples": 10, "count": 5}
+    timed = {"filters": {"task": "assimilate", "role": "estimator", "runs": of_runs("ekf", 1)}}
+    forecasts_of = {"task": "forecast", "role": "forecaster", "runs": entries("equations", 1)[:1]}
+    sections = {"case.filters": FILTERED, "method.filters.ekf": ESTIMATORS["ekf"]}
+    sections |= {"case.ahead": CASE, "method.ahead.equations": METHODS["equations"]}
+    found = time.measured(
+        timing,
+        {**timed, "ahead": forecasts_of},
+        sections,
+        {
+            "filters.observed": [observations["test"]],
+            "filters.prior": [prior],
+            "ahead.observed": [observed[1][0]["test"]],
+        },
+    )
+    assert found["method"].values.tolist() == ["ekf", "equations"]
+    assert found.cpu_seconds_per_state.shape == (2, 2) and (found.cpu_seconds_per_state > 0).all()
