@@ -31,6 +31,7 @@ from dalib.experiments import runs, spec
 from dalib.experiments.runs import DATA, FITTED, KNOWN, OBSERVED, SIMULATED, Run
 from dalib.experiments.spec import OF_METHODS, Study
 from dalib.registry import REGISTRIES
+from pipeline import kinds
 from pipeline.errors import ConfigError
 from pipeline.fields import NoSuchClassError, class_constant
 from pipeline.problems import unknown
@@ -214,8 +215,8 @@ class Studies:
         }
 
     def _tuned_on(self, wildcards: Any, part: list[Run], study: Study) -> dict[str, list[str]]:
-        """The validation part, for a method with settings that it chooses."""
-        if part[0].method not in study.tune:
+        """The validation part, for methods with settings that it chooses."""
+        if not any(run.method in study.tune for run in part):
             return {}
         return {
             "valid_truth": self._files(wildcards, part, SIMULATED, "truth_valid.nc", study),
@@ -368,10 +369,9 @@ class Studies:
 
     def _task_parts(self, paper: str, study: str) -> list[list[Run]]:
         found = self.studies[paper][study]
-        sampled = self._sampled(
-            paper, found
-        )  # then runs are one after the other, states alone alike
-        return runs.parts(found, runs.runs(found), self._per_job, SIMULATED if sampled else None)
+        if self._sampled(paper, found):  # runs are one after the other, whatever their methods
+            return runs.parts(found, runs.runs(found), self._per_job, SIMULATED, together=True)
+        return runs.parts(found, runs.runs(found), self._per_job)
 
     def _sampled(self, paper: str, study: Study) -> int | None:
         """Components whose members are kept, of states so large that not all are."""
@@ -384,16 +384,29 @@ class Studies:
         heads = (*FITTED, *READS[task])
         entries = [self._entry(wildcards, run, heads, part, fit=True) for run in part]
         study = self._study(wildcards)
-        sampled, method = self._sampled(wildcards.paper, study), part[0].method
-        keys = tuple(key for key in READS[task] if sampled or key != "prior")
-        gridded = {"sampled": sampled} if sampled else {}
-        gridded |= {"tune": asdict(study.tune[method])} if method in study.tune else {}
-        more = {"gridded": gridded} if task == "assimilate" else {}
-        given = self._method_sections(
-            wildcards.paper, study, method, without=frozenset({"codec", "tune"})
-        )
+        keys = tuple(key for key in READS[task] if key != "prior")
+        if sampled := self._sampled(wildcards.paper, study):
+            return self._gridded_spec(wildcards, script, part, entries, sampled)
+        given = self._method_sections(wildcards.paper, study, part[0].method)
+        return self._method_spec(wildcards, script, part, keys, given, device=task, runs=entries)
+
+    def _gridded_spec(
+        self, wildcards: Any, script: str, part: list[Run], entries: list, sampled: int
+    ) -> dict[str, Any]:
+        """Of runs of several methods: each says its own settings, and what is tuned of them."""
+        study, paper = self._study(wildcards), wildcards.paper
+        for run, entry in zip(part, entries, strict=True):
+            section = self.section_of(paper, study, run)
+            entry["section"] = {k: v for k, v in section.items() if k != "codec"}
+            if run.method in study.tune:
+                entry["tune"] = asdict(study.tune[run.method])
+        found = [
+            choice for one in entries for choice in kinds.choices(one["section"], ("filters", ""))
+        ]
+        more = {"runs": entries, "gridded": {"sampled": sampled}}
+        more |= {"classes": sorted({choice.dotted for choice in found})}
         return self._method_spec(
-            wildcards, script, part, keys, given, device=task, runs=entries, **more
+            wildcards, script, part, READS[study.task], {}, device=study.task, **more
         )
 
     def _fitted(self, wildcards: Any, part: Iterable[Run]) -> dict[str, list[str]]:

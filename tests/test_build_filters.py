@@ -8,9 +8,8 @@ import torch
 import xarray as xr
 
 from dalib import build
-from dalib.cases import assimilation, observed
 from dalib.cases.checkpoint import FORGOTTEN
-from dalib.cases.truth import truth
+from dalib.experiments import assimilate as assimilate_runs
 from dalib.experiments import data, gridded, parts
 from dalib.filters import Gaussian, assimilate
 from dalib.nets.dkf import DeepKalman
@@ -115,18 +114,18 @@ def test_a_case_of_gridded_states_has_every_filter(kind, on_map, codec):
 
 
 def test_the_stage_of_a_few_components_has_local_filters():
-    """As in `analyses` of a paper, from its files to its file."""
-    states = truth(CASE, "test", "t")
-    inputs = {
-        "observations": observed.observations(CASE, states, "test", "t"),
-        "prior": observed.prior(CASE, states, "t"),
-    }
+    """As in a study, from its files to its file."""
+    case = CASE | {"observations": {"operator": {"kind": "identity"}, "obs_std": 1.0}}
+    states = data.truths(case, "t")
+    seen, known = (
+        data.observations(case, states, "t")["test"],
+        data.prior(case, states["test"], "t"),
+    )
+    entry = {"method": "m", "coordinates": {}, "values": {}, "replicate": 0, "data": 0, "prior": 0}
     means = {}
     for kind in LOCAL:
-        sections = {"case": CASE, "filter": section(kind), "tuning": {}}
-        given = {"batch": {"index": 0, "size": 2}, "experiment": "t", "device": "cpu"}
-        found = assimilation.analyses(sections, inputs, **given)
-        means[kind] = found["mean"].values
+        given = ("estimator", section(kind), case, [entry], [seen], [known], [], "t")
+        means[kind] = assimilate_runs.analyses(*given)["mean"].values
         assert np.isfinite(means[kind]).all()
     np.testing.assert_array_equal(means["letkf"], means["local_letkf"])
 

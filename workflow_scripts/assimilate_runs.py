@@ -10,7 +10,7 @@ with Stage(snakemake) as stage:
     inputs = io.read_lists(snakemake.input)
     found = assimilate.analyses(
         stage.spec["role"],
-        over(stage.config.get("shared", {}), stage.config["method"]),
+        over(stage.config.get("shared", {}), stage.config.get("method", {})),
         stage.config["case"],
         stage.spec["runs"],
         inputs.pop("observations"),
@@ -19,7 +19,7 @@ with Stage(snakemake) as stage:
         stage.experiment,
         stage.device,
         stage.checkpoint,
-        **stage.spec["gridded"],
+        **stage.spec.get("gridded", {}),
         **inputs,
     )
-    io.write(found, snakemake.output[0], title="analyses", missing=list(found.data_vars))
+    io.write(found, snakemake.output[0], title="analyses", missing=list(found.variables))

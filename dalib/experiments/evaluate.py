@@ -281,11 +281,13 @@ def of_analyses(result: xr.Dataset, case: Mapping, entry: Mapping, given: Given)
 def of_gridded(result: xr.Dataset, case: Mapping, entry: Mapping, given: Given) -> Evaluation:
     """Analyses of gridded states at all times; `members` and `spread` as the stage keeps them."""
     truth, training = given.truth[entry["data"]], given.training[entry["data"]]
-    observed = given.observations[entry["observations"]]
+    observed, members = given.observations[entry["observations"]], result.get("members")
+    if members is not None and members.isnull().all():  # of a method without, beside others
+        members = None
     return Evaluation(
         estimate=result["mean"],
         background=result.forecast_mean,
-        members=result.get("members"),
+        members=members,
         spread=result.spread,
         truth=at_times(truth.x.rename(seed="case"), result.time),
         observed=observed,

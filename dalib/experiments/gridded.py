@@ -263,7 +263,8 @@ def analyses(
 
     Args:
         section: `kind` and settings of the method, without its codec.
-        entries: runs as a spec has them, with `data`, `prior` and `codec`, the numbers of files.
+        entries: runs as a spec has them, with `data`, `prior` and `codec`, the numbers of files;
+            of several methods each with its own `section` and `tune`.
         sampled: components whose members are kept.
         tune: what the validation part chooses, see `spec.Tune`; then that part is given too.
         codecs, dynamics: fitted; none where there are none.
@@ -272,23 +273,24 @@ def analyses(
     parts_done, made = Parts(checkpoint), []
     for number, entry in enumerate(entries):
         own = runs.case_at(case, entry["values"])
-        settings = runs.method_at(section, entry["values"])
+        settings = entry.get("section") or runs.method_at(section, entry["values"])
         codec = parts.ready(codecs[entry["codec"]], device) if "codec" in entry else None
         step = parts.step_of(dynamics[0], steps) if dynamics else None
         purpose, table, chosen = _purpose(entry), xr.Dataset(), {}
-        if tune:
+        if chooses := entry.get("tune", tune):
             place = entry["data"]
             known = Given(valid_observations[place], valid_prior[entry["prior"]], codec, step)
             truth = valid_truth[0] if len(valid_truth) == 1 else valid_truth[place]
             drawn = partial(streams, experiment, purpose=f"{purpose} on validation")
-            settings, table, chosen = validated(own, settings, tune, known, truth, drawn, device)
+            settings, table, chosen = validated(own, settings, chooses, known, truth, drawn, device)
         given = Given(observations[entry["data"]], priors[entry["prior"]], codec, step)
         seeds = given.observations.seed.values.tolist()
         saved = parts_done.of(str(number))
         generator = streams(experiment, seeds, purpose)
         one = analysed(own, settings, given, sampled, generator, device, **saved)
         text = {"units": "1", "long_name": "settings that validation has chosen"}
-        one = one.merge(table).assign({CHOSEN: ((), json.dumps(chosen), text)})
+        numbers = {d: range(table.sizes[d]) for d in table.dims}
+        one = one.merge(table.assign_coords(numbers)).assign({CHOSEN: ((), json.dumps(chosen), text)})
         made.append(one.expand_dims("run"))
     most = max(one.sizes.get("member", 1) for one in made)
     made = [one.reindex(member=range(most)) if "member" in one.dims else one for one in made]

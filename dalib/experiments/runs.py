@@ -90,24 +90,31 @@ def identity(run: Run) -> tuple:
 
 
 def parts(
-    study: Study, found: Iterable[Run], per_job: int, heads: Iterable[str] | None = None
+    study: Study,
+    found: Iterable[Run],
+    per_job: int,
+    heads: Iterable[str] | None = None,
+    *,
+    together: bool = False,
 ) -> list[list[Run]]:
     """The runs of every job: of one method, with arrays of equal shapes, at most `per_job`.
 
     That each job has one method keeps the others' results when a method is added.
 
-    heads: first parts of the names of axes that may shape what comes out; all by default.
+    Args:
+        heads: first parts of the names of axes that may shape what comes out; all by default.
+        together: whether a job may have several methods.
     """
     heads = {axis.name.split(".")[0] for axis in study.axes} if heads is None else set(heads)
     of = [axis for axis in study.axes if axis.name.split(".")[0] in heads]
     shaping = {axis.name for axis in of if axis.shapes}
-    together: dict[tuple, list[Run]] = {}
+    groups: dict[tuple, list[Run]] = {}
     for run in found:
         shape = tuple((n, v) for n, v in sorted(run.coordinates.items()) if n in shaping)
-        together.setdefault((run.method, shape), []).append(run)
+        groups.setdefault((None if together else run.method, shape), []).append(run)
     return [
         alike[first : first + per_job]
-        for alike in together.values()
+        for alike in groups.values()
         for first in range(0, len(alike), per_job)
     ]
 
