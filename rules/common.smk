@@ -65,8 +65,7 @@ def figure_files(paper, *names):
 
 def start():
     """Refuse to start where no job could be submitted; note what the run costs from here on."""
-    problem = cluster.problem(workflow.executor_plugin.name)
-    if problem:
+    if problem := cluster.problem(workflow.executor_plugin.name):
         sys.exit(problem)
     overhead.only_wake_for_jobs(workflow)
     outlook.begin(workflow, config, ROOT, Path(config["cache"]["dir"]))

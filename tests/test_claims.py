@@ -390,7 +390,7 @@ def test_every_claim_of_a_paper_is_complete_and_its_measures_are_known(path):
                 *(a for n in nulls for a in n["inputs"].values()),
             ]
             for address in addresses:
-                known = {"scores", "variable", "where", "among", "along"}
+                known = {"scores", "variable", "where", "vary", "among", "along"}
                 assert {"scores", "variable"} <= address.keys() <= known
                 assert ("*" in address["scores"]) == ("along" in address)
         names = [section["name"] for section in sections]
