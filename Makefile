@@ -41,6 +41,7 @@ bench: setup
 	$(bin)/python -m benchmarks.local_letkf
 	$(bin)/python -m benchmarks.latent
 	$(bin)/python -m benchmarks.ensf
+	$(bin)/python -m benchmarks.kalman
 
 chaos: setup
 	$(bin)/pytest -m chaos

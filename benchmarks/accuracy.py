@@ -14,7 +14,14 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import accuracy_filters, accuracy_linear, accuracy_systems
+from benchmarks import (
+    accuracy_ensembles,
+    accuracy_fields,
+    accuracy_filters,
+    accuracy_linear,
+    accuracy_smoothers,
+    accuracy_systems,
+)
 from benchmarks.rows import HEADER, RULE, Row, line, run, write_csv
 from dalib import io
 
@@ -24,6 +31,9 @@ def rows() -> Iterator[Row]:
     yield from accuracy_systems.rows()
     yield from accuracy_linear.rows()
     yield from accuracy_filters.rows()
+    yield from accuracy_smoothers.rows()
+    yield from accuracy_fields.rows()
+    yield from accuracy_ensembles.rows()
 
 
 def main() -> int:

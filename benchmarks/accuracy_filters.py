@@ -238,6 +238,7 @@ def particle(members: int, **settings) -> Callable[[Setting], Filter]:
 
 
 REGULARISED = particle(100, regularisation=2.4, resample_below=0.3)
+MANY_PARTICLES = particle(800, regularisation=0.9, resample_below=0.2)
 JITTERED = particle(1000, model_error_std=0.1, jitter_std=0.1)
 
 EXPERIMENTS = (
@@ -249,6 +250,7 @@ EXPERIMENTS = (
     Experiment(SAKOV12, "EnKF N=10 1.04", ensemble(EnKF, 10, 1.04), 0.649, 0.08),
     Experiment(SAKOV12, "ETKF N=10 1.02 rot", etkf(10, 1.02), 0.565, 0.06),
     Experiment(SAKOV12, "particle N=100 reg 2.4", REGULARISED, 0.36, 0.08),
+    Experiment(SAKOV12, "particle N=800 reg 0.9", MANY_PARTICLES, 0.28, 0.06, 16),
     Experiment(ANDERSON10, "ETKF N=20 1.01 rot", etkf(20, 1.01), 0.84, 0.10),
     Experiment(NOISY, "EKF q=0.1", ekf(1.0, 0.1), 0.327, 0.04),
     Experiment(NOISY, "particle N=1000", JITTERED, 0.329, 0.04, cycles=500),

@@ -2,23 +2,28 @@
 
 import math
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, partial
 
 import torch
 from torch import Tensor
 
 from benchmarks.rows import Row
 from dalib.filters import Ensemble, Gaussian, assimilate, cycle, kalman
-from dalib.filters.ekf import EKF
+from dalib.filters.ekf import EKF, IteratedEKF
 from dalib.filters.enkf import EnKF
 from dalib.filters.etkf import etkf_analysis
 from dalib.filters.hybrid import Ens3DVar
 from dalib.filters.kalman import Kalman
 from dalib.filters.letkf import letkf_analysis
 from dalib.filters.particle import BootstrapParticle
+from dalib.filters.square_root import SquareRootKalman
+from dalib.filters.ukf import UKF, CubatureKalman
 from dalib.filters.variational import Var3D
 from dalib.integrate import trajectory
 from dalib.observe import Linear, Subset, noisy
+from dalib.smoothers import smooth
+from dalib.smoothers.parallel import ParallelRTS
+from dalib.smoothers.rts import RTS, CubatureRTS, ExtendedRTS, UnscentedRTS
 from dalib.streams import normal, stream, streams
 from dalib.systems.linear import ConstantVelocity, ShiftedRing
 
@@ -70,14 +75,57 @@ def ring_error() -> Tensor:
     return (analyses.mean - truth)[:, 100:].square().mean((1, 2)).sqrt()
 
 
-def extended_filter() -> Tensor:
-    """(seed,), largest difference of the EKF from the Kalman filter on the ring."""
+def nonlinear(cls: type):
+    """A filter or smoother of nonlinear models, for the ring."""
+    given = {"observe": EVERY_FOURTH, "obs_std": 0.1, "model_error_std": 0.1}
+    if issubclass(cls, EKF):
+        return cls(tangent=lambda x: (RING.step(x), RING.jacobian(x)), **given)
+    return cls(step=RING.step, **given)
+
+
+def linear(cls: type):
+    """A filter or smoother of linear models, for the ring."""
+    given = {"observe": EVERY_FOURTH, "obs_std": 0.1}
+    return cls(matrix=RING.matrix, noise_cov=RING.noise_cov, **given)
+
+
+def like_kalman(filter) -> Tensor:
+    """(seed,), largest difference of a filter from the Kalman filter on the ring."""
     y = ring_twin(100)[1]
-    tangent = lambda x: (RING.step(x), RING.jacobian(x))  # noqa: E731
-    ekf = EKF(tangent=tangent, observe=EVERY_FOURTH, obs_std=0.1, model_error_std=0.1)
-    found, exact = (assimilate(f, standard(20), y, None) for f in (ekf, RING_FILTER))
+    return _difference(*(assimilate(f, standard(20), y, None) for f in (filter, RING_FILTER)))
+
+
+def like_rts(smoother) -> Tensor:
+    """(seed,), largest difference of a smoother from RTS on the ring."""
+    y = ring_twin(100)[1]
+    return _difference(*(smooth(s, standard(20), y) for s in (smoother, linear(RTS))))
+
+
+def _difference(found, exact) -> Tensor:
     return torch.maximum(
         (found.mean - exact.mean).abs().amax((1, 2)), (found.std - exact.std).abs().amax((1, 2))
+    )
+
+
+def conditioning() -> Tensor:
+    """(seed,), RTS against the dense normal distribution of all states given all observations."""
+    T, F, H = 12, TRACK.matrix, POSITION.matrix
+    y = normal((SEEDS, T, 1), stream("accuracy/smoothing", "y"))
+    settings = {"observe": POSITION, "obs_std": 1.0}
+    found = smooth(RTS(matrix=F, noise_cov=TRACK.noise_cov, **settings), standard(2), y)
+    # cov(x_t, x_s) = F^{t-s} P_s for t >= s, P_s the variance of x_s
+    cov, P = torch.zeros(T, 2, T, 2).double(), torch.eye(2).double()
+    for s in range(T):
+        P = F @ P @ F.T + TRACK.noise_cov
+        for t in range(s, T):
+            cov[t, :, s] = torch.linalg.matrix_power(F, t - s) @ P
+            cov[s, :, t] = cov[t, :, s].T
+    cov, A = cov.reshape(2 * T, 2 * T), torch.block_diag(*[H] * T)
+    K = cov @ A.T @ torch.linalg.inv(A @ cov @ A.T + torch.eye(T).double())
+    mean = (y[..., 0] @ K.T).unflatten(-1, (T, 2))
+    variance = (cov - K @ A @ cov).diagonal().unflatten(-1, (T, 2))
+    return torch.maximum(
+        (found.mean - mean).abs().amax((1, 2)), (found.std**2 - variance).abs().amax((1, 2))
     )
 
 
@@ -232,7 +280,14 @@ def rows() -> Iterator[Row]:
     yield row(ring, "Kalman: steady forecast", 0.17726, 1e-5, lambda: steady_ring()[0])
     yield row(ring, "Kalman: steady analysis", 0.14935, 1e-5, lambda: steady_ring()[1])
     yield row(ring, "Kalman: error of 10000 cycles", 0.14935, 0.02 * 0.14935, ring_error)
-    yield row(ring, "EKF - Kalman", 0, 1e-10, extended_filter)
+    for cls in (EKF, IteratedEKF, UKF, CubatureKalman):
+        yield row(ring, f"{cls.__name__} - Kalman", 0, 1e-10, partial(like_kalman, nonlinear(cls)))
+    root = partial(like_kalman, linear(SquareRootKalman))
+    yield row(ring, "SquareRootKalman - Kalman", 0, 1e-10, root)
+    yield row(track, "RTS - dense conditioning", 0, 1e-9, conditioning)
+    yield row(ring, "ParallelRTS - RTS", 0, 1e-9, partial(like_rts, linear(ParallelRTS)))
+    for cls in (ExtendedRTS, UnscentedRTS, CubatureRTS):
+        yield row(ring, f"{cls.__name__} - RTS", 0, 1e-9, partial(like_rts, nonlinear(cls)))
     yield row(ring, "ETKF - Kalman, sample moments", 0, 1e-10, etkf_is_kalman)
     yield row(ring, "LETKF, taper 1 - ETKF", 0, 1e-10, letkf_is_etkf)
     yield row(track, "EnKF: slope of the mean's error", -0.5, 0.1, lambda: enkf_slope("mean"))

@@ -13,12 +13,14 @@ from typing import Any
 __version__ = "0.1.0"
 
 HOMES = {
-    "dalib.assimilation": ("assimilate", "load_belief", "save_belief", "to_dataset"),
+    "dalib.assimilation": ("assimilate", "load_belief", "save_belief", "smooth", "to_dataset"),
     "dalib.filters": ("Analyses", "Ensemble", "Gaussian", "Likelihood", "Weighted", "at", "cycle"),
     "dalib.filters.cycle": ("Freeze", "Raise", "Reset"),
     "dalib.functions": ("from_numpy",),
     "dalib.localise": ("Grid", "Line", "Localisation", "Ring", "Sphere"),
+    "dalib.learn.em": ("LinearGaussian", "em"),
     "dalib.observations": ("Observations",),
+    "dalib.smoothers": ("Smoothed",),
     "dalib.observe": ("Identity", "Linear", "MovingSubset", "Subset"),
     "dalib.integrate": ("EulerMaruyama", "Iterate", "RK4", "trajectory"),
     "dalib.streams": ("Streams",),

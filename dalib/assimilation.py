@@ -1,7 +1,7 @@
 """Assimilation of observations as users have them; what comes in labelled goes out labelled."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,8 @@ from dalib.filters import Analyses, Ensemble, Gaussian
 from dalib.filters import assimilate as assimilated
 from dalib.filters.base import Weighted
 from dalib.observations import Labels, Observations
+from dalib.smoothers import Smoothed, Smoother
+from dalib.smoothers import smooth as smoothed
 from dalib.streams import Generator
 
 ABOUT = {
@@ -64,19 +66,60 @@ def assimilate(
         `Analyses`, of tensors, or of DataArrays where the observations were labelled. A warning
         says which series have diverged, and which are finite but have lost the truth.
     """
-    prior = _tensors(prior)
     others |= {"diagnostics": diagnostics}
+    found, labels = _run(assimilated, filter, prior, observations, generator, others)
+    return labelled(found, labels, state=state, units=units) if labels else found
+
+
+def smooth(
+    smoother: Smoother,
+    prior: Any,
+    observations: Any,
+    generator: Generator | None = None,
+    *,
+    state: Sequence | xr.DataArray | None = None,
+    units: str = "1",
+    diagnostics: bool = True,
+    **others: Any,
+) -> Smoothed:
+    """Beliefs at all times given the observations before and after each, by a smoother.
+
+    Args:
+        smoother: any smoother, such as `RTS` or `EnKS`. Operator and errors may be left to the
+            observations.
+        prior, observations, generator, state, units, diagnostics: as of `assimilate`.
+        others: those of `dalib.smoothers.smooth`: progress, bound, kept.
+
+    Returns:
+        `Smoothed`, with the filter's `analyses`; of tensors, or with DataArrays for mean, std,
+        members and analyses where the observations were labelled.
+    """
+    others |= {"diagnostics": diagnostics}
+    found, labels = _run(smoothed, smoother, prior, observations, generator, others)
+    if not labels:
+        return found
+    given = {"state": state, "units": units}
+    analyses = labelled(found.analyses, labels, **given)
+    moments = {"mean": found.mean, "std": found.std, "members": found.members}
+    own = labelled(found.analyses._replace(**moments), labels, **given)
+    for name in ("mean", "std"):
+        getattr(own, name).attrs["long_name"] = ABOUT[name].replace("analysis", "smoothed")
+    return found._replace(**{name: getattr(own, name) for name in moments}, analyses=analyses)
+
+
+def _run(
+    call: Callable, method: Any, prior: Any, observations: Any, generator: Any, others: dict
+) -> tuple[Any, Observations | None]:
+    """What a filter or smoother makes of observations, and these if they are labelled."""
+    prior = _tensors(prior)
     if isinstance(observations, xr.DataArray | pd.DataFrame | pd.Series):
         observations = Observations.of(observations)
     if not isinstance(observations, Observations):
         y = torch.as_tensor(observations) if isinstance(observations, np.ndarray) else observations
-        return assimilated(filter, prior, y, generator, **others)
-    filter, schedule = observations.given(filter), observations.schedule(filter)
-    y = observations.values
-    found = assimilated(filter, prior, y, generator, schedule=schedule, **others)
-    if observations.labels is None:
-        return found
-    return labelled(found, observations, state=state, units=units)
+        return call(method, prior, y, generator, **others), None
+    method, schedule = observations.given(method), observations.schedule(method)
+    found = call(method, prior, observations.values, generator, schedule=schedule, **others)
+    return found, None if observations.labels is None else observations
 
 
 def labelled(

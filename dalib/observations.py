@@ -142,6 +142,24 @@ class Observations:
             **given,
         )
 
+    def in_equal_steps(self) -> "Observations":
+        """The same at each step of the model, NaN where nothing was observed: for smoothers."""
+        start, one = self._start(), self.step_interval()
+        passed = self._model_time(self.times - start)
+        step = float(self._model_time(np.asarray([one]))[0])
+        counts = np.round(passed / step).astype(int)
+        off = np.flatnonzero((np.abs(passed - counts * step) > WHOLE * step) | (counts < 1))
+        if len(off) or len(np.unique(counts)) < len(counts):
+            k = int(off[0]) if len(off) else int(np.flatnonzero(np.diff(counts) == 0)[0]) + 1
+            raise ValueError(
+                f"a smoother takes one step of {one} after the other from the prior at {start}, "
+                f"and one observation after each; that at {self.times[k]} is no such time"
+            )
+        if len(counts) == counts[-1]:
+            return self
+        gone = np.setdiff1d(np.arange(1, counts[-1] + 1), counts)
+        return self.on(start + gone * one)
+
     # -- what a filter is given ------------------------------------------------------------------
 
     def given(self, filter: Any) -> Any:

@@ -98,6 +98,14 @@ FILTERS = {
     "enkf_n": "dalib.filters.finite_size:EnKFN",
     "ienks": "dalib.filters.iterative:IEnKS",
     "var4d": "dalib.filters.var4d:Var4D",
+    "likelihood_particle": "dalib.filters.particle:LikelihoodParticle",
+    "optimal_particle": "dalib.filters.particle_proposals:OptimalParticle",
+    "auxiliary_particle": "dalib.filters.particle_proposals:AuxiliaryParticle",
+    "local_particle": "dalib.filters.particle_local:LocalParticle",
+    "enff": "dalib.filters.enff:EnFF",
+    "cg_enkf": "dalib.filters.gaussian_gain:CGEnKF",
+    "ns_enkf": "dalib.filters.gaussian_gain:NSEnKF",
+    "hybrid_gain": "dalib.filters.hybrid_gain:HybridGain",
 }
 
 SMOOTHERS = {
@@ -110,6 +118,10 @@ SMOOTHERS = {
     "stochastic_enks": "dalib.smoothers.enks:StochasticEnKS",
     "enrts": "dalib.smoothers.enrts:EnRTS",
     "stochastic_enrts": "dalib.smoothers.enrts:StochasticEnRTS",
+    "backward_simulation": "dalib.smoothers.backward_simulation:BackwardSimulation",
+    "strong_var4d": "dalib.smoothers.var4d:StrongVar4D",
+    "weak_var4d": "dalib.smoothers.var4d:WeakVar4D",
+    "envar4d": "dalib.smoothers.envar4d:EnVar4D",
 }
 
 CODECS = {

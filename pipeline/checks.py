@@ -178,23 +178,27 @@ def _change_problems(
 
 def _varied(paper: Mapping, path: kinds.Path) -> Iterator[tuple[kinds.Path, Mapping, str, Any]]:
     """(path, case, axis, value) of everything that studies put in the place of a key of a case."""
+    for where, study, axis, value in _values(paper, path):
+        case = kinds.get(paper, "cases", str(kinds.get(study, "case")))
+        if isinstance(kinds.get(case, *axis.split(".")[:-1]), Mapping):
+            yield where, case, axis, value
+
+
+def _values(paper: Mapping, path: kinds.Path) -> Iterator[tuple[kinds.Path, Any, str, Any]]:
+    """(path, study, axis, value) of all that studies vary; of a base that is a value, no label."""
     studies = paper.get("studies")
     for name, study in studies.items() if isinstance(studies, Mapping) else ():
-        case = kinds.get(paper, "cases", str(kinds.get(study, "case")))
-        for given in ("vary", "base"):
+        labelled = set()
+        for given in (*spec.VARIED, "base"):
             axes = kinds.get(study, given)
             for axis, values in axes.items() if isinstance(axes, Mapping) else ():
-                *above, _ = axis.split(".")
-                if not isinstance(kinds.get(case, *above), Mapping):
-                    continue
-                labelled = isinstance(values, Mapping) and given == "vary"
-                values = values.values() if labelled else values
-                values = values if isinstance(values, list) or labelled else [values]
-                labels = kinds.get(study, "vary", axis)
-                if given == "base" and isinstance(labels, Mapping):
-                    continue  # a label
-                for value in values:
-                    yield (*path, "studies", name, given, axis), case, axis, value
+                if axis in labelled:
+                    continue  # the base is a label
+                if isinstance(values, Mapping) and given != "base":
+                    labelled.add(axis)
+                    values = list(values.values())
+                for value in values if isinstance(values, list) else [values]:
+                    yield (*path, "studies", name, given, axis), study, axis, value
 
 
 # -- names ---------------------------------------------------------------------------------------

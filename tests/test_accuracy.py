@@ -5,7 +5,7 @@ import csv
 import pytest
 import torch
 
-from benchmarks import accuracy, accuracy_linear, accuracy_systems
+from benchmarks import accuracy, accuracy_linear, accuracy_smoothers, accuracy_systems
 from benchmarks.rows import HEADER, Row, line, run, write_csv
 
 
@@ -37,7 +37,7 @@ def test_a_line_has_a_cell_for_each_heading(tmp_path):
 
 def test_every_section_has_rows():
     sections = [row.section for row in accuracy.rows()]
-    assert set(sections) >= {"1", "2", "3a", "3b", "4a", "4b"}
+    assert set(sections) >= {"1", "2", "3a", "3b", "4a", "4b", "4c"}
 
 
 CHEAP = [
@@ -51,3 +51,9 @@ CHEAP = [
 @pytest.mark.parametrize("row", CHEAP, ids=lambda row: f"{row.setting}, {row.method}")
 def test_cheap_figures_hold(row):
     assert run(row).verdict == "holds"
+
+
+@pytest.mark.accuracy
+@pytest.mark.parametrize("kind", ["EnKS", "EnRTS"])
+def test_later_observations_make_an_ensemble_better(kind):
+    assert accuracy_smoothers.worse(kind, seeds=4, cycles=60) == 0

@@ -52,6 +52,7 @@ ARROWS = {
     "maps": {"integrate", "nets", "streams", "systems"},
     "filters": {"localise", "resumable", "streams"},
     "smoothers": {"filters", "streams"},
+    "inversion": {"filters", "localise", "streams"},
     "climatology": {"filters", "streams"},
     "forecasters": {"resumable", "nets", "codecs", "replicates", "train", "streams"},
     "estimators": {"filters", "forecasters", "nets", "replicates", *LOOPS},
@@ -59,7 +60,7 @@ ARROWS = {
     "learn": {"filters", "localise", "resumable", "smoothers", "train", "streams"},
     "arrays": {"filters", "times"},  # beliefs are what it labels
     "observations": {"filters", "observe", "times"},
-    "assimilation": {"arrays", "filters", "io", "observations", "streams", "times"},
+    "assimilation": {"arrays", "filters", "io", "observations", "smoothers", "streams", "times"},
     "functions": {"streams"},
     "diagnostics": {"metrics", "plotting"},
     "era5": {"io"},

@@ -2,11 +2,13 @@
 
 import copy
 import dataclasses
+import math
 
 import pytest
 import torch
 
-from dalib import build
+from dalib import Observations, build
+from dalib import assimilate as assimilated
 from dalib.codecs.pca import LinearCodec
 from dalib.filters import Gaussian, assimilate, at, cycle, scored
 from dalib.filters.enkf import EnKF
@@ -28,6 +30,10 @@ EVERY = sorted(FILTERS)
 KINDS = sorted(set(FILTERS) - {*NETWORKS, *CODED})  # that say how likely an observation is
 LINEAR = ("kalman", "square_root_kalman")  # of a model given by its matrix
 UNSEEING = ("climatology", "free_run")  # they never look at observations
+# at every analysis: jumps where choices or ranks change
+CHOOSING = ("auxiliary_particle", "local_particle", "ns_enkf")
+OWN_LIKELIHOOD = ("likelihood_particle",)  # which says itself what is seen, and how well
+SCALED = sorted(set(KINDS) - {*OWN_LIKELIHOOD})  # by errors of the observations
 SETTINGS = {
     "ekf": {"model_error_std": 0.1, "inflation": 1.1},
     "iterated_ekf": {"model_error_std": 0.1, "inflation": 1.1, "iterations": 3},
@@ -49,8 +55,16 @@ SETTINGS = {
     "rank_histogram": {"members": 8, "inflation": 1.05},
     "enkf_n": {"members": 8, "rotate": True},
     "ienks": {"members": 8, "lag": 2, "inflation": 1.02, "rotate": True},
+    "hybrid_gain": {"members": 5, "inflation": 1.02, "background_scale": 0.1},
     "var4d": {"background_scale": 0.1, "lag": 2},
     "particle": {"members": 50, "jitter_std": 0.3, "regularisation": 1.0},
+    "likelihood_particle": {"members": 50, "jitter_std": 0.3, "resampling": "stratified"},
+    "optimal_particle": {"members": 50, "model_error_std": 0.3, "resampling": "residual"},
+    "auxiliary_particle": {"members": 50, "model_error_std": 0.3, "resampling": "multinomial"},
+    "enff": {"members": 10, "least_std": 0.5, "inflation": 1.05},
+    "cg_enkf": {"members": 12, "inflation": 1.05},
+    "ns_enkf": {"members": 12, "inflation": 1.05},
+    "local_particle": {"members": 20, "model_error_std": 0.3, "regularisation": 0.5},
 }
 
 
@@ -68,7 +82,27 @@ def supplied(step, tangent) -> dict:
         "localisation": lambda: Ring(1.0).on(SIZE),
         "matrix": lambda: shift,
         "noise_cov": lambda: 0.1 * torch.eye(SIZE, dtype=torch.float64),
+        "log_density": lambda: density(
+            Subset(tuple(range(0, SIZE, 2))), torch.tensor([1.0, 1.0, 0.5, 2.0]).double()
+        ),
     }
+
+
+def density(observe, std):
+    """log N(y; h(x), std²) of what is not missing, as a user would write it."""
+
+    def log_density(y, x):
+        error = (y.nan_to_num() - observe(x)) / std
+        log_p = -0.5 * (error.square() + math.log(2 * math.pi)) - std.log()
+        return torch.where(y.isnan(), 0.0, log_p).sum(-1)
+
+    return log_density
+
+
+def steady(kind: str) -> dict:
+    """Settings without the jumps of resampling, of a method that has some."""
+    fields = build.resolve("filter", kind).__dataclass_fields__
+    return {name: 0.0 for name in ("resample_below", "regularisation") if name in fields}
 
 
 def make(kind: str, forcing=8.0):
@@ -167,7 +201,7 @@ def test_what_is_scored_is_analysed_and_has_its_likelihood(kind):
         assert torch.allclose(likelihood.log_density, log_density, rtol=1e-12, atol=1e-10)
 
 
-@pytest.mark.parametrize("kind", sorted(set(KINDS) - {"fixed_gain"}))  # which refuses it
+@pytest.mark.parametrize("kind", sorted(set(SCALED) - {"fixed_gain"}))  # which refuses it
 def test_an_operator_that_moves_is_followed(kind):
     prior, y = inputs()
     still = make(kind)
@@ -181,7 +215,7 @@ def test_an_operator_that_moves_is_followed(kind):
         assert not torch.allclose(analyses.mean[:, 1], fixed.mean[:, 1])
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SCALED)
 def test_gradients_of_likelihood_and_analyses_are_finite(kind):
     """With respect to the prior, the model and the error of the observations."""
     prior, y = inputs()
@@ -209,8 +243,7 @@ def test_gradients_of_likelihood_and_analyses_are_finite(kind):
 def test_the_gradient_is_the_slope_of_the_likelihood(kind):
     """Central differences; resampling makes jumps, so that the particle filter only weights."""
     prior, y = inputs()
-    settings = {"resample_below": 0.0, "regularisation": 0.0} if kind == "particle" else {}
-    filter = dataclasses.replace(make(kind), **settings)
+    filter = dataclasses.replace(make(kind), **steady(kind))
     direction = normal((SEEDS, SIZE), streams("contract", range(SEEDS), "direction"))
 
     def likelihood(shift):
@@ -260,12 +293,11 @@ def test_what_was_saved_of_another_filter_is_left_aside(caplog):
     assert torch.equal(resumed.mean, assimilate(make("particle"), prior, y, generators()).mean)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SCALED)
 def test_the_slope_with_respect_to_errors_is_right_where_a_value_is_missing(kind):
     """Central differences of likelihoods and analyses; a particle filter only weights."""
     prior, y = inputs()
-    settings = {"resample_below": 0.0, "regularisation": 0.0} if kind == "particle" else {}
-    filter = dataclasses.replace(make(kind), **settings)
+    filter = dataclasses.replace(make(kind), **steady(kind))
 
     def total(obs_std):
         given = dataclasses.replace(filter, obs_std=obs_std)
@@ -277,9 +309,10 @@ def test_the_slope_with_respect_to_errors_is_right_where_a_value_is_missing(kind
 
     obs_std = torch.tensor([1.0, 1.1, 0.9, 1.2], dtype=torch.float64, requires_grad=True)
     (slope,) = torch.autograd.grad(total(obs_std), obs_std)
-    for j, unit in enumerate(1e-5 * torch.eye(4).double()):
+    h = 1e-7 if kind in CHOOSING else 1e-5
+    for j, unit in enumerate(h * torch.eye(4).double()):
         with torch.no_grad():
-            difference = (total(obs_std + unit) - total(obs_std - unit)) / 2e-5
+            difference = (total(obs_std + unit) - total(obs_std - unit)) / (2 * h)
         assert slope[j].item() == pytest.approx(difference.item(), rel=1e-4, abs=1e-4)
 
 
@@ -310,15 +343,37 @@ def test_correlated_errors_are_those_of_whitened_observations(kind):
         assert torch.allclose(a, b, rtol=1e-7, atol=1e-7)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_irregular_times_are_steps_with_nothing_observed_between(kind):
+    """So many steps to the next observation are as many times of which the others are NaN."""
+    prior, y = inputs()
+    times = [1, 2, 4, 5, 8, 9]
+    observations = Observations(times, y, start=0, interval=1)
+    found = assimilated(make(kind), prior, observations, generators())
+    assert found.mean.shape == (SEEDS, TIMES, SIZE)
+    for series in (*found[:4], found.log_likelihood):
+        assert series.isfinite().all()
+    drawing = getattr(make(kind), "rotate", False) or kind in (*STOCHASTIC, "serial_enkf")
+    if drawing:  # at a time without observations too
+        return
+    rows = torch.full((SEEDS, times[-1], SIZE // 2), torch.nan).double()
+    rows[:, [k - 1 for k in times]] = y
+    dense = assimilate(make(kind), prior, rows, generators())
+    at_times = dense.mean[:, [k - 1 for k in times]]
+    assert torch.allclose(found.mean, at_times, rtol=1e-9, atol=1e-9)
+
+
 # every entry of the registry, under every localisation that it takes, whatever is observed
 
 WHERE = {"none": None, "ring": Ring(1.0), "grid": Grid((2, 4), 1.0)}
 SEEN = {"full": range(SIZE), "partial": range(0, SIZE, 2), "missing": range(0, SIZE, 2)}
-NEED = ("letkf", "local_letkf")  # a localisation
+NEED = ("letkf", "local_letkf", "local_particle")  # a localisation
 CONSTANT = ("climatology", "oi")  # analyses that do not depend on the prior
 STOCHASTIC = (
     *("enkf", "serial_enkf", "localised_enkf", "local_enkf", "ens3dvar", "ensf", "particle"),
     "latent",
+    *("likelihood_particle", "optimal_particle", "auxiliary_particle", "local_particle"),
+    *("enff", "cg_enkf", "ns_enkf"),
 )
 
 
@@ -363,6 +418,7 @@ def made(kind: str, where: str, seen: str, forcing=8.0):
         "codec": lambda: coded(obs),
         "inner": lambda: inner,
         "localisation": lambda: WHERE[where].on(SIZE) if WHERE[where] else None,
+        "log_density": lambda: density(observe, torch.linspace(0.5, 2.0, obs).double()),
     }
     return build.make("filter", {"kind": kind, **SETTINGS.get(kind, {})}, given)
 
@@ -489,8 +545,7 @@ def test_the_gradient_of_every_filter_is_the_slope_of_its_analyses(kind, where, 
         again = estimates(made(kind, where, seen), prior, y, None)
         assert torch.equal(found[0], again[0])
         return
-    settings = {"resample_below": 0.0, "regularisation": 0.0} if kind == "particle" else {}
-    filter = dataclasses.replace(made(kind, where, seen), **settings)
+    filter = dataclasses.replace(made(kind, where, seen), **steady(kind))
     direction = normal((SEEDS, SIZE), streams("contract", range(SEEDS), "direction"))
 
     def total(shift):
@@ -501,5 +556,6 @@ def test_the_gradient_of_every_filter_is_the_slope_of_its_analyses(kind, where, 
     value = total(shift)
     slope = torch.autograd.grad(value, shift)[0].item() if value.requires_grad else 0.0
     with torch.no_grad():
-        difference = (total(1e-5) - total(-1e-5)) / 2e-5
+        h = 1e-7 if kind in CHOOSING else 1e-5
+        difference = (total(h) - total(-h)) / (2 * h)
     assert slope == pytest.approx(difference.item(), rel=1e-4, abs=1e-4)

@@ -5,7 +5,8 @@ import torch
 
 from dalib.filters import Ensemble, Gaussian, Weighted, assimilate, cycle
 from dalib.filters.kalman import Kalman
-from dalib.filters.particle import BootstrapParticle, effective_size, systematic
+from dalib.filters.particle import BootstrapParticle, effective_size
+from dalib.filters.resampling import systematic
 from dalib.observe import Linear
 from dalib.streams import normal, stream, streams, uniform
 from dalib.systems.linear import ConstantVelocity

@@ -1,5 +1,6 @@
 """Filters that linearise otherwise: at sigma points, at the analysis, on a square root."""
 
+import dataclasses
 import math
 
 import pytest
@@ -225,3 +226,33 @@ def test_kalman_update_and_gain_say_the_same():
     )
     K = kalman.gain(P, H.matrix, torch.tensor([[0.3]]).double())
     assert torch.allclose(found.mean, K[:, 0], atol=1e-14)
+
+
+@pytest.mark.parametrize("filter", SAME, ids=lambda filter: type(filter).__name__)
+def test_with_correlated_errors_all_are_the_kalman_filter(filter):
+    """R (obs, obs), with values missing alone; and its density, by R itself."""
+    y = series()
+    root = normal((5, 5), stream("root of R"))
+    R = 0.01 * (root @ root.T + torch.eye(5).double())
+    exact, found = (
+        assimilate(dataclasses.replace(f, obs_std=None, obs_cov=R), standard(20), y, None)
+        for f in (EXACT, filter)
+    )
+    for a, b in zip(found[:5], exact[:5], strict=True):
+        assert torch.allclose(a, b, rtol=0, atol=1e-10)
+    belief = EXACT.forecast(EXACT.start(standard(20)))
+    analysis = kalman.analyse(belief, EVERY_FOURTH.tangent(belief.mean), R, y[0, 0])
+    assert torch.allclose(found.mean[0, 0], analysis.mean, atol=1e-10)
+
+
+@pytest.mark.parametrize("cls", [UKF, CubatureKalman, IteratedEKF])
+def test_model_errors_may_be_a_matrix_or_a_factor(cls):
+    given = {"step": RING.step, "observe": EVERY_FOURTH, "obs_std": 0.1}
+    y, factor = series(), 0.1 * normal((20, 3), stream("factor of Q"))
+    settings = {**given, "matrix": RING.matrix, "noise_cov": factor @ factor.T}
+    settings.pop("step")
+    exact = assimilate(Kalman(**settings), standard(20), y, None)
+    for noise in ({"model_error_cov": factor @ factor.T}, {"model_error_factor": factor}):
+        found = assimilate(cls(**given, **noise), standard(20), y, None)
+        assert torch.allclose(found.mean, exact.mean, rtol=0, atol=1e-10)
+        assert torch.allclose(found.std, exact.std, rtol=0, atol=1e-10)

@@ -17,6 +17,7 @@ from dalib.filters.variational import FixedGain, Var3D
 from dalib.integrate import RK4, trajectory
 from dalib.learn import Decay, Learnable, Learning, Plateau, learn
 from dalib.learn.follow import follow
+from dalib.learn.scores import crps, energy
 from dalib.learn.segment import Series
 from dalib.localise import Localisation, gaspari_cohn, ring_distance
 from dalib.observe import MovingSubset, Subset, noisy
@@ -173,7 +174,7 @@ def expanded(prior, y):
     return Gaussian(prior.mean.expand(*leading, -1), prior.cov.expand(*leading, -1, -1))
 
 
-@pytest.mark.parametrize("loss", ["likelihood", "misfit"])
+@pytest.mark.parametrize("loss", ["likelihood", "misfit", "crps", "energy"])
 def test_a_single_segment_is_full_backpropagation(loss):
     """The first update of Adam moves every latent by its rate: its moments hold the gradient."""
     prior, y = data(times=6)
@@ -200,6 +201,10 @@ def test_a_single_segment_is_full_backpropagation(loss):
         if loss == "likelihood":
             constant = 0.5 * y.shape[-1] * math.log(2 * math.pi)
             total = total - (filter.log_likelihood(forecast, y[:, :, k]) + constant).mean()
+        elif loss == "crps":
+            total = total + crps(filter, forecast, y[:, :, k]).mean() / 6
+        elif loss == "energy":
+            total = total + energy(filter, forecast, y[:, :, k], generator).mean() / 6
         else:
             d = y[:, :, k] - HALF(forecast.members).mean(-2)
             total = total + d.square().sum(-1).mean() / 6

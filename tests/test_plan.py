@@ -211,14 +211,14 @@ def test_of_each_job_it_is_known_how_long_the_rest_waits_for_it():
 
 def test_a_job_of_a_case_that_is_no_longer_there_says_nothing(tmp_path):
     """How large it was nobody knows: it is not taken for a job of nothing."""
-    wildcards = {"scale": "smoke", "paper": "dkf", "case": "pendulum", "split": "test"}
+    wildcards = {"scale": "smoke", "paper": "adda", "case": "pendulum", "split": "test"}
     record = {"stage": "observe", "wildcards": wildcards, "seconds": 3.0, "outputs": {}}
     record |= {"spec": {"config": {"case": {"observations": {"error_std": 0.1}}}}}
     io.write_json(tmp_path / "keys/aa/aa.json", record)
-    there = record | {"wildcards": wildcards | {"case": "clean"}}
+    there = record | {"wildcards": wildcards | {"case": "glv"}}
     io.write_json(tmp_path / "keys/bb/bb.json", there)
     (known,) = measurements.stored(tmp_path, ROOT)
-    assert known.job == "observe paper=dkf case=clean split=test" and known.size.counts["seeds"]
+    assert known.job == "observe paper=adda case=glv split=test" and known.size.counts["seeds"]
 
 
 # -- the table -----------------------------------------------------------------------------------
@@ -251,9 +251,10 @@ def test_jobs_are_read_from_a_dry_run():
 
 def test_records_are_sized_by_what_they_ran_with(tmp_path):
     """A record of fewer steps than the configuration has now is worth that much less."""
-    wildcards = {"scale": "paper", "paper": "dkf", "case": "clean", "model": "dkf", "batch": "0"}
+    wildcards = {"scale": "paper", "paper": "gpt", "case": "henon", "model": "henon"}
+    wildcards["batch"] = "0"
     job, config = size(graph("paper"), "train", wildcards), graph("paper").config
-    model = json.loads(json.dumps(config["dkf"]["models"]["dkf"]))
+    model = json.loads(json.dumps(config["gpt"]["models"]["henon"]))
     model["training"]["steps"] = model["training"]["steps"] // 200
     record = {"stage": "train", "wildcards": wildcards, "spec": {"config": {"model": model}}}
     record |= {"seconds": START + 60.0, "outputs": {"a": {"size": 7}, "b": {"size": 3}}}
@@ -295,7 +296,7 @@ def test_what_is_shipped_says_about_quick_what_was_measured_and_about_paper_hour
     assert len(known) > 200
     for one in known:
         assert estimate(one.size, known).seconds == pytest.approx(one.seconds, abs=1e-9)
-    job = {"paper": "dkf", "case": "clean", "model": "dkf", "batch": "0"}
+    job = {"paper": "gpt", "case": "henon", "model": "henon", "batch": "0"}
     sizes = {scale: size(graph(scale), "train", job) for scale in ("quick", "desk", "paper")}
     hours = {scale: estimate(one, known).seconds / 3600 for scale, one in sizes.items()}
     assert hours["quick"] < 0.1 < hours["desk"] < 12

@@ -43,7 +43,18 @@ def pendulum():
     return {"observations": torch.stack(y)[None, None]}
 
 
-GIVEN = {"observations.nc": cosine, "pendulum": pendulum, None: dict}
+def buoys():
+    """A rotation, seen at irregular dates with correlated errors."""
+    random = np.random.default_rng(1)
+    hours = np.sort(random.choice(np.arange(1, 400), 150, replace=False))
+    truth = np.stack([np.cos(0.1 * hours), np.sin(0.1 * hours)], -1)
+    noise = random.standard_normal((150, 2)) @ np.linalg.cholesky([[0.04, 0.03], [0.03, 0.04]]).T
+    times = np.datetime64("2026-01-01") + hours * np.timedelta64(1, "h")
+    coords = {"time": times, "station": ["north", "south"]}
+    return {"series": xr.DataArray(truth + noise, coords, ("time", "station")), "hours": hours}
+
+
+GIVEN = {"buoys": buoys, "observations.nc": cosine, "pendulum": pendulum, None: dict}
 
 
 def run(file):
@@ -88,7 +99,20 @@ def test_the_examples_of_the_library_run_and_find_what_is_true(tmp_path, monkeyp
     assert written.state.values.tolist() == ["position", "speed"]
     error = (written["mean"].sel(state="position") - np.cos(written.time))[50:]
     assert (error**2).mean() ** 0.5 < 0.1
+    found = names["buoys"]
+    np.testing.assert_array_equal(found.mean.time, names["series"].time)
+    error = found.mean[50:, 0] - np.cos(0.1 * names["hours"][50:])
+    assert (error**2).mean() ** 0.5 < 0.1
     assert names["learned"].values["rate"].item() == pytest.approx(2.0, abs=0.05)
+
+
+def test_the_examples_of_tuning_find_the_errors_and_reach_further():
+    names = run("docs/tuning.md")
+    assert names["tuned"].values["obs_std"].item() == pytest.approx(2.0, abs=0.5)
+    assert names["reach"].values["radius"] > 3
+    for found in (names["tuned"], names["reach"]):
+        loss = found.history.loss[0]
+        assert loss[-1] < loss[0]
 
 
 def test_the_forecaster_of_the_examples_learns_its_rate():

@@ -131,7 +131,7 @@ def said(tmp_path):
     return of
 
 
-BASE = "dkf: {cases: {base: {observations: {obs_std: %s}}}}"
+BASE = "adda: {cases: {l96: {observations: {error_std: %s}}}}"
 
 
 @pytest.mark.parametrize("number", ["2", "5e-2", "5E+1", "1.0e3", "[5e-2, 1]", '"0.5"'])
@@ -176,12 +176,9 @@ def test_a_seed_is_the_same_number_however_it_is_written():
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        (BASE % "-0.1", "dkf.cases.base.observations.obs_std: -0.1 is too small, at least 0"),
-        (BASE % "abc", 'obs_std: "abc" is a text, a number is needed'),
-        (
-            "lensf: {cases: {basin: {observations: {relative_error: [1, -2]}}}}",
-            "relative_error.1: -2 is too small, at least 0 is needed",
-        ),
+        (BASE % "-0.1", "adda.cases.l96.observations.error_std: -0.1 is too small, more than 0"),
+        (BASE % "abc", 'error_std: "abc" is a text, a number or a list is needed'),
+        (BASE % "[1, -2]", "error_std.1: -2 is too small, more than 0 is needed"),
         (BASE % "!!binary aGVsbG8=", "a number, text, list or mapping is needed"),
         ("batches: {seeds: 64.5}", "batches.seeds: 64.5 is given, a whole number is needed"),
         ("seed: 12:30", 'seed: "12:30" is a text, a whole number is needed'),

@@ -1,18 +1,25 @@
 """Smoothers against dense Gaussian conditioning, each other, and their filters."""
 
+import dataclasses
+
+import numpy as np
 import pytest
 import torch
+import xarray as xr
 
-from dalib.filters import Gaussian, assimilate
+import dalib
+from dalib.filters import Ensemble, Gaussian, assimilate
 from dalib.filters.ekf import EKF
 from dalib.filters.kalman import Kalman
 from dalib.integrate import RK4
+from dalib.observations import Observations
 from dalib.observe import Linear, MovingSubset, Subset
 from dalib.smoothers import smooth
+from dalib.smoothers.backward_simulation import BackwardSimulation
 from dalib.smoothers.enks import EnKS, StochasticEnKS
 from dalib.smoothers.enrts import EnRTS, StochasticEnRTS
 from dalib.smoothers.parallel import ParallelRTS
-from dalib.smoothers.rts import RTS, CubatureRTS, ExtendedRTS, UnscentedRTS
+from dalib.smoothers.rts import RTS, CubatureRTS, ExtendedRTS, UnscentedRTS, back, kernel
 from dalib.smoothers.scan import scan
 from dalib.streams import normal, stream, streams
 from dalib.systems.lorenz import Lorenz63
@@ -196,8 +203,6 @@ def test_ensemble_smoothers_of_a_perfect_linear_model_are_one(kind):
 
 
 def smoother_members(prior, members):
-    from dalib.filters import Ensemble
-
     L = torch.linalg.cholesky(prior.cov)
     return Ensemble(prior.mean + normal((2, members, STATE), stream("members")) @ L.T)
 
@@ -273,3 +278,175 @@ def test_a_smoother_is_a_filter_too():
     ):
         a, b = (assimilate(one, PRIOR, y, None) for one in (smoother, filter))
         assert torch.equal(a.mean, b.mean) and torch.equal(a.std, b.std)
+
+
+FULL = torch.tensor([[0.3, 0.1], [0.1, 0.2]]).double()
+ALL = [
+    *SAME,
+    *(kind(**MODEL, members=6) for kind in (EnKS, StochasticEnKS, EnRTS, StochasticEnRTS)),
+]
+
+
+@pytest.mark.parametrize("smoother", ALL, **ids)
+def test_errors_of_observations_may_be_correlated_and_vary(smoother):
+    """R = L Lᵀ (obs, obs), (time, obs, obs): as whitened observations L⁻¹ y of L⁻¹ H."""
+    y = series()
+    y[0, 2, 1] = 0.3  # a value missing alone changes what the other says
+    y[torch.isnan(y).any(-1)] = torch.nan
+    L = torch.linalg.cholesky(FULL)
+    white = Linear(torch.linalg.solve(L, H.matrix))
+    expected = dataclasses.replace(smoother, observe=white, obs_std=1.0)
+    expected = smooth(expected, PRIOR, (torch.linalg.inv(L) @ y[..., None])[..., 0], draw())
+    for R in (FULL, FULL.expand(TIMES, 2, 2).clone()):
+        full = dataclasses.replace(smoother, obs_std=None, obs_cov=R)
+        found = smooth(full, PRIOR, y, draw())
+        assert torch.allclose(found.mean, expected.mean, atol=1e-9)
+        assert torch.allclose(found.std, expected.std, atol=1e-9)
+
+
+def draw():
+    return streams("smooth", range(SEEDS), "filter")
+
+
+@pytest.mark.parametrize("smoother", SAME, **ids)
+def test_with_a_full_r_a_value_may_be_missing_alone(smoother):
+    y = series()
+    found, exact = (
+        smooth(dataclasses.replace(one, obs_std=None, obs_cov=FULL), PRIOR, y)
+        for one in (smoother, SAME[0])
+    )
+    assert torch.allclose(found.mean, exact.mean, atol=1e-9)
+    assert torch.allclose(found.cov, exact.cov, atol=1e-9)
+    chi_squares = found.analyses.chi_square, exact.analyses.chi_square
+    assert torch.allclose(*chi_squares, atol=1e-9)
+
+
+@pytest.mark.parametrize("smoother", ALL, **ids)
+def test_analyses_tell_likelihoods_and_innovations_where_asked_for(smoother):
+    y = series()
+    found = smooth(smoother, PRIOR, y, draw(), diagnostics=True).analyses
+    for name in ("log_likelihood", "innovation", "innovation_std", "residual", "belief"):
+        assert getattr(found, name) is not None
+    if any(smoother is one for one in SAME):
+        exact = assimilate(Kalman(**LINEAR), PRIOR, y, None, diagnostics=True)
+        for name in ("log_likelihood", "innovation", "innovation_std", "residual"):
+            a, b = (getattr(one, name).nan_to_num() for one in (found, exact))
+            assert torch.allclose(a, b, atol=1e-9), name
+        for a, b in zip(found.belief, exact.belief, strict=True):
+            assert torch.allclose(a, b, atol=1e-9)
+
+
+@pytest.mark.parametrize("smoother", ALL, **ids)
+def test_irregular_times_are_regular_ones_with_gaps(smoother):
+    """Times 1, 2, 4, 7 and 7 again: as times 1 ... 7 with NaN, and two observations at the last."""
+    regular = series(SEEDS, 7, False)
+    regular[:, [2, 4, 5]] = torch.nan
+    y = regular[:, [0, 1, 3, 6]]
+    if isinstance(smoother, ParallelRTS):
+        given = Observations([1.0, 2.0, 4.0, 7.0], y, interval=1.0, start=0.0)
+        with pytest.raises(ValueError, match="not one step apart.* take RTS"):
+            dalib.smooth(smoother, PRIOR, given)
+        return
+    given = Observations([1.0, 2.0, 4.0, 7.0], y, interval=1.0, start=0.0)
+    found = dalib.smooth(smoother, PRIOR, given, draw())
+    exact = smooth(smoother, PRIOR, regular, draw())
+    if isinstance(found.initial, Gaussian):
+        kept = [0, 1, 3, 6]
+        assert torch.allclose(found.mean, exact.mean[:, kept], atol=1e-9)
+        assert torch.allclose(found.cov, exact.cov[:, kept], atol=1e-9)
+    if "Stochastic" not in type(smoother).__name__:  # which draw errors for missing values too
+        analyses = found.analyses.mean, exact.analyses.mean[:, [0, 1, 3, 6]]
+        assert torch.allclose(*analyses, atol=1e-9)
+    assert found.mean.isfinite().all()
+    again = Observations([1.0, 2.0, 2.0, 2.0], y, interval=1.0, start=0.0)
+    assert dalib.smooth(smoother, PRIOR, again, draw()).mean.isfinite().all()
+
+
+def test_two_observations_at_one_time_smooth_to_one_state():
+    y = series(SEEDS, 4, False)
+    given = Observations([1.0, 2.0, 2.0, 3.0], y, start=0.0, interval=1.0)
+    found = dalib.smooth(RTS(**LINEAR), PRIOR, given)
+    assert torch.allclose(found.mean[:, 1], found.mean[:, 2], atol=1e-12)
+    assert torch.allclose(found.cov[:, 1], found.cov[:, 2], atol=1e-12)
+
+
+def test_a_step_that_knows_the_time_is_smoothed_along_it():
+    """x' = (1 + 0.1 t) F x: as a Kalman filter with a matrix for each time."""
+
+    def step(x, time):
+        return (1 + 0.1 * time) * (x @ F.T)
+
+    y = series(SEEDS, TIMES, False)
+    found = smooth(UnscentedRTS(**{**MODEL, "step": step}), PRIOR, y)
+    extended = smooth(ExtendedRTS(**{**MODEL, "step": step}), PRIOR, y)
+    beliefs, kernels, belief = [], [], PRIOR
+    for k in range(TIMES):
+        matrix = (1 + 0.1 * k) * F
+        filter = dataclasses.replace(Kalman(**LINEAR), matrix=matrix)
+        kernels.append(kernel(belief, filter.transition(belief)))
+        belief = filter.analyse(filter.forecast(belief), y[0, k])
+        beliefs.append(belief)
+    for k in reversed(range(TIMES - 1)):
+        beliefs[k] = Gaussian(*back(kernels[k + 1], beliefs[k + 1]))
+    expected = torch.stack([one.mean for one in beliefs])
+    assert torch.allclose(found.mean[0], expected, atol=1e-9)
+    assert torch.allclose(extended.mean[0], expected, atol=1e-9)
+
+
+def test_what_comes_in_labelled_goes_out_labelled():
+    times = np.array(["2026-01-01", "2026-01-02", "2026-01-04"], dtype="datetime64[D]")
+    y = xr.DataArray(
+        np.ones((3, 2)), {"time": times, "obs": ["a", "b"]}, ("time", "obs"), attrs={"units": "K"}
+    )
+    given = Observations.of(y, start=np.datetime64("2025-12-31"), interval=np.timedelta64(1, "D"))
+    found = dalib.smooth(RTS(**LINEAR), PRIOR, given, state=["u", "v", "w"], units="K")
+    assert found.mean.dims == found.std.dims == ("time", "state")
+    assert found.analyses.mean.dims == ("time", "state")
+    assert found.mean.attrs["units"] == "K"
+    assert (found.mean.time.values == given.times).all()
+    assert isinstance(found.cov, torch.Tensor)
+    plain = dalib.smooth(RTS(**LINEAR), Gaussian(*(v.numpy() for v in PRIOR)), np.ones((3, 2)))
+    assert isinstance(plain.mean, torch.Tensor)
+
+
+def test_backward_simulation_has_the_moments_of_the_exact_smoother():
+    """Means, spreads and covariances of neighbouring states, within errors of the repeats."""
+    y, repeats = 0.5 * series(1, TIMES, False), 12
+    y[0, 2, 1], y[0, 4] = torch.nan, torch.nan
+    exact = smooth(RTS(**LINEAR), PRIOR, y)
+    smoother = BackwardSimulation(**MODEL, members=1000, trajectories=400)
+    generator = streams("ffbsi", range(repeats), "filter")
+    every = torch.arange(STATE)
+    found = smooth(smoother, PRIOR, y.expand(repeats, *y.shape[1:]), generator, kept=every)
+    X = torch.cat([found.initial.members[:, None], found.members], 1)
+    X = X - X.mean(-2, keepdim=True)
+    cross = X[:, 1:].mT @ X[:, :-1] / 399
+    for estimates, right in (
+        (found.mean, exact.mean),
+        (found.initial.mean, exact.initial.mean),
+        (found.std, exact.std),
+        (cross, exact.cross_cov),
+    ):
+        error = estimates.std(0) / repeats**0.5
+        z = (estimates.mean(0) - right[0]) / error
+        assert z.square().mean().sqrt() < 1.8 and z.abs().max() < 6
+
+
+def test_trajectories_do_not_share_their_past():
+    """Of 40 times all paths of a filter go through one state at time 0, without any spread."""
+    y = 0.5 * series(1, 40, False)
+    exact = smooth(RTS(**LINEAR), PRIOR, y)
+    found = smooth(BackwardSimulation(**MODEL, members=300), PRIOR, y, streams("past", [0], "f"))
+    ratio = found.initial.std / exact.initial.std
+    assert (ratio > 0.5).all() and (ratio < 1.5).all()
+
+
+def test_without_model_errors_there_is_no_density_to_simulate_by():
+    settings = {**MODEL, "model_error_std": torch.tensor([0.3, 0.0, 0.3]).double()}
+    with pytest.raises(ValueError, match="needs errors of the model in all components"):
+        smooth(BackwardSimulation(**settings), PRIOR, series(), draw())
+    with pytest.raises(ValueError, match="trajectories=0; give a number above 0"):
+        BackwardSimulation(**MODEL, trajectories=0)
+    far = Observations([1.0, 3.0], series(1, 2, False), start=0.0, interval=1.0)
+    with pytest.raises(ValueError, match="2 steps lead to the observation 1"):
+        dalib.smooth(BackwardSimulation(**MODEL), PRIOR, far, streams("far", [0], "f"))

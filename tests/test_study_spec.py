@@ -60,7 +60,7 @@ def test_a_right_study_has_no_problems_and_becomes_typed():
             "vary_each.forecast.context",
             "it is in `vary` too",
         ),
-        ({"replicates": {"analoge": 2}}, "replicates.analoge", 'unknown method "analoge"'),
+        ({"replicates": {"analoge": 2}}, "replicates", 'unknown method "analoge"'),
         ({"replicates": {"analogue": 0}}, "replicates.analogue", "a whole number of at least 1"),
         ({"timing": {"seeds": 3}}, "timing", '"repetitions" is missing'),
         (

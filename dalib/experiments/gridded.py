@@ -290,7 +290,9 @@ def analyses(
         one = analysed(own, settings, given, sampled, generator, device, **saved)
         text = {"units": "1", "long_name": "settings that validation has chosen"}
         numbers = {d: range(table.sizes[d]) for d in table.dims}
-        one = one.merge(table.assign_coords(numbers)).assign({CHOSEN: ((), json.dumps(chosen), text)})
+        one = one.merge(table.assign_coords(numbers)).assign(
+            {CHOSEN: ((), json.dumps(chosen), text)}
+        )
         made.append(one.expand_dims("run"))
     most = max(one.sizes.get("member", 1) for one in made)
     made = [one.reindex(member=range(most)) if "member" in one.dims else one for one in made]

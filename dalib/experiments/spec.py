@@ -352,10 +352,11 @@ def _study_problems(paper: Mapping, path: tuple, name: str, section: Any) -> Ite
         yield Problem((*path, "split"), _unknown("part", section["split"], SPLITS))
     yield from _method_problems(paper, section, path)
     yield from _metric_problems(section, path)
-    if not (_known(case, cases) and isinstance(cases[case], Mapping)):
-        return
-    yield from _axis_problems(cases[case], section, path)
+    found = cases[case] if _known(case, cases) else None
+    yield from _axis_problems(found, section, path)
     yield from _timing_problems(paper, section, path)
+    if not isinstance(found, Mapping):
+        return
     if _known(task, SECTIONS):
         where = ("cases", case)
         if task not in cases[case]:
@@ -369,7 +370,7 @@ def _replicate_problems(section: Mapping, path: tuple) -> Iterator[Problem]:
     for name, count in given.items() if isinstance(given, Mapping) else [(None, given)]:
         where = (*path, "replicates", *([] if name is None else [name]))
         if name is not None and not _known(name, methods):
-            yield Problem(where, _unknown("method", name, methods))
+            yield Problem((*path, "replicates"), _unknown("method", name, methods))
         elif not isinstance(count, int) or count < 1:
             yield Problem(where, "a whole number of at least 1 is needed")
 
@@ -396,18 +397,24 @@ def _method_problems(paper: Mapping, section: Mapping, path: tuple) -> Iterator[
 def _metric_problems(section: Mapping, path: tuple) -> Iterator[Problem]:
     metrics = section.get("metrics", [])
     fit = isinstance(metrics, list) and all(
-        isinstance(one, str) or (isinstance(one, Mapping) and isinstance(one.get("kind"), str))
+        isinstance(one, str)
+        or (isinstance(one, Mapping) and _texts(one.get("kind"), one.get("name", "")))
         for one in metrics
     )
     if not fit:
-        yield Problem((*path, "metrics"), "a list of names, or of mappings with `kind`, is needed")
+        message = "a list of names, or of mappings with `kind` and perhaps a `name`, is needed"
+        yield Problem((*path, "metrics"), message)
         return
     names = [one["name"] for one in _metrics(section)] if metrics else []
     for name in sorted({name for name in names if names.count(name) > 1}):
         yield Problem((*path, "metrics"), f"{name} is asked for twice; give one another `name`")
 
 
-def _axis_problems(case: Mapping, section: Mapping, path: tuple) -> Iterator[Problem]:
+def _texts(*values: Any) -> bool:
+    return all(isinstance(value, str) for value in values)
+
+
+def _axis_problems(case: Any, section: Mapping, path: tuple) -> Iterator[Problem]:
     """Axes that vary nothing, and base points that are not written or not among the values."""
     given = {key: section.get(key, {}) for key in (*VARIED, "of", "base")}
     for key, value in given.items():
@@ -440,7 +447,8 @@ def _axis_problems(case: Mapping, section: Mapping, path: tuple) -> Iterator[Pro
             yield Problem((*path, "base"), message, missing=True)
         elif name in base and not _known(base[name], _values(values)):
             yield Problem((*path, "base", name), f"{base[name]} is none of the values {there}")
-        if name != SETTINGS and not name.startswith(f"{OF_METHODS}."):
+        of_case = name != SETTINGS and not name.startswith(f"{OF_METHODS}.")
+        if isinstance(case, Mapping) and of_case:
             yield from _leaf_problems(case, name, where)
 
 

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from dalib.filters import innovations
-from dalib.filters.base import Analyses, Filter, Weighted, at, first_nan
+from dalib.filters.base import Analyses, Filter, at, first_nan
 from dalib.filters.checks import check_given
-from dalib.filters.cycle import Cycle, Freeze
+from dalib.filters.cycle import Blind, Cycle, Freeze
+from dalib.filters.linalg import plain
 from dalib.filters.steps import Schedule
 from dalib.resumable import Resumable, Save
 from dalib.streams import Generator
@@ -50,16 +51,29 @@ def assimilate(
         save, resume: after every time, see `resumable`; what is of another filter, prior or series
             of observations is left aside.
     """
+    if not plain():
+        return _transformed(filter, prior, observations, generator, schedule)
     check_given(filter, prior, observations, generator)
     loop = Cycle(filter, prior, observations, generator, Freeze(bound), schedule)
     run = _Assimilation(loop, kept, diagnostics)
     return run.run(save=save, resume=resume, progress=run.name if progress else None)
 
 
-def filtered(run: Cycle, *, progress: bool = False) -> Analyses:
+def filtered(run: Cycle, *, progress: bool = False, diagnostics: bool = False) -> Analyses:
     """Those of a cycle that has not begun, as `assimilate` gives them."""
-    work = _Assimilation(run, None, False)
+    work = _Assimilation(run, None, diagnostics)
     return work.run(progress=work.name if progress else None)
+
+
+def _transformed(filter, prior, observations: Tensor, generator, schedule) -> Analyses:
+    """Under `torch.func`, where no value can be looked at: nothing is checked or replaced."""
+    loop = Cycle(filter, prior, observations, generator, Blind(), schedule)
+    rows = [
+        (step.analysis.mean, step.analysis.std, step.forecast.mean, step.forecast.std)
+        for step in loop.steps()
+    ]
+    moments = [torch.stack(values, -2) for values in zip(*rows, strict=True)]
+    return Analyses(*moments, first_nan(moments[0]), belief=loop.belief)
 
 
 class _Assimilation(Resumable):
@@ -172,7 +186,7 @@ def _tell(name: str, analyses: Analyses, run: Cycle) -> None:
 
 def _equally_likely(belief, index: Tensor) -> Tensor:
     """(..., member, component), at `index`."""
-    if isinstance(belief, Weighted):
+    if hasattr(belief, "alike"):
         return belief.alike(index)
     return belief.members[..., index]
 

@@ -5,6 +5,7 @@ parameters of its own in `axes`, a mapping like `AXES`.
 """
 
 from collections.abc import Mapping
+from dataclasses import is_dataclass
 from numbers import Integral, Real
 from typing import Any, NamedTuple
 
@@ -193,7 +194,7 @@ def described_by(cls: type) -> dict[str, tuple[str, ...]]:
 def _check_axes(filter, described: Mapping[str, tuple[str, ...]], sizes: Sizes) -> None:
     for name, axes in described.items():
         value = getattr(filter, name, None)
-        if callable(value) or (value is None and not _needed(filter, name)):
+        if callable(value) or is_dataclass(value) or (value is None and not _needed(filter, name)):
             continue
         value = _numbers(name, value)
         wanted = [getattr(sizes, axis) for axis in axes]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dalib.filters.ensemble import anomalies
 from dalib.filters.etkf import transform
-from dalib.filters.linalg import PRECISE
+from dalib.filters.linalg import PRECISE, plain
 from dalib.filters.local_transform import local_transform, trace
 from dalib.filters.patches import COLUMNS, Patch
 
@@ -37,6 +37,8 @@ def in_parts(update: Callable, E: Tensor, S: Tensor, d: Tensor, patches: list[Pa
 def by_eigenvalues(E: Tensor, S: Tensor, d: Tensor, patches: list[Patch]) -> Tensor:
     """`transformed`, with derivatives, and whatever the condition."""
     updated = E.clone()
+    if not plain():  # as many as there are of what is given
+        updated = E + torch.zeros_like(S[..., :1]) + torch.zeros_like(d[..., :1])
     for components, seen, taper in patches:
         index = components.flatten()
         taper = taper.mT.repeat(len(components), 1)

@@ -11,7 +11,7 @@ from dalib.filters.base import Ensemble, Gaussian, Likelihood
 from dalib.filters.ensemble import EnsembleFilter, anomalies
 from dalib.filters.errors import Whitened
 from dalib.filters.kalman import error_cov, observation_matrix
-from dalib.filters.linalg import PRECISE, kept, like, solution
+from dalib.filters.linalg import PRECISE, kept, known, like, plain, solution
 from dalib.filters.local import taper_between
 from dalib.localise import Localisation
 from dalib.streams import Generator, normal_like
@@ -82,8 +82,12 @@ class CovarianceFilter(EnsembleFilter):
     ) -> tuple[Ensemble, Likelihood]:
         """Members given y (..., obs), and how well they foretold it: one factor of S for both."""
         E, y, seen = self._digits(forecast.members, y)
-        K, D = seen.CHt, self._perturbed(y, seen, generator).sub_(seen.mean).sub_(seen.anomalies)
-        if y.isnan().any():  # h may not be defined there
+        K, D = seen.CHt, self._perturbed(y, seen, generator)
+        if plain():
+            D = D.sub_(seen.mean).sub_(seen.anomalies)
+        else:
+            D = D - seen.mean - seen.anomalies
+        if not known(~y.isnan().any()):  # h may not be defined there
             D = torch.where(y.isnan()[..., None, :], 0.0, D)
         if K.shape[-2] <= D.shape[-2]:  # S⁻¹ goes to what has fewer rows
             K, likelihood = _solved(seen.S, K, seen.mean, y)
@@ -198,7 +202,7 @@ def _solved(S: Tensor, D: Tensor, mean: Tensor, y: Tensor) -> tuple[Tensor, Like
     Its column of D S⁻¹ is 0: it moves nothing, whether D are deviations or C Hᵀ.
     """
     seen, d = ~y.isnan()[..., None, :], y[..., None, :] - mean
-    if not seen.all():
+    if not known(seen.all()):
         S = torch.where(seen.mT & seen, S, torch.eye(y.shape[-1], dtype=y.dtype, device=y.device))
         D, d = torch.where(seen, D, 0.0), torch.where(seen, d, 0.0)
     W, misfit, log_det = solution(S, D, d)

@@ -20,7 +20,7 @@ from dalib.filters.checks import (
     explain,
     forecast_of,
 )
-from dalib.filters.linalg import shared
+from dalib.filters.linalg import plain, shared
 from dalib.filters.steps import Move, Schedule, moving, wanted
 from dalib.streams import Generator
 
@@ -101,6 +101,14 @@ class Open:
     def after(self, analysis, judged) -> tuple:
         """The analysis, twice."""
         return analysis, analysis
+
+
+class Blind:
+    """Nothing is looked at, since `torch.func` does not show values."""
+
+    def guard(self, first, prior) -> Open:
+        """That of no policy."""
+        return Open()
 
 
 @dataclass(frozen=True)
@@ -293,9 +301,10 @@ class Cycle:
                 f"{type(filter).__name__} does not say how likely an observation is, by which "
                 "Reset() finds what diverges; give divergence=Freeze() or Raise()"
             )
-        check_observe(at(filter, 0).observe, self.belief.mean, observations)
-        check_some(observations)
         self.begun, self.in_place = False, False
+        if plain():
+            check_observe(at(filter, 0).observe, self.belief.mean, observations)
+            check_some(observations)
 
     def steps(self) -> Iterator[Step]:
         """All times that are left."""
@@ -330,6 +339,8 @@ class Cycle:
 
     def _moved(self, now: Filter, belief, generator: Generator):
         """One step later; the belief stays as it is whatever step() does to its argument."""
+        if not plain():
+            return now.forecast(_copied(belief), generator)
         given = belief
         if self.in_place or not self.begun:
             given = _copied(given)

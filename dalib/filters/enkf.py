@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from dalib.filters.ensemble import EnsembleFilter, centred_noise, moved, whiten
+from dalib.filters.linalg import plain
 from dalib.streams import Generator
 
 
@@ -29,7 +30,11 @@ def enkf_analysis(
         (..., member, state), posterior states.
     """
     S, d = whiten(predicted, y, obs_std)
-    D = centred_noise(S, generator).sub_(S).add_(d)  # in place: large arrays cost their memory
+    noise = centred_noise(S, generator)
+    if plain():
+        D = noise.sub_(S).add_(d)  # in place: large arrays cost their memory
+    else:
+        D = noise - S + d
     return moved(ensemble, predicted, y, obs_std, D, S)
 
 

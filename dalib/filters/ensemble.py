@@ -23,7 +23,7 @@ from dalib.filters.base import Ensemble, Gaussian, Likelihood
 from dalib.filters.checks import check_numbers
 from dalib.filters.errors import Observing
 from dalib.filters.inflation import AdaptiveInflation, Inflated, Relaxation
-from dalib.filters.linalg import check_covariance, cholesky, like, shared
+from dalib.filters.linalg import check_covariance, cholesky, known, like, plain, shared
 from dalib.filters.noise import NOISES, ModelNoise, perturbed, square_root_noise
 from dalib.filters.rotation import rotated
 from dalib.streams import Generator, normal
@@ -61,11 +61,12 @@ def whiten(predicted: Tensor, y: Tensor, obs_std: Tensor | float) -> tuple[Tenso
     Both are in float64.
     """
     seen, y = ~y.isnan(), y.double()
-    if not seen.all():  # where h is not defined, 0 times NaN is no 0
+    if not known(seen.all()):  # where h is not defined, 0 times NaN is no 0
         predicted = torch.where(seen[..., None, :], predicted, 0.0)
     mean, S = anomalies(predicted.double())
     precision_sqrt = (seen / like(obs_std, y))[..., None, :]
-    return S.mul_(precision_sqrt), (y.nan_to_num()[..., None, :] - mean) * precision_sqrt
+    S = S.mul_(precision_sqrt) if plain() else S * precision_sqrt
+    return S, (y.nan_to_num()[..., None, :] - mean) * precision_sqrt
 
 
 def centred_noise(S: Tensor, generator: Generator) -> Tensor:
@@ -113,10 +114,11 @@ def moved(
 ) -> Tensor:
     """(..., member, state), E + D Sᵀ (S Sᵀ + N-1)⁻¹ X; where the state is what is seen, X = σ S."""
     N, p = S.shape[-2:]
-    if predicted is ensemble and p <= N and not y.isnan().any():
+    if predicted is ensemble and p <= N and known(~y.isnan().any()):
         std = like(obs_std, y).expand_as(y)
         return torch.addcmul(ensemble, std[..., None, :], increments_of_seen(D, S).to(ensemble))
-    return increments(D, S, anomalies(ensemble)[1]).add_(ensemble)
+    moves = increments(D, S, anomalies(ensemble)[1])
+    return moves.add_(ensemble) if plain() else moves + ensemble
 
 
 def likelihood(predicted: Tensor, y: Tensor, obs_std: Tensor | float) -> Likelihood:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from dalib.filters.ensemble import EnsembleFilter, anomalies, whiten
-from dalib.filters.linalg import matrix_function
+from dalib.filters.linalg import matrix_function, plain
 from dalib.streams import Generator
 
 
@@ -41,7 +41,7 @@ def transform(S: Tensor, d: Tensor) -> Tensor:
 
     Row n has the weights of the prior anomalies in posterior member n.
     """
-    if not (S.requires_grad or d.requires_grad) and _extreme(S):
+    if plain() and not (S.requires_grad or d.requires_grad) and _extreme(S):
         return _by_singular_values(S, d)
     W = square_root(S)
     w = d @ S.mT @ W @ W / (S.shape[-2] - 1)

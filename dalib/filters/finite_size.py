@@ -21,7 +21,7 @@ from torch import Tensor
 
 from dalib.filters.ensemble import EnsembleFilter, anomalies, whiten
 from dalib.filters.etkf import transform
-from dalib.filters.linalg import eigen
+from dalib.filters.linalg import eigen, known
 from dalib.streams import Generator
 
 ROUNDS, HALVINGS = 60, 20  # at most, of Newton's method and of its step
@@ -77,7 +77,7 @@ def dual_inflation(S: Tensor, d: Tensor, prior: Hyperprior) -> Tensor:
         inside = (new >= low) & (new <= high) & (slope > 0)
         new = torch.where(inside, new, (low * high).sqrt())
         moved, a = (new - a).abs() > 1e-14 * a, new
-        if not moved.any():
+        if known(~moved.any()):
             break
     a = torch.where(finite[..., 0], a, torch.nan)[..., 0]
     return _differentiable(a, S, d, prior) if _differentiated(S, d, *prior) else a
@@ -113,11 +113,11 @@ def primal_weights(S: Tensor, d: Tensor, prior: Hyperprior) -> Tensor:
         here, t = cost(z), torch.ones_like(ζ)
         for _ in range(HALVINGS):
             enough = cost(z + t * step) <= here + 1e-14 * here.abs()
-            if enough.all():
+            if known(enough.all()):
                 break
             t = torch.where(enough, t, t / 2)
         z = z + t * step
-        if not (step.abs() > 1e-13 * (1 + z.abs())).any():
+        if known(~(step.abs() > 1e-13 * (1 + z.abs())).any()):
             break
     return torch.where(cost(z[0]) <= cost(z[1]), *z) @ V.mT
 

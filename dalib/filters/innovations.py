@@ -69,10 +69,10 @@ def _predicted(filter, forecast) -> tuple[Tensor, Tensor]:
     mean = filter.observe(forecast.mean)
     if not hasattr(forecast, "cov"):  # of a kind that only its filter knows
         return mean, torch.full_like(mean, torch.nan)
-    return mean, _variance_seen(filter.observe, forecast)
+    return mean, variance_seen(filter.observe, forecast)
 
 
-def _variance_seen(operator, forecast) -> Tensor:
+def variance_seen(operator, forecast) -> Tensor:
     """(..., obs), the diagonal of H P Hᵀ; an estimate alone, of covariance 0, asks for no H."""
     if not shared(forecast.cov).any():
         return torch.zeros_like(forecast.mean[..., :1])

@@ -11,6 +11,7 @@ from dalib.filters.ensemble import EnsembleFilter, anomalies, whiten
 from dalib.filters.etkf import square_root
 from dalib.filters.finite_size import hyperprior
 from dalib.filters.inflation import AdaptiveInflation
+from dalib.filters.linalg import known, young
 from dalib.streams import Generator
 
 
@@ -105,14 +106,14 @@ class IEnKS(EnsembleFilter):
     def start(self, prior: Gaussian | Ensemble, generator: Generator) -> Lagged:
         """Members of the prior, where the first window starts."""
         E = super().start(prior, generator).members
-        return Lagged(E, E, torch.zeros_like(E[..., 0, :1]))
+        return Lagged(E, E, young(E[..., 0, :]))
 
     def forecast(self, belief: Lagged, generator: Generator) -> Lagged:
         """One sampling interval of the window, and all of it of the members."""
         start, full = belief.start, belief.age >= self.lag
-        if full.any():
+        if not known(~full.any()):
             moved = self.step(start.clone())
-            start = moved if full.all() else torch.where(full[..., None], moved, start)
+            start = moved if known(full.all()) else torch.where(full[..., None], moved, start)
         age = (belief.age + 1).clamp(max=self.lag)
         return Lagged(self._now(start, age), start, age)
 
@@ -129,7 +130,7 @@ class IEnKS(EnsembleFilter):
             if i:
                 it = it._replace(members=self._again(it, mean + (it.w + it.T).to(X) @ X, belief))
             it = self._stepped(it, y)
-            if not it.moving.any():
+            if known(~it.moving.any()):
                 break
         members = it.members + it.changed.to(X) @ anomalies(belief.members)[1]
         start = mean + (it.w + it.T).to(X) @ X
@@ -167,7 +168,7 @@ class IEnKS(EnsembleFilter):
     def _again(self, it: _Iterate, start: Tensor, belief: Lagged) -> Tensor:
         """Members now from those at the start, of the series that are moving."""
         members = self._now(start, belief.age)
-        if it.moving.all():
+        if known(it.moving.all()):
             return members
         return torch.where(it.moving[..., None, None], members, it.members)
 
@@ -177,5 +178,5 @@ class IEnKS(EnsembleFilter):
         for i in range(int(age.max())):
             later = age > i
             moved = self.step(E)
-            E = moved if later.all() else torch.where(later[..., None], moved, E)
+            E = moved if known(later.all()) else torch.where(later[..., None], moved, E)
         return E

@@ -10,7 +10,15 @@ from torch import Tensor
 from dalib.filters.base import Ensemble, Gaussian, Likelihood
 from dalib.filters.checks import check_numbers
 from dalib.filters.errors import Observing
-from dalib.filters.linalg import check_covariance, cholesky, jacobian, like, symmetric
+from dalib.filters.linalg import (
+    check_covariance,
+    cholesky,
+    jacobian,
+    known,
+    like,
+    plain,
+    symmetric,
+)
 from dalib.streams import Generator
 
 WITHOUT_DERIVATIVE = (
@@ -101,7 +109,7 @@ def without_missing(
     It then sees nothing. A NaN of h at what was observed stays, and spoils the belief.
     """
     seen = ~d.isnan() if seen is None else seen
-    if seen.all():
+    if known(seen.all()):
         return d, H, R
     both = seen[..., :, None] & seen[..., None, :]
     R = torch.where(both, R, torch.eye(d.shape[-1], dtype=R.dtype, device=R.device))
@@ -123,8 +131,7 @@ def observation_matrix(observe: Callable[[Tensor], Tensor], x: Tensor) -> Tensor
         raise
     except RuntimeError as error:
         raise ValueError(f"observe() {WITHOUT_DERIVATIVE} (torch says: {error})") from error
-    plain = torch._C._functorch.peek_interpreter_stack() is None
-    if plain and H.numel() and not H.any():
+    if plain() and H.numel() and not H.any():
         check_slope(observe, x)
     return H
 

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from dalib.filters.columns import by_eigenvalues, in_parts, localised, transformed
 from dalib.filters.ensemble import EnsembleFilter, whiten
+from dalib.filters.linalg import known, plain
 from dalib.filters.local import Local, taper_seen
 from dalib.filters.places import check_count
 from dalib.localise import Localisation
@@ -72,14 +73,14 @@ class LETKF(Local, EnsembleFilter):
             taper = taper_seen(self.localisation, self.observe, E)
             check_count(taper.shape[-1], y)
             E = letkf_analysis(E, predicted, y, self.obs_std, taper)
-        elif not y.isnan().all():
+        elif not known(y.isnan().all()):
             E = self._by_columns(E, predicted, y)
         return E
 
     def _by_columns(self, E: Tensor, predicted: Tensor, y: Tensor) -> Tensor:
         S, d = whiten(predicted, y, self.obs_std)
         leading = torch.broadcast_shapes(E.shape[:-2], y.shape[:-1])
-        slopes = E.requires_grad or S.requires_grad or d.requires_grad
+        slopes = not plain() or E.requires_grad or S.requires_grad or d.requires_grad
         update = by_eigenvalues if slopes else transformed
         flat = [
             value.expand(*leading, -1, -1).reshape(-1, *value.shape[-2:]) for value in (E, S, d)

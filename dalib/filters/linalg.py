@@ -3,6 +3,7 @@
 import functools
 import weakref
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import torch
@@ -23,12 +24,22 @@ def plain() -> bool:
     return torch._C._functorch.peek_interpreter_stack() is None
 
 
+def aside() -> AbstractContextManager:
+    """Inside, what depends on no value that is transformed by `torch.func` is not wrapped by it."""
+    return nullcontext() if plain() else torch._C._DisableFuncTorch()
+
+
 def known(condition: Tensor) -> bool:
     """Whether a condition () is known to be true; nothing is known of what `vmap` runs along."""
     try:
         return bool(condition)
     except RuntimeError:
         return False
+
+
+def young(mean: Tensor) -> Tensor:
+    """(..., 1), zeros for means (..., state): the age of a window, of which no transform knows."""
+    return torch.zeros((*mean.shape[:-1], 1), dtype=mean.dtype, device=mean.device)
 
 
 def cholesky(A: Tensor, *, upper: bool = False) -> Tensor:
@@ -38,7 +49,9 @@ def cholesky(A: Tensor, *, upper: bool = False) -> Tensor:
     its NaN. What a user supplies is checked before, by `check_covariance`.
     """
     L, info = torch.linalg.cholesky_ex(A, upper=upper)
-    return L.masked_fill((info > 0)[..., None, None], float("nan")) if info.any() else L
+    if known((info == 0).all()):
+        return L
+    return L.masked_fill((info > 0)[..., None, None], float("nan"))
 
 
 def kept(method: Callable) -> Callable:
@@ -52,6 +65,8 @@ def kept(method: Callable) -> Callable:
 
     @functools.wraps(method)
     def value(self, x: Tensor):
+        if not plain():  # what a transform made is its own
+            return method(self, x)
         if "_kept" not in self.__dict__:
             operator = getattr(getattr(self, "observe", None), "__dict__", {})
             given = [*vars(self).values(), *operator.values()]
@@ -109,6 +124,8 @@ def symmetric(A: Tensor) -> Tensor:
 
 def check_covariance(cov: Tensor, name: str) -> Tensor:
     """`cov` (..., n, n) itself, when it is symmetric and positive definite."""
+    if not plain():  # values cannot be looked at
+        return cov
     detached = shared(cov.detach())
     check_symmetric(detached, name)
     if torch.linalg.cholesky_ex(detached).info.any():
@@ -149,7 +166,7 @@ def shared(value: Tensor, trailing: int = 2) -> Tensor:
 
     One covariance for all series is then factored once.
     """
-    for axis in range(value.ndim - trailing):
+    for axis in range(value.ndim - trailing if plain() else 0):
         if value.stride(axis) == 0:
             value = value.narrow(axis, 0, 1)
     return value
@@ -172,7 +189,12 @@ def solution(S: Tensor, D: Tensor, d: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     S is symmetric: its lower triangle is read, its derivative is that of the whole matrix. Where it
     is not positive definite the results are NaN (see `cholesky`).
     """
-    return _Solution.apply(S, D, d)
+    if plain():
+        return _Solution.apply(S, D, d)
+    L = cholesky(symmetric(S))
+    W = torch.cholesky_solve(D.mT, L).mT
+    misfit = torch.linalg.solve_triangular(L, d.mT, upper=False).square().sum((-2, -1))
+    return W, misfit, 2 * L.diagonal(dim1=-2, dim2=-1).log().sum(-1)
 
 
 def jacobian(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
@@ -203,7 +225,9 @@ def matrix_function(A: Tensor, f: Callable, slope: Callable, curve: Callable) ->
         slope: f[a, b] = (f(a) - f(b)) / (a - b), written without cancellation; f'(a) where a = b.
         curve: f[a, b, c] = (f[a, b] - f[b, c]) / (a - c), likewise.
     """
-    return _MatrixFunction.apply(A, f, slope, curve)
+    if plain():
+        return _MatrixFunction.apply(A, f, slope, curve)
+    return _Transformed.apply(A, f, slope, curve)[0]
 
 
 def eigen(A: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -248,6 +272,79 @@ class _MatrixSlope(torch.autograd.Function):
         E = torch.einsum("...ikj,...ik,...ij->...kj", ratios, g, h)
         E = E + torch.einsum("...ikj,...kj,...ij->...ik", ratios, g, h)
         return G_slope, final(V @ E @ V.mT, G, A, gradient), *[None] * 4
+
+
+def _sloped(V: Tensor, ratios: Tensor, G: Tensor) -> Tensor:
+    """V (f[λ_i, λ_j] ∘ Vᵀ G V) Vᵀ."""
+    return V @ (ratios * (V.mT @ G @ V)) @ V.mT
+
+
+class _Transformed(torch.autograd.Function):
+    """`_MatrixFunction` as `torch.func` needs it: vmap, and derivatives forward and backward."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(A: Tensor, f: Callable, slope: Callable, curve: Callable):
+        eigenvalues, V = torch.linalg.eigh(A)
+        eigenvalues = eigenvalues.clamp(min=0)
+        return (V * f(eigenvalues)[..., None, :]) @ V.mT, eigenvalues, V
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        A, _, ctx.slope, ctx.curve = inputs
+        ctx.mark_non_differentiable(*output[1:])
+        ctx.save_for_backward(A, *output[1:])
+        ctx.save_for_forward(A, *output[1:])
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor, *_):
+        A, λ, V = ctx.saved_tensors
+        return _TransformedSlope.apply(gradient, A, λ, V, ctx.slope, ctx.curve), *[None] * 3
+
+    @staticmethod
+    def jvp(ctx, E: Tensor, *_):
+        A, λ, V = ctx.saved_tensors
+        return _TransformedSlope.apply(E, A, λ, V, ctx.slope, ctx.curve), None, None
+
+
+class _TransformedSlope(torch.autograd.Function):
+    """`_MatrixSlope` likewise; it has the last derivatives."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(G: Tensor, A: Tensor, λ: Tensor, V: Tensor, slope: Callable, curve: Callable):
+        return _sloped(V, slope(λ[..., :, None], λ[..., None, :]), G)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        *tensors, ctx.slope, ctx.curve = inputs
+        ctx.save_for_backward(*tensors)
+        ctx.save_for_forward(*tensors)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor):
+        G, _, λ, V = ctx.saved_tensors
+        ratios = ctx.slope(λ[..., :, None], λ[..., None, :])
+        return _sloped(V, ratios, gradient), _curved(ctx, G, gradient), *[None] * 4
+
+    @staticmethod
+    def jvp(ctx, G: Tensor, E: Tensor, *_):
+        before, _, λ, V = ctx.saved_tensors
+        ratios = ctx.slope(λ[..., :, None], λ[..., None, :])
+        moved = _curved(ctx, before, E) if E is not None else 0
+        return moved + (_sloped(V, ratios, G) if G is not None else 0)
+
+
+def _curved(ctx, G: Tensor, F: Tensor) -> Tensor:
+    """The derivative of `_sloped` in A along F, or its transpose, which is the same."""
+    _, _, λ, V = ctx.saved_tensors
+    ratios = ctx.curve(λ[..., :, None, None], λ[..., None, :, None], λ[..., None, None, :])
+    g, h = V.mT @ G @ V, V.mT @ F @ V
+    E = torch.einsum("...ikj,...ik,...kj->...ij", ratios, g, h)
+    E = E + torch.einsum("...ikj,...ik,...kj->...ij", ratios, h, g)
+    return V @ E @ V.mT
 
 
 class _Solution(torch.autograd.Function):

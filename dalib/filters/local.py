@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dalib.filters.errors import Whitened
-from dalib.filters.linalg import like
+from dalib.filters.linalg import aside, known, like, plain
 from dalib.filters.patches import Patch, patches
 from dalib.filters.places import check_count, places_of
 from dalib.localise import Localisation
@@ -50,6 +50,8 @@ class Local:
         leading = torch.broadcast_shapes(forecast.shape[:-2], y.shape[:-1])
         rows = ~y.isnan().expand(*leading, -1).reshape(math.prod(leading), -1)
         share = forecast.new_zeros(len(rows), forecast.shape[-1])
+        if not plain():
+            share = share + torch.zeros_like(rows[:, :1]).to(share)
         for series, found in self._alike(forecast, y):
             for components, seen, taper in found:
                 sums = rows[series][:, seen].to(taper) @ taper
@@ -98,12 +100,27 @@ class Local:
         """
         leading = torch.broadcast_shapes(E.shape[:-2], y.shape[:-1])
         series = torch.arange(math.prod(leading), device=E.device)
-        points, gone = self._points(self._stand(E)), y.isnan()
+        with aside():
+            points = self._points(self._stand(E))
+        gone = y.isnan()
         check_count(points.shape[-2], y)
         gone = (gone & ~gone.all(-1, keepdim=True)).to(points.device)
-        if points.ndim == 2 and not (gone.any() and self._crowded(points, E)):
-            yield series, self._patches_of(points, E)
+        few = self._most is None or y.shape[-1] <= self._most
+        if not plain() and not few and not known(~gone.any()):
+            raise ValueError(
+                "which observations are nearest depends on which are missing, and torch.func.vmap "
+                "does not show that; give most=None, or the series as a leading axis"
+            )
+        if points.ndim == 2 and (few or known(~gone.any()) or not self._crowded(points, E)):
+            with aside():
+                found = self._patches_of(points, E)
+            yield series, found
             return
+        if not plain():
+            raise ValueError(
+                "observations of each series stand elsewhere, which torch.func hides; give "
+                "obs_places, or the series as a leading axis"
+            )
         points = torch.where(gone[..., None], torch.inf, points.double())
         points = points.expand(*leading, -1, -1).reshape(len(series), *points.shape[-2:])
         kinds, kind = points.unique(dim=0, return_inverse=True)
@@ -136,6 +153,8 @@ class Local:
 
     def _known(self, what: str, points: Tensor, E: Tensor, make: Callable[[], Any]) -> Any:
         """What was made for the same points before, of the last few, or `make()`."""
+        if torch._C._functorch.is_functorch_wrapped_tensor(points):
+            return make()  # what a transform made is its own
         key = (what, E.dtype, E.device, self.localisation.places._version)
         known = self.__dict__.setdefault("_made", [])
         for of, at, made in known:
@@ -207,7 +226,9 @@ def taper_seen(localisation: Localisation, observe: Any, E: Tensor) -> Tensor:
 
 def taper_between(localisation: Localisation, E: Tensor) -> Tensor:
     """ρ (..., state, state) between components of E (..., member, state)."""
-    taper, size = localisation.taper(), E.shape[-1]
+    size = E.shape[-1]
+    with aside():  # it is kept
+        taper = localisation.taper()
     if taper.shape[-2:] != (size, size):
         raise ValueError(
             f"the taper is between state components, ({size}, {size}); got {tuple(taper.shape)}"

@@ -9,7 +9,7 @@ from torch import Tensor
 from dalib.filters.base import Ensemble, Likelihood
 from dalib.filters.covariance import CovarianceFilter, check_number
 from dalib.filters.ensemble import anomalies, centred_noise, whiten
-from dalib.filters.linalg import factor, like, solution
+from dalib.filters.linalg import aside, factor, like, plain, solution
 from dalib.filters.local import Local
 from dalib.filters.places import check_count
 from dalib.streams import Generator, normal
@@ -70,6 +70,10 @@ class LocalEnKF(Local, CovarianceFilter):
         )
         S, X, W = flat
         moves = X.new_zeros(X.shape)
+        if not plain():  # as many as there are of what is given
+            moves = (
+                torch.zeros_like(X) + torch.zeros_like(S[..., :1]) + torch.zeros_like(W[..., :1])
+            )
         for series, found in self._alike(E, y):
             own = slice(None) if len(series) == len(X) else series
             S_own, X_own, W_own = S[own], X[own], W[own]
@@ -120,7 +124,8 @@ class LocalEnKF(Local, CovarianceFilter):
 
     def _taper(self, E: Tensor) -> Tensor:
         """ρ (obs, obs), or (..., obs, obs) where series differ."""
-        points = self._points(self._stand(E))
-        return self._known(
-            "taper", points, E, lambda: self.reach.weights(points, points).to(E.device)
-        )
+        with aside():
+            points = self._points(self._stand(E))
+            return self._known(
+                "taper", points, E, lambda: self.reach.weights(points, points).to(E.device)
+            )

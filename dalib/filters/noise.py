@@ -10,7 +10,14 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from dalib.filters.linalg import check_semidefinite, kept, like, matrix_function, symmetric
+from dalib.filters.linalg import (
+    check_semidefinite,
+    kept,
+    like,
+    matrix_function,
+    plain,
+    symmetric,
+)
 from dalib.streams import Generator, normal, normal_like
 
 NOISES = ("sampled", "square_root")
@@ -64,7 +71,7 @@ class ModelNoise:
 def root(Q: Tensor) -> Tensor:
     """B with B Bᵀ = Q (..., n, n): the Cholesky factor; symmetric where Q is singular."""
     L, info = torch.linalg.cholesky_ex(Q)
-    if not info.any():
+    if not plain() or not info.any():
         return L
     eigenvalues, V = torch.linalg.eigh(Q)
     return V * eigenvalues.clamp(min=0).sqrt()[..., None, :]

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from dalib.filters.ensemble import EnsembleFilter, anomalies, centred_noise, whiten
-from dalib.filters.local import Local, taper_seen
-from dalib.filters.places import check_count, places_of
+from dalib.filters.local import Local, stand_of, taper_seen
+from dalib.filters.places import check_count
 from dalib.localise import Localisation
 from dalib.streams import Generator
 
@@ -85,7 +85,7 @@ class SerialFilter(Local, EnsembleFilter):
                 return self.reach.weights(both, points).to(E.device)
 
             return self._known("serial", points, E, made)
-        ρ, place = taper_seen(where, self.observe, E), places_of(self.observe, where.obs_places, E)
+        ρ, place = taper_seen(where, self.observe, E), stand_of(where, self.observe, E)
         check_count(ρ.shape[-1], y)
         rows = place[..., :, None].expand(*place.shape, ρ.shape[-1])
         leading = torch.broadcast_shapes(rows.shape[:-2], ρ.shape[:-2])

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from dalib.filters.base import Gaussian
-from dalib.filters.linalg import cholesky
+from dalib.filters.linalg import cholesky, known
 
 
 class Rule(NamedTuple):
@@ -80,7 +80,7 @@ def regression(
     L = cholesky(P)
     X = m[..., None, :] + (points @ L.mT).to(m)
     Y = function(X)
-    if seen is not None and not seen.all():
+    if seen is not None and not known(seen.all()):
         Y = torch.where(seen[..., None, :], Y, 0.0)
     Y = Y.double()
     origin = Y[..., :1, :]  # large values of f lose no digits

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dalib.filters.base import Ensemble, Gaussian, Likelihood
 from dalib.filters.kalman import Kalman, apply, without_missing
-from dalib.filters.linalg import check_covariance, cholesky, like, matrix_function
+from dalib.filters.linalg import check_covariance, cholesky, known, like, matrix_function
 from dalib.streams import Generator
 
 
@@ -93,7 +93,7 @@ def triangular(A: Tensor) -> Tensor:
 def semidefinite_root(Q: Tensor) -> Tensor:
     """(..., n, n), G with G Gᵀ = Q: the Cholesky factor, or the symmetric root of a singular Q."""
     L, info = torch.linalg.cholesky_ex(Q)
-    if not info.any():
+    if known((info == 0).all()):
         return L
     return matrix_function(Q, torch.sqrt, _slope, _curve)
 

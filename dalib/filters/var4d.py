@@ -15,9 +15,11 @@ from dalib.filters.linalg import (
     factor,
     jacobian,
     kept,
+    known,
     like,
     shared,
     symmetric,
+    young,
 )
 from dalib.streams import Generator
 
@@ -87,12 +89,12 @@ class Var4D(GaussianFilter):
         check_background(self.background.cov)
         L = self._root(prior.mean)
         cov = (L @ L.mT).to(prior.mean).expand(*prior.mean.shape, -1)
-        return Window(prior.mean, cov, prior.mean, torch.zeros_like(prior.mean[..., :1]))
+        return Window(prior.mean, cov, prior.mean, young(prior.mean))
 
     def forecast(self, belief: Window, generator: Generator | None = None) -> Window:
         """One sampling interval of the window, and all of it of the mean and of B."""
         start, full = belief.start, belief.age >= self.lag
-        if full.any():
+        if not known(~full.any()):
             start = torch.where(full, self.step(start.clone()), start)
         age = (belief.age + 1).clamp(max=self.lag)
         mean, X = self._now(start, age)
@@ -116,7 +118,7 @@ class Var4D(GaussianFilter):
             v = torch.where(moving, v + step, v)
             still = step.detach().square().mean(-1, keepdim=True) >= self.tolerance**2
             moving = moving & (still | step.detach().isnan().any(-1, keepdim=True))
-            if not moving.any():
+            if known(~moving.any()):
                 break
         start = (first + apply(L, v)).to(dtype)
         age = belief.age.expand(*leading, 1)

@@ -24,6 +24,7 @@ from dalib.filters.linalg import (
     cholesky,
     factor,
     kept,
+    known,
     like,
     shared,
     symmetric,
@@ -89,7 +90,7 @@ def _share(solved: Tensor, v: Tensor, G: Tensor, cost_of: Callable, dtype: torch
     t = torch.ones_like(here)
     for _ in range(HALVINGS):
         enough = cost_of(v + t[..., None] * p) <= here - ENOUGH * t * slope + slack
-        if enough.all():
+        if known(enough.all()):
             break
         t = torch.where(enough, t, t / 2)  # of NaN too
     return t[..., None]
@@ -222,7 +223,7 @@ class Var3D(GaussianFilter):
 
     def _alike(self, y: Tensor) -> bool:
         """Whether one gain serves all: components are selected, and none of y is missing."""
-        return hasattr(self.observe, "selected") and not y.isnan().any()
+        return hasattr(self.observe, "selected") and known(~y.isnan().any())
 
     def _updated(self, forecast: Gaussian, y: Tensor) -> tuple[Gaussian, Likelihood]:
         given = self._update(forecast.mean)

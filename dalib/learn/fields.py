@@ -29,6 +29,19 @@ class Noise:
 
 
 @dataclass(frozen=True)
+class Errors:
+    """Variances of the observations, one a value: R = diag(r), started at `start`."""
+
+    start: float
+
+    def learnable(self, runs: int, size: int, observed: int) -> Learnable:
+        return Learnable(torch.full((runs, observed), self.start), "softplus", "noise")
+
+    def field(self, r: Tensor) -> dict[str, Any]:
+        return {"obs_std": r.sqrt()[:, None]}
+
+
+@dataclass(frozen=True)
 class Scale:
     """φ of a covariance that is inflated to (1 + φ) C."""
 
@@ -127,6 +140,7 @@ class Radius:
 
 FIELDS = {
     "noise": Noise,
+    "errors": Errors,
     "scale": Scale,
     "weight": Weight,
     "inflation": Inflation,

@@ -113,8 +113,12 @@ def learn(
 
         likelihood: ½ Σ_t [log det S_t + d_tᵀ S_t⁻¹ d_t]      d_t, S_t: innovation, its covariance
         misfit:     mean over t of |d_t|²
+        crps:       mean over t of the ranked probability score of each value of y_t
+        energy:     mean over t of the energy score of y_t, of ensembles
 
-    each averaged over trajectories.
+    each averaged over trajectories. The last two are proper (`dalib.learn.scores`): they tune
+    inflation, radius, hybrid weight, errors of the observations and of the model so that the
+    forecast of y is sharp and reliable, also where it is not Gaussian.
 
     Args:
         make: {name: (run, ...)} -> the filter with these values, built anew for every segment. The
@@ -122,7 +126,7 @@ def learn(
         learnables: named parameters.
         prior: at time 0; its leading axes broadcast to (run, trajectory).
         observations: (run, trajectory, time, obs), NaN where missing.
-        loss: "likelihood" or "misfit".
+        loss: "likelihood", "misfit", "crps" or "energy".
         held_out: a prior and observations on which the parameters are judged after each epoch,
             with the same noise every time.
         keep: names of the parameters whose values after each epoch the history has.
@@ -200,7 +204,7 @@ class _Learn(Resumable):
                 explain(filter, belief, error)
             raise
         objective = passed.scores.sum(0).mean(-1)
-        if self.series.loss == "misfit":
+        if self.series.loss != "likelihood":
             objective = objective / len(times)
         skipped = self._step(self._gradients(objective))
         self.belief = detached(passed.belief)

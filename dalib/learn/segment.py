@@ -9,6 +9,7 @@ from torch import Tensor
 from dalib.filters import scored
 from dalib.filters.cycle import Open, Step, lost, passage, restarted
 from dalib.filters.errors import error_std
+from dalib.learn.scores import crps, energy
 from dalib.streams import Generator, continue_from, positions
 
 
@@ -33,7 +34,25 @@ def misfit(filter, forecast, y: Tensor, generator: Generator) -> tuple:
     return filter.analyse(forecast, y, generator), judged
 
 
-LOSSES = {"likelihood": likelihood, "misfit": misfit}
+def ranked(filter, forecast, y: Tensor, generator: Generator) -> tuple:
+    """Analysis; loss `scores.crps`, and |d / σ|² of the innovation d of the mean."""
+    score = crps(filter, forecast, y)
+    return filter.analyse(forecast, y, generator), Judged(score, _distance(filter, forecast, y))
+
+
+def together(filter, forecast, y: Tensor, generator: Generator) -> tuple:
+    """Analysis; loss `scores.energy`, and |d / σ|² of the innovation d of the mean."""
+    score = energy(filter, forecast, y, generator)
+    return filter.analyse(forecast, y, generator), Judged(score, _distance(filter, forecast, y))
+
+
+@torch.no_grad()
+def _distance(filter, forecast, y: Tensor) -> Tensor:
+    d = torch.where(y.isnan(), 0.0, y - filter.observe(forecast.mean))
+    return (d / error_std(filter, y)).square().sum(-1)
+
+
+LOSSES = {"likelihood": likelihood, "misfit": misfit, "crps": ranked, "energy": together}
 
 
 class Passed(NamedTuple):

@@ -6,7 +6,7 @@ times 1 ... T, and T + 1 states are smoothed. Inside, time is the first axis of 
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from dalib.filters.assimilation import filtered
 from dalib.filters.base import Analyses, Ensemble, Filter, Gaussian
 from dalib.filters.checks import check_given
 from dalib.filters.cycle import Cycle, Freeze, Step
+from dalib.filters.steps import Move, Schedule
 from dalib.streams import Generator
 
 Stack = tuple[Tensor, ...]  # parts of beliefs, time first
@@ -60,17 +61,37 @@ class Smoother(Protocol):
         observations: Tensor,
         generator: Generator | None = None,
         *,
-        progress: bool = False,
-        bound: float | None = None,
         kept: Tensor | None = None,
+        **options: Any,
     ) -> Smoothed:
-        """See `dalib.smoothers.smooth`."""
+        """See `dalib.smoothers.smooth`; `options` are those of `forward`."""
 
 
 def check_lag(lag: int | None) -> None:
     """A lag counts observation times."""
     if lag is not None and (isinstance(lag, bool) or not isinstance(lag, int) or lag < 1):
         raise ValueError(f"lag={lag!r}; give a whole number of observation times, or None for all")
+
+
+class Watched(Cycle):
+    """A cycle whose steps are seen by `watch`."""
+
+    watch: Callable[[Step], None]
+
+    def advance(self) -> Step:
+        """The next time."""
+        step = super().advance()
+        self.watch(step)
+        return step
+
+    def moves(self, k: int) -> tuple[Move, ...]:
+        """The calls of the model's step that lead to the k-th observation."""
+        return (Move(k, 1.0),) if self.schedule is None else self.schedule[k]
+
+    @property
+    def regular(self) -> bool:
+        """Whether all times are led to by the same step."""
+        return self.schedule is None and not self.wants
 
 
 def forward(
@@ -80,25 +101,19 @@ def forward(
     generator: Generator | None,
     watch: Callable[[Step], None],
     *,
-    progress: bool,
-    bound: float | None,
-):
-    """The filter along the observations: its first belief and its `Analyses`; `watch` sees each
-    step."""
+    progress: bool = False,
+    bound: float | None = None,
+    diagnostics: bool = False,
+    schedule: Schedule | None = None,
+) -> tuple[Any, Analyses, Watched]:
+    """The filter along the observations: its first belief, its `Analyses`, and what has run.
+
+    `watch` sees each step; the other arguments are those of `dalib.smoothers.smooth`.
+    """
     check_given(filter, prior, observations, generator)
-    run = _Watched(filter, prior, observations, generator, Freeze(bound))
+    run = Watched(filter, prior, observations, generator, Freeze(bound), schedule)
     run.watch, first = watch, run.belief
-    return first, filtered(run, progress=progress)
-
-
-class _Watched(Cycle):
-    """A cycle whose steps are seen by `watch`."""
-
-    def advance(self) -> Step:
-        """The next time."""
-        step = super().advance()
-        self.watch(step)
-        return step
+    return first, filtered(run, progress=progress, diagnostics=diagnostics), run
 
 
 def stacked(beliefs: list[tuple]) -> Stack:

@@ -1,7 +1,7 @@
 """The ensemble Kalman smoother: each analysis updates the members of earlier times as well."""
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,12 +10,14 @@ from dalib.filters.base import Ensemble, Gaussian
 from dalib.filters.enkf import EnKF
 from dalib.filters.ensemble import EnsembleFilter
 from dalib.filters.etkf import ETKF
+from dalib.filters.inflation import AdaptiveInflation, Relaxation
+from dalib.filters.rotation import rotated
 from dalib.smoothers.base import Smoothed, check_lag, forward, of_ensemble
 from dalib.streams import Generator
 
 
 class Window(NamedTuple):
-    """Members (..., member, state) of now, and of the `lag` times before: past (..., member, lag,
+    """Members (..., member, state) of now, and of the latest analyses, past (..., member, 1 + lag,
     state), the oldest first."""
 
     members: Tensor
@@ -48,6 +50,8 @@ class EnsembleSmoother(EnsembleFilter):
 
     def __post_init__(self):
         check_lag(self.lag)
+        if isinstance(self.inflation, AdaptiveInflation):
+            raise TypeError("an ensemble smoother takes no AdaptiveInflation; give a number")
         super().__post_init__()
 
     def start(self, prior: Gaussian | Ensemble, generator: Generator) -> Window:
@@ -55,22 +59,23 @@ class EnsembleSmoother(EnsembleFilter):
         if self.lag is None:
             raise ValueError("a smoother that filters needs a lag; dalib.smooth takes one without")
         members = super().start(prior, generator).members
-        return Window(members, members[..., None, :].expand(*members.shape[:-1], self.lag, -1))
-
-    def forecast(self, belief: Window, generator: Generator) -> Window:
-        """One sampling interval, which the window moves on."""
-        members = super().forecast(Ensemble(belief.members), generator).members
-        past = torch.cat([belief.past[..., 1:, :], belief.members[..., None, :]], -2)
-        return Window(members, past)
+        shape = (*members.shape[:-1], self.lag + 1, members.shape[-1])
+        return Window(members, members[..., None, :].expand(shape))
 
     def analyse(self, belief: Window, y: Tensor, generator: Generator) -> Window:
-        """All members of the window given y (..., obs)."""
-        E, past = belief
-        trajectory = torch.cat([past.flatten(-2), E], -1)
-        moved = self.updated(trajectory, self.observe(E), y, generator)
+        """All members of the window given y (..., obs), without the oldest, which has settled."""
+        E, past = belief.members, belief.past[..., 1:, :]
         size = E.shape[-1]
-        now = self.inflated(moved[..., -size:], E, y)
-        return Window(now, moved[..., :-size].unflatten(-1, past.shape[-2:]))
+        trajectory = torch.cat([past.flatten(-2), E], -1)
+        trajectory = self.updated(trajectory, self.observe(E), y, generator)
+        if isinstance(self.inflation, Relaxation):
+            now = self.inflation(trajectory[..., -size:], E, self.reached(E, y).to(E))
+            trajectory = torch.cat([trajectory[..., :-size], now], -1)
+        if self.rotate:  # members of all times alike, which stay trajectories
+            trajectory = rotated(trajectory, generator)
+        now = self.inflated(trajectory[..., -size:], E, y)
+        past = trajectory[..., :-size].unflatten(-1, past.shape[-2:])
+        return Window(now, torch.cat([past, now[..., None, :]], -2))
 
     def smooth(
         self,
@@ -78,28 +83,23 @@ class EnsembleSmoother(EnsembleFilter):
         observations: Tensor,
         generator: Generator | None = None,
         *,
-        progress: bool = False,
-        bound: float | None = None,
         kept: Tensor | None = None,
+        **options: Any,
     ) -> Smoothed:
         """See `dalib.smoothers.smooth`."""
         times = observations.shape[-2]
         lag = times if self.lag is None else min(self.lag, times)
-        smoother, windows = replace(self, lag=lag), []
+        settled: list[Tensor] = []
 
         def watch(step) -> None:
-            windows.append(step.analysis if len(windows) == times - 1 else oldest(step.analysis))
+            past = step.analysis.past
+            settled.append(past if len(settled) == times - 1 else past[..., 0, :])
 
-        given = (smoother, prior, observations, generator, watch)
-        _, analyses = forward(*given, progress=progress, bound=bound)
-        *early, last = windows
-        settled = [oldest(last), *last.past.unbind(-2)[1:], last.members]
-        return of_ensemble(torch.stack([*early[lag - 1 :], *settled]), analyses, kept)
-
-
-def oldest(belief: Window) -> Tensor:
-    """(..., member, state), which no later observation moves."""
-    return belief.past[..., 0, :]
+        given = (replace(self, lag=lag), prior, observations, generator, watch)
+        _, analyses, _ = forward(*given, **options)
+        *early, last = settled
+        members = torch.stack([*early[lag - 1 :], *last.unbind(-2)])
+        return of_ensemble(members, analyses, kept)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 """The ensemble Rauch-Tung-Striebel smoother: members go back by regression on their forecasts."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -66,9 +66,8 @@ class EnsembleBackwardPass(EnsembleFilter):
         observations: Tensor,
         generator: Generator | None = None,
         *,
-        progress: bool = False,
-        bound: float | None = None,
         kept: Tensor | None = None,
+        **options: Any,
     ) -> Smoothed:
         """See `dalib.smoothers.smooth`."""
         forecasts: list[Tensor] = []
@@ -79,7 +78,7 @@ class EnsembleBackwardPass(EnsembleFilter):
             found.append(step.analysis.members)
 
         given = (self, prior, observations, generator, watch)
-        first, analyses = forward(*given, progress=progress, bound=bound)
+        first, analyses, _ = forward(*given, **options)
         E, later = torch.stack([first.members, *found]), torch.stack(forecasts)
         back = gains(E[:-1], later)
 

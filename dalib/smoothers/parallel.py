@@ -5,7 +5,7 @@ computed once for all.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,12 +18,14 @@ from dalib.filters.kalman import (
     apply,
     error_cov,
     gain,
+    likelihood,
     observation_matrix,
     without_missing,
 )
 from dalib.filters.linalg import cholesky, like, shared, symmetric
+from dalib.filters.steps import Schedule
 from dalib.smoothers.base import Smoothed
-from dalib.smoothers.rts import kernel, of_moments
+from dalib.smoothers.rts import Kernel, kernel, of_moments
 from dalib.smoothers.scan import Elements, scan
 from dalib.streams import Generator
 
@@ -115,6 +117,31 @@ def before(later: Elements, earlier: Elements) -> Elements:
     return G @ G_j, apply(G, c_j) + c, symmetric(G @ B_j @ G.mT + B)
 
 
+class Filtered(NamedTuple):
+    """states (1 + time, ...) of the analyses, that at time 0 first, and forecasts (time, ...)."""
+
+    states: Gaussian
+    forecasts: Gaussian
+
+
+def filtered(prior: Gaussian, F: Tensor, Q: Tensor, observed: Observed) -> Filtered:
+    """The Kalman filter of all times at once."""
+    _, mean, cov, *_ = scan(after, filter_elements(prior, F, Q, observed))
+    states = Gaussian(_before(prior.mean, mean), _before(prior.cov, cov))
+    mean, cov = (part[:-1] for part in states)
+    return Filtered(states, Gaussian(apply(F, mean), symmetric(F @ cov @ F.mT + Q)))
+
+
+def smoothed(states: Gaussian, F: Tensor, Q: Tensor) -> tuple[Gaussian, Kernel]:
+    """The RTS smoother of filtered states (1 + time, ...), all at once, and its kernels."""
+    earlier = Gaussian(*(part[:-1] for part in states))
+    kernels = kernel(earlier, Transition(apply(F, earlier.mean), F, Q))
+    last = (torch.zeros_like(kernels.gain[0]), states.mean[-1], states.cov[-1])
+    elements = (_before(b, a.flip(0)) for a, b in zip(kernels, last, strict=True))
+    _, mean, cov = (value.flip(0) for value in scan(before, tuple(elements)))
+    return Gaussian(mean, cov), kernels
+
+
 @dataclass(frozen=True, kw_only=True)
 class ParallelRTS(Kalman):
     """The Kalman filter and RTS smoother of all times at once, of a linear observation operator.
@@ -130,50 +157,40 @@ class ParallelRTS(Kalman):
         observations: Tensor,
         generator: Generator | None = None,
         *,
-        progress: bool = False,
-        bound: float | None = None,
         kept: Tensor | None = None,
+        **options: Any,
     ) -> Smoothed:
         """See `dalib.smoothers.smooth`; without progress or bound, since all times are at once."""
-        first, filtered, analyses = self._filtered(prior, observations)
-        states = Gaussian(*(_before(a, b) for a, b in zip(first, filtered, strict=True)))
-        F, Q = (like(value, filtered.mean) for value in (self.matrix, self.noise_cov))
-        earlier = Gaussian(*(part[:-1] for part in states))
-        kernels = kernel(earlier, Transition(apply(F, earlier.mean), F, Q))
-        last = (torch.zeros_like(kernels.gain[:1]), states.mean[-1:], states.cov[-1:])
-        elements = tuple(
-            torch.cat([b.expand(1, *a.shape[1:]), a.flip(0)])
-            for a, b in zip(kernels, last, strict=True)
-        )
-        _, mean, cov = (value.flip(0) for value in scan(before, elements))
-        return of_moments(mean, cov, kernels, analyses)
+        _check_steps(options.get("schedule"))
+        diagnostics = options.get("diagnostics", False)
+        (states, _), analyses = self._filtered(prior, observations, diagnostics)
+        F, Q = (like(value, states.mean) for value in (self.matrix, self.noise_cov))
+        found, kernels = smoothed(states, F, Q)
+        return of_moments(*found, kernels, analyses)
 
     def filter(self, prior: Gaussian | Ensemble, observations: Tensor) -> Analyses:
         """The filter alone: what `assimilate` gives."""
-        return self._filtered(prior, observations)[2]
+        return self._filtered(prior, observations, False)[1]
 
     def _filtered(
-        self, prior: Gaussian | Ensemble, observations: Tensor
-    ) -> tuple[Gaussian, Gaussian, Analyses]:
-        """The first belief and those of all times, time first, in float64; and the analyses."""
+        self, prior: Gaussian | Ensemble, observations: Tensor, diagnostics: bool
+    ) -> tuple[Filtered, Analyses]:
+        """In float64, time first; and as `assimilate` gives it."""
         check_given(self, prior, observations, None)
         check_some(observations)
         belief, dtype = self.start(prior), prior[0].dtype
         y = observations.to(belief.mean.device, torch.float64).movedim(-2, 0)
         mean = belief.mean.double().expand(*y.shape[1:-1], -1)
+        check_observe(at(self, 0).observe, mean.to(dtype), observations)
         cov = shared(belief.cov.double())
         cov = cov.reshape(*[1] * (mean.ndim + 1 - cov.ndim), *cov.shape)
-        first = Gaussian(mean, cov)
-        check_observe(at(self, 0).observe, mean.to(dtype), observations)
         F, Q = (like(value, mean) for value in (self.matrix, self.noise_cov))
         observed = self._observed(mean, y)
-        elements = filter_elements(first, F, Q, observed)
-        _, means, covs, *_ = scan(after, elements)
-        filtered = Gaussian(means, covs)
-        return first, filtered, self._analyses(first, filtered, y, dtype)
+        found = filtered(Gaussian(mean, cov), F, Q, masked(observed))
+        return found, _analyses(found, observed, dtype, diagnostics)
 
     def _observed(self, mean: Tensor, y: Tensor) -> Observed:
-        """y (time, ..., obs) of the operators at each time, less what they give at 0."""
+        """y (time, ..., obs), NaN where missing, of the operators at each time, less h(0)."""
         times = range(len(y)) if hasattr(self.observe, "at") else [0]
         zero = torch.zeros_like(mean)
         operators = [at(self, k).observe for k in times]
@@ -181,20 +198,46 @@ class ParallelRTS(Kalman):
         H = _of_all(torch.stack([observation_matrix(h, zero) for h in operators]))
         offset = torch.stack([h(zero) for h in operators])
         d = y - offset
-        return Observed(*_masked(d, H, error_cov(self.obs_std, y)[None]))
+        return Observed(d, H.expand(len(d), *H.shape[1:]), self._errors(y))
 
-    def _analyses(self, first: Gaussian, filtered: Gaussian, y: Tensor, dtype) -> Analyses:
-        """Moments of forecasts and analyses, and whether innovations fit them."""
-        F, Q = (like(value, y) for value in (self.matrix, self.noise_cov))
-        before = Gaussian(*(_before(a, b[:-1]) for a, b in zip(first, filtered, strict=True)))
-        mean, cov = apply(F, before.mean), F @ before.cov @ F.mT + Q
-        d, H, R = self._observed(first.mean, y)
-        S = ((H @ cov) * H).sum(-1) + R.diagonal(dim1=-2, dim2=-1)
-        d = torch.where(y.isnan(), torch.nan, d - apply(H, mean))
-        chi_square = (d.square() / S).detach().nanmean((0, -1)).to(dtype)
-        series = [filtered.mean, filtered.std, mean, Gaussian(mean, cov).std]
-        series = [value.movedim(0, -2).to(dtype) for value in series]
-        return Analyses(*series, first_nan(series[0]), chi_square=chi_square)
+    def _errors(self, y: Tensor) -> Tensor:
+        """R (time or 1, ..., obs, obs) for y (time, ..., obs)."""
+        if self.obs_cov is None:
+            return error_cov(self.obs_std, y)[None]
+        R = like(self.obs_cov, y)
+        R = R.movedim(-3, 0) if R.ndim > 2 else R[None]
+        return R.reshape(len(R), *[1] * (y.ndim + 1 - R.ndim), *R.shape[1:])
+
+
+def _analyses(
+    found: Filtered, observed: Observed, dtype: torch.dtype, diagnostics: bool
+) -> Analyses:
+    """Moments of forecasts and analyses, and whether innovations fit them."""
+    (mean, cov), (y, H, R) = found.forecasts, observed
+    states = Gaussian(*(part[1:] for part in found.states))
+    S = ((H @ cov) * H).sum(-1) + R.diagonal(dim1=-2, dim2=-1)
+    innovation, residual = (y - apply(H, x) for x in (mean, states.mean))
+    chi_square = (innovation.square() / S).detach().nanmean((0, -1)).to(dtype)
+    series = [states.mean, states.std, mean, found.forecasts.std]
+    judged = []
+    if diagnostics:
+        density = likelihood(found.forecasts, innovation, H, R, ~y.isnan()).log_density
+        judged = [density[..., None], innovation, S.sqrt().expand_as(y), residual]
+    series, judged = ([v.movedim(0, -2).to(dtype) for v in part] for part in (series, judged))
+    if diagnostics:
+        judged[0] = judged[0][..., 0]
+    last = states.mean[-1], states.cov[-1].expand(*states.mean[-1].shape, states.mean.shape[-1])
+    belief = Gaussian(*(part.to(dtype) for part in last))
+    return Analyses(*series, first_nan(series[0]), None, chi_square, belief, *judged)
+
+
+def _check_steps(schedule: Schedule | None) -> None:
+    """One step leads to each time."""
+    if schedule is not None and any(len(moves) != 1 for moves in schedule):
+        raise ValueError(
+            "observations are not one step apart, as a scan over all times needs them; take RTS, "
+            "or fill gaps with NaN"
+        )
 
 
 def _of_all(H: Tensor) -> Tensor:
@@ -205,16 +248,17 @@ def _of_all(H: Tensor) -> Tensor:
     return H
 
 
-def _masked(d: Tensor, H: Tensor, R: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def masked(observed: Observed) -> Observed:
     """`without_missing`, with H and R of all series where none has missing values of its own."""
+    d, H, R = observed
     seen = ~d.isnan()
     if seen.all():
-        return d, H.expand(len(d), *H.shape[1:]), R
+        return observed
     rows = seen.reshape(len(d), -1, d.shape[-1])
     alike, series = (rows == rows[:, :1]).all(), d.ndim - 2
     mask = rows[:, 0].reshape(len(d), *[1] * series, -1) if alike else seen
     _, H, R = without_missing(torch.zeros_like(mask, dtype=d.dtype), H, R, mask)
-    return torch.where(seen, d, 0.0), H, R
+    return Observed(torch.where(seen, d, 0.0), H, R)
 
 
 def check_linear(observe, zero: Tensor) -> None:

@@ -5,17 +5,18 @@ that leads back; so one backward pass serves the Kalman filter and those of nonl
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from dalib.filters.base import Analyses, Ensemble, Gaussian
+from dalib.filters.base import Analyses, Ensemble, Gaussian, at
 from dalib.filters.ekf import EKF
 from dalib.filters.kalman import GaussianFilter, Kalman, Transition, apply
 from dalib.filters.linalg import symmetric
+from dalib.filters.steps import moving
 from dalib.filters.ukf import UKF, CubatureKalman
-from dalib.smoothers.base import Smoothed, Stack, backward, check_lag, forward, stacked
+from dalib.smoothers.base import Smoothed, Stack, Watched, backward, check_lag, forward, stacked
 from dalib.streams import Generator
 
 TOGETHER = 100  # times whose transitions are computed at once
@@ -91,16 +92,15 @@ class BackwardPass(GaussianFilter):
         observations: Tensor,
         generator: Generator | None = None,
         *,
-        progress: bool = False,
-        bound: float | None = None,
         kept: Tensor | None = None,
+        **options: Any,
     ) -> Smoothed:
         """See `dalib.smoothers.smooth`; a Gaussian has no members to be kept."""
         beliefs: list[Gaussian] = []
         given = (self, prior, observations, generator, lambda step: beliefs.append(step.analysis))
-        first, analyses = forward(*given, progress=progress, bound=bound)
+        first, analyses, run = forward(*given, **options)
         states = stacked([first, *beliefs])
-        kernels = self.kernels(Gaussian(*(part[:-1] for part in states)))
+        kernels = self.kernels(Gaussian(*(part[:-1] for part in states)), run)
 
         def step(k: slice, later: Stack) -> Stack:
             return back(Kernel(*(part[k] for part in kernels)), later)
@@ -108,11 +108,33 @@ class BackwardPass(GaussianFilter):
         found = backward(tuple(part.double() for part in states), step, self.lag)
         return of_moments(*found, None if self.lag else kernels, analyses)
 
-    def kernels(self, analyses: Gaussian) -> Kernel:
-        """Those that lead back to `analyses`, mean (time, ..., state)."""
-        some = zip(*(part.split(TOGETHER) for part in analyses), strict=True)
-        found = [kernel(one := Gaussian(*parts), self.transition(one)) for parts in some]
-        return Kernel(*(torch.cat(torch_parts) for torch_parts in zip(*found, strict=True)))
+    def kernels(self, analyses: Gaussian, run: Watched) -> Kernel:
+        """Those that lead back to `analyses`, mean (time, ..., state), of what has run."""
+        if run.regular:
+            some = zip(*(part.split(TOGETHER) for part in analyses), strict=True)
+            found = [kernel(one := Gaussian(*parts), self.transition(one)) for parts in some]
+            return Kernel(*(torch.cat(parts) for parts in zip(*found, strict=True)))
+        beliefs = zip(*analyses, strict=True)
+        found = [_along(run, k, Gaussian(*belief)) for k, belief in enumerate(beliefs)]
+        return Kernel(*stacked(found))
+
+
+def _along(run: Watched, k: int, belief: Gaussian) -> Kernel:
+    """The way back from the k-th observation to the belief before it, by all steps between."""
+    one = torch.eye(belief.mean.shape[-1], dtype=torch.float64, device=belief.mean.device)
+    found = Kernel(one, torch.zeros_like(belief.mean).double(), torch.zeros_like(one))
+    for move in run.moves(k):
+        now = moving(at(run.filter, k), run.wants, move, run.generator)
+        transition = now.transition(belief)
+        found = composed(found, kernel(belief, transition))
+        belief = now.forecast(belief, run.generator)
+    return found
+
+
+def composed(first: Kernel, second: Kernel) -> Kernel:
+    """x | x'' of x | x' and x' | x'': G G', c + G c', B + G B' Gᵀ."""
+    (G, c, B), (G_2, c_2, B_2) = first, second
+    return Kernel(G @ G_2, apply(G, c_2) + c, symmetric(G @ B_2 @ G.mT + B))
 
 
 def of_moments(mean: Tensor, cov: Tensor, kernels: Kernel | None, analyses: Analyses) -> Smoothed:

@@ -3,6 +3,7 @@
 from torch import Tensor
 
 from dalib.filters.base import Ensemble, Gaussian
+from dalib.filters.steps import Schedule
 from dalib.smoothers.base import Smoothed, Smoother
 from dalib.streams import Generator
 
@@ -13,9 +14,11 @@ def smooth(
     observations: Tensor,
     generator: Generator | None = None,
     *,
+    kept: Tensor | None = None,
     progress: bool = False,
     bound: float | None = None,
-    kept: Tensor | None = None,
+    diagnostics: bool = False,
+    schedule: Schedule | None = None,
 ) -> Smoothed:
     """Beliefs about the state at all times, given the observations before and after each.
 
@@ -26,9 +29,11 @@ def smooth(
         prior: `Gaussian` or `Ensemble` at time 0; its leading axes broadcast to the observations'.
         observations: (..., time, obs), NaN where missing; computed with in the prior's dtype.
         generator: one for all, or one per seed (`Streams`); None where nothing is drawn.
+        kept: index of components whose members are kept too, of a smoother with an ensemble.
         progress: show a progress bar.
         bound: see `cycle.Freeze`.
-        kept: index of components whose members are kept too, of a smoother with an ensemble.
+        diagnostics: whether the analyses tell likelihoods, innovations and residuals.
+        schedule: of each time, the calls of the step that lead to it; None for one call each.
     """
     if isinstance(smoother, type):
         raise TypeError(f"the smoother is the class {smoother.__name__}; give an object of it")
@@ -37,5 +42,6 @@ def smooth(
             f"{type(smoother).__name__} is no smoother; give the one that goes with it, such as "
             "RTS for Kalman, ExtendedRTS for EKF, UnscentedRTS for UKF, EnKS for ETKF"
         )
-    given = {"progress": progress, "bound": bound, "kept": kept}
-    return smoother.smooth(prior, observations, generator, **given)
+    options = {"progress": progress, "bound": bound}
+    options |= {"diagnostics": diagnostics, "schedule": schedule}
+    return smoother.smooth(prior, observations, generator, kept=kept, **options)
