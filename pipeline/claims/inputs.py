@@ -76,8 +76,13 @@ def _of_study(dataset: xr.Dataset, address: Mapping) -> xr.Dataset:
         for name in single:
             kept &= (varied[name] == _base(dataset, name)) | _none(varied[name])
     dataset = dataset.isel(run=kept.nonzero()[0]).drop_vars(single)
+    single |= {  # settings that none of the methods kept has
+        name
+        for name in varied.keys() - single
+        if dataset.sizes["run"] and _none(dataset[name].values).all()
+    }
+    dataset = dataset.drop_vars(["is_base", "section", *single], errors="ignore")
     axes = [name for name in axes if name not in single]
-    dataset = dataset.drop_vars(["is_base", "section"], errors="ignore")
     of_runs = dataset[[name for name in dataset if "run" in dataset[name].dims]]
     return xr.merge([of_runs.set_index(run=axes).unstack("run"), dataset.drop_dims("run")])
 
