@@ -6,7 +6,7 @@ config := scale=$(SCALE) $(if $(SEEDS),seeds=$(SEEDS))
 figure := $(if $(FIGURE),results/$(SCALE)/$(dir $(FIGURE))figures/$(notdir $(FIGURE)).pdf)
 targets := $(or $(figure),$(PAPER))
 
-.PHONY: all setup test test-slurm accuracy anchors bench chaos list slurm report readme explain plan reference doctor verify unlock cache-prune lint clean
+.PHONY: all setup test test-slurm accuracy anchors bench chaos list slurm report configuration readme explain plan reference doctor verify unlock cache-prune lint clean
 .DEFAULT_GOAL := all
 
 all: setup
@@ -60,6 +60,9 @@ slurm: setup .venv/.slurm
 
 report: setup
 	$(bin)/snakemake --report results/$(SCALE)/report.html --config $(config)
+
+configuration: setup
+	@$(bin)/python -m pipeline configuration
 
 readme: setup
 	@$(bin)/python -m pipeline readme --config $(config)

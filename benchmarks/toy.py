@@ -128,21 +128,32 @@ BODIES = {
     ops.write_slowly(snakemake.output.total, [float(ds.x.sum())] * 20)""",
 }
 
-SCHEMA = {
-    "type": "object",
-    "properties": {},
-    "$defs": {"paper": {"type": "object", "properties": {}}},
-}
+SECTIONS = """from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Case:
+    seed: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Paper:
+    cases: Mapping[str, Case]
+"""
 
 
 def settings(cases: dict, cache: str) -> dict:
     return {
+        "papers": [],
         "scale": SCALE,
         "scales": {SCALE: {}},
         "device": "cpu",
+        "devices": {},
         "seed": 1,
         "seeds": None,
-        "batches": {"seeds": 1, "repeats": 1},
+        "batches": {"seeds": 1, "repeats": 1, "points": 1, "runs": 1},
         "cache": {"dir": cache, "keep_gb": 1},
         "code": {"strict_versions": False},
         "resources": {"default": {"mem_mb": 500, "runtime": 5}},
@@ -169,7 +180,7 @@ class Toy:
         files = {
             "Snakefile": SNAKEFILE,
             "config.yaml": json.dumps(settings(some, cache)),
-            "pipeline/schema.yaml": json.dumps(SCHEMA),
+            "papers/toy/sections.py": SECTIONS,
             "data/raw.txt": "raw\n",
             "toy/__init__.py": "",
             "toy/slow.py": SLOW,

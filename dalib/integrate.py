@@ -168,10 +168,18 @@ class ETDRK4:
     with Q, f1, f2, f3 as means over a circle around each L dt, where the closed forms lose all
     digits (Kassam and Trefethen 2005). The system has `size`, `linear()` L (wave,) and
     `nonlinear(v)`, of a real transform of its state. `steps` of `dt` a sampling interval.
+
+    Attributes:
+        dt: step, in model time.
+        steps: steps in a sampling interval.
     """
 
     dt: float
     steps: int = 1
+
+    def __post_init__(self) -> None:
+        limits.more_than(0, dt=self.dt)
+        limits.at_least(1, steps=self.steps)
 
     @property
     def interval(self) -> float:

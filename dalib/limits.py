@@ -42,9 +42,9 @@ def less_than(bound: float, **values: Any) -> None:
 
 
 def some(**values: Any) -> None:
-    """Refuse empty lists and mappings; None is no list."""
+    """Refuse empty lists and mappings."""
     for name, value in values.items():
-        if value is not None and len(value) < 1:
+        if isinstance(value, list | tuple | Mapping) and len(value) < 1:
             raise ValueError(f"{name} is empty, at least 1 entry is needed")
 
 

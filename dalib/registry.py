@@ -170,7 +170,8 @@ FORECASTERS = {
     "tokenised": "dalib.forecasters.tokens:TokenForecaster",
 }
 
-ESTIMATORS = {  # of states; beside them every filter
+ESTIMATORS = {  # of states
+    **FILTERS,  # by one adapter
     "deep_kalman": "dalib.estimators.deep_kalman:DeepKalman",
 }
 
@@ -258,7 +259,7 @@ REGISTRIES = {
     "network": NETWORKS,
     "sampler": SAMPLERS,
     "forecaster": FORECASTERS,
-    "estimator": FILTERS | ESTIMATORS,
+    "estimator": ESTIMATORS,
     "generator": GENERATORS,
     "map": MAPS,
     "schedule": SCHEDULES,

@@ -16,6 +16,7 @@ ROOT = Path(".")  # as for snakemake: the folder with the Snakefile
 VERBS = {
     "run": "run snakemake as make does: clear dead locks, then make the index",
     "check": "check the configuration",
+    "configuration": "write docs/configuration.md and the schemas for editors, from the classes",
     "index": "make results/<scale>/index.html from what exists",
     "scorecard": "the claims of the papers and their verdicts, as a table",
     "readme": "write the tables of claims into the READMEs, from the scorecard of a scale",
@@ -44,6 +45,8 @@ def main(arguments: list[str]) -> int:
     overrides = dict(pair.split("=", 1) for pair in given.config)
     if given.verb == "unlock":
         return import_module("pipeline.unlock").main(ROOT)
+    if given.verb == "configuration":
+        return import_module("pipeline.configuration").main(ROOT)
     if given.verb == "doctor":
         return import_module("pipeline.doctor").main(ROOT, overrides)
     try:
@@ -103,7 +106,7 @@ def dispatch(
 
 
 def parser() -> argparse.ArgumentParser:
-    verbs = "\n".join(f"  {verb:9} {meaning}" for verb, meaning in VERBS.items())
+    verbs = "\n".join(f"  {verb:13} {meaning}" for verb, meaning in VERBS.items())
     made = argparse.ArgumentParser(
         prog="python -m pipeline",
         description=f"verbs:\n{verbs}",

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration: against the schema, the classes it names, and itself."""
+"""What is wrong with a configuration: by its sections, the classes it names, and itself."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -6,11 +6,19 @@ from typing import Any
 
 from dalib.experiments import runs, spec
 from dalib.registry import REGISTRIES
-from pipeline import kinds
+from pipeline import kinds, layout
 from pipeline.fields import Classes, NoSuchClassError, Setting
-from pipeline.problems import Problem, said, schema_problems, setting_problems, unknown
+from pipeline.problems import (
+    Problem,
+    missing,
+    said,
+    section_problems,
+    setting_problems,
+    unknown,
+)
 
-SETTINGS_ONLY = {"system", "integrator"}  # roles whose objects are built of nothing else
+# Roles whose objects are built of nothing else.
+SETTINGS_ONLY = {"system", "integrator", "schedule", "codec", "localisation", "metric", "measure"}
 NAMES_IN_A_CASE = [  # keys of a case, and the collection whose entries stand there
     ("codecs", "methods", "codecs"),
     ("forecasts", "methods", "forecasters"),
@@ -29,30 +37,25 @@ NAMES_IN_A_COLUMN = {
 }
 
 
-def check(config: Mapping, schema: Mapping, classes: Classes) -> list[Problem]:
+def check(config: Mapping, classes: Classes) -> list[Problem]:
     """Every problem; empty if there is none."""
     papers = {name: section for name, section in config.items() if kinds.is_paper(section)}
     general = {key: value for key, value in config.items() if key not in papers}
-    problems = list(schema_problems(general, schema, schema, (), also=papers))
+    problems = list(section_problems(general, layout.CONFIGURATION, classes, (), also=papers))
     for name, paper in papers.items():
-        definition = schema["$defs"]["paper"]
-        problems += schema_problems(paper, definition, schema, (name,))
+        problems += section_problems(paper, classes.paper(name), classes, (name,))
         problems += kind_problems(paper, classes, (name,))
         problems += _reference_problems(paper, (name,))
-        problems += _start_problems(paper, (name,))
-        problems += _study_problems(paper, schema, classes, (name,))
+        told = {problem.path for problem in problems}
+        found = _study_problems(paper, classes, (name,))
+        problems += [p for p in found if not _is_told(p, told)]
     return problems
 
 
-def _start_problems(paper: Mapping, path: kinds.Path) -> Iterator[Problem]:
-    """First states are normal (`std`) or uniform (`half_width`), one of the two."""
-    for case in paper["cases"] if isinstance(paper["cases"], Mapping) else ():
-        start = kinds.get(paper, "cases", case, "truth", "start")
-        if not isinstance(start, Mapping) or "kind" in start:
-            continue
-        if len(start.keys() & {"std", "half_width"}) != 1:
-            where = (*path, "cases", case, "truth", "start")
-            yield Problem(where, "one of std (normal) and half_width (uniform) is needed")
+def _is_told(problem: Problem, told: set[kinds.Path]) -> bool:
+    """Whether something of a case is known to be wrong at the same place, or below it."""
+    is_of_case = problem.path[1:2] == ("cases",) and not problem.missing
+    return is_of_case and any(path[: len(problem.path)] == problem.path for path in told)
 
 
 # -- classes -------------------------------------------------------------------------------------
@@ -75,6 +78,9 @@ def _choice_problems(choice: kinds.Choice, classes: Classes) -> Iterator[Problem
         roles = ", ".join(sorted(REGISTRIES))
         yield Problem((*choice.path, "kind"), f"no code is chosen here, but for: {roles}")
         return
+    if not isinstance(choice.kind, str):
+        yield Problem((*choice.path, "kind"), f"{said(choice.kind)}, a text is needed")
+        return
     if choice.dotted is None:
         known = REGISTRIES[choice.role]
         yield Problem((*choice.path, "kind"), unknown(choice.role, choice.kind, known))
@@ -85,41 +91,39 @@ def _choice_problems(choice: kinds.Choice, classes: Classes) -> Iterator[Problem
         yield Problem((*choice.path, "kind"), f"{choice.dotted}: {error}")
         return
     if settings is not None:
-        yield from _setting_problems(choice.section, settings, choice)
+        yield from _setting_problems(choice.section, settings, choice, classes)
 
 
 def _setting_problems(
-    section: Mapping, settings: Mapping[str, Setting], choice: kinds.Choice
+    section: Mapping, settings: Mapping[str, Setting], choice: kinds.Choice, classes: Classes
 ) -> Iterator[Problem]:
     """Settings of one class that are unknown or missing, and those that it refuses."""
-    own = {name for name, value in section.items() if _is_choice(name, value)}
-    given = {name: value for name, value in section.items() if name not in own}
-    also = {"kind", *kinds.REFERENCES}
-    also |= {"name"} if choice.role == "metric" else set()  # of its scores
-    yield from setting_problems(given, settings, choice.path, also)
+    for problem in _plain_problems(section, settings, choice, classes):
+        of = f" ({choice.dotted.partition(':')[2]})" if choice.role else ""
+        yield replace(problem, message=f"{problem.message}{of}")
+
+
+def _plain_problems(
+    section: Mapping, settings: Mapping[str, Setting], choice: kinds.Choice, classes: Classes
+) -> Iterator[Problem]:
+    given = {name: value for name, value in section.items() if name not in kinds.REFERENCES}
+    also = {"kind", *kinds.REFERENCES, *({"name"} if choice.role == "metric" else ())}
+    yield from setting_problems(given, settings, choice.path, also, classes)
     if choice.role in SETTINGS_ONLY:
-        for name, setting in settings.items():
-            if setting.required and name not in section:
-                yield Problem(choice.path, f'"{name}" is missing', missing=True)
-
-
-def _is_choice(name: str, value: Any) -> bool:
-    """A part with a kind of its own, such as `localisation: {kind: ring}`."""
-    return name in REGISTRIES and isinstance(value, Mapping)
+        yield from missing(section, settings, choice.path)
 
 
 # -- studies -------------------------------------------------------------------------------------
 
 
-def _study_problems(
-    paper: Mapping, schema: Mapping, classes: Classes, path: kinds.Path
-) -> Iterator[Problem]:
+def _study_problems(paper: Mapping, classes: Classes, path: kinds.Path) -> Iterator[Problem]:
     """Studies that cannot be read; methods and metrics whose classes refuse their settings."""
     for choice in kinds.study_methods(paper, path):
         yield from _choice_problems(choice, classes)
+    dotted = classes.settings(classes.paper(path[0]), nested=True)["cases"].kind.below.sections[0]
     for where, case, axis, value in _varied(paper, path):
         section = runs.case_at(case, {axis: value})
-        found = schema_problems(section, schema["$defs"]["case"], schema, ("cases", ""))
+        found = section_problems(section, dotted, classes, ("cases", ""))
         found = [*found, *kind_problems(section, classes, ("cases", ""))]
         keys = axis.split(".")
         of_axis = (p for p in found if list(p.path[2:])[: len(keys)] == keys)

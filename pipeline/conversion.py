@@ -7,91 +7,63 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pipeline import kinds
+from pipeline import kinds, layout
 from pipeline.fields import Classes, Kind
 
 
-def converted(config: Mapping, schema: Mapping, classes: Classes) -> dict[str, Any]:
+def converted(config: Mapping, classes: Classes) -> dict[str, Any]:
     """`config` with numbers that were given as text, wherever a number is meant."""
-    paper = schema["$defs"]["paper"]
+    papers = {name for name, section in config.items() if kinds.is_paper(section)}
+    general = {key: value for key, value in config.items() if key not in papers}
+    found = _section(general, layout.CONFIGURATION, classes)
+    for name in papers:
+        paper = _section(config[name], classes.paper(name), classes)
+        found[name] = _convert_kinds(paper, classes, (name,))
+    return {name: found[name] for name in config}
+
+
+def _section(section: Mapping, dotted: str, classes: Classes) -> dict[str, Any]:
+    """A section of the configuration, by the types of its dataclass."""
+    settings = classes.settings(dotted, nested=True)
     return {
-        key: _convert_kinds(_convert(value, paper, schema), classes, (key,))
-        if kinds.is_paper(value)
-        else _convert(value, schema["properties"].get(key, {}), schema)
-        for key, value in config.items()
+        key: _meant(value, settings[key].kind if key in settings else None, classes)
+        for key, value in section.items()
     }
 
 
-def _convert(value: Any, schema: Mapping, whole: Mapping) -> Any:
-    schemas = _alternatives(schema, whole)
+def _meant(value: Any, kind: Kind | None, classes: Classes) -> Any:
+    """A value of a kind, and what is in it; None leaves it as it is."""
     if isinstance(value, Mapping):
-        return {key: _convert(v, _below(schemas, key), whole) for key, v in value.items()}
+        section = classes.section_of(kind, value) if kind else None
+        if section:
+            return _section(value, section, classes)
+        return {k: _meant(v, kind.below if kind else None, classes) for k, v in value.items()}
     if isinstance(value, list):
-        items = {"anyOf": [one["items"] for one in schemas if "items" in one]}
-        return [_convert(v, items, whole) for v in value]
-    return as_meant(value, [name for one in schemas for name in _types(one)])
-
-
-def _alternatives(schema: Any, whole: Mapping) -> list[Mapping]:
-    """A schema and those that it chooses from: `oneOf`, `anyOf`, `then`, `else`."""
-    schema = _followed(schema, whole)
-    chosen = [schema[key] for key in ("then", "else") if key in schema]
-    for key in ("oneOf", "anyOf"):
-        chosen += schema.get(key, [])
-    return [schema, *(one for inner in chosen for one in _alternatives(inner, whole))]
-
-
-def _types(schema: Mapping) -> list[str]:
-    """Types that a schema names, or that its values have."""
-    names = schema.get("type", [])
-    values = schema.get("enum", [])
-    return [
-        *([names] if isinstance(names, str) else names),
-        *("integer" for value in values if type(value) is int),
-        *("string" for value in values if isinstance(value, str)),
-    ]
-
-
-def _followed(schema: Any, whole: Mapping) -> Mapping:
-    """A schema, or the definition that its `$ref` names, with what stands beside it."""
-    if isinstance(schema, Mapping) and "$ref" in schema:
-        found = whole["$defs"][schema["$ref"].removeprefix("#/$defs/")]
-        return {**_followed(found, whole), **schema}
-    return schema if isinstance(schema, Mapping) else {}
-
-
-def _below(schemas: Iterable[Mapping], key: str) -> Any:
-    """What any of some schemas says of the value under `key`."""
-    return {
-        "anyOf": [
-            schema["properties"][key]
-            if key in schema.get("properties", {})
-            else schema["additionalProperties"]
-            for schema in schemas
-            if key in schema.get("properties", {}) or "additionalProperties" in schema
-        ]
-    }
+        return [_meant(v, kind.element if kind else None, classes) for v in value]
+    return as_meant(value, kind.names) if kind else value
 
 
 def as_meant(value: Any, types: Iterable[str]) -> Any:
     """A number, true, false or null for its text, if that is meant and text is not; 4 for 4.0 where
     a whole number is meant.
+
+    types: names of `fields.WORDS`.
     """
     if isinstance(value, float):
-        return _whole(value) if "integer" in types and "number" not in types else value
-    if not isinstance(value, str) or not types or "string" in types:
+        return _whole(value) if "int" in types and "float" not in types else value
+    if not isinstance(value, str) or not types or "str" in types:
         return value
-    if "null" in types and value.lower() in ("", "null", "none"):
+    if "None" in types and value.lower() in ("", "null", "none"):
         return None
-    if "boolean" in types and value.lower() in ("true", "false"):
+    if "bool" in types and value.lower() in ("true", "false"):
         return value.lower() == "true"
-    if not {"integer", "number"}.isdisjoint(types):
+    if not {"int", "float"}.isdisjoint(types):
         for number in (int, float):
             try:
                 found = number(value)
             except ValueError:
                 continue
-            return found if "number" in types else _whole(found)
+            return found if "float" in types else _whole(found)
     return value
 
 
@@ -110,13 +82,5 @@ def _convert_kinds(paper: dict[str, Any], classes: Classes, path: kinds.Path) ->
         given.append((kinds.settings(choice, classes), own))
     for settings, section in given:
         for name in section.keys() & (settings or {}).keys():
-            section[name] = _plain(section[name], settings[name].kind)
+            section[name] = _meant(section[name], settings[name].kind, classes)
     return paper
-
-
-def _plain(value: Any, kind: Kind) -> Any:
-    if isinstance(value, list):
-        return [_plain(v, kind.element) for v in value] if kind.element else value
-    names = {"int": "integer", "float": "number", "bool": "boolean", "str": "string"}
-    types = [names.get(name, "null") for name in kind.names if name != "list"]
-    return as_meant(value, types)

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from dalib.registry import REGISTRIES
+from pipeline import layout
 from pipeline.bounds import FREE, Bounds, bounds_of, find, find_chain
 from pipeline.codehash import Modules
 from pipeline.docstrings import meanings, summary
@@ -29,7 +31,10 @@ WORDS = {
     "mapping": "a mapping",
     "None": "null",
 }
+CHOICE = "dalib.experiments.sections:Choice"
+PAPER = "dalib.experiments.sections:Paper"
 LISTS = {"tuple", "list", "Sequence", "Tuple", "List"}
+NO_PARTS = ("ClassVar", "Callable", "Generator")  # that of random numbers
 MAPPINGS = {"Mapping", "dict", "Dict"}
 
 
@@ -42,7 +47,7 @@ class Kind:
         element: of a list, what each entry may be; None for anything.
         count: of a list, how many entries it has; None for any number.
         below: of a mapping, what each value may be; None for anything.
-        section: of a mapping, the dataclass "module:Class" whose fields its keys are.
+        sections: of a mapping, dataclasses "module:Class" one of whose fields its keys are.
         values: of a `Literal`, all that it may be.
     """
 
@@ -50,7 +55,7 @@ class Kind:
     element: "Kind | None" = None
     count: int | None = None
     below: "Kind | None" = None
-    section: str | None = None
+    sections: tuple[str, ...] = ()
     values: tuple = ()
 
     def allows(self, value: Any) -> bool:
@@ -74,6 +79,9 @@ class Kind:
 
     def __str__(self) -> str:
         return " or ".join(WORDS[name] for name in self.names)
+
+
+PART = Kind(("mapping",), sections=(CHOICE,))  # of a class: an object of another, by its `kind`
 
 
 @dataclass(frozen=True)
@@ -124,6 +132,21 @@ class Classes:
         if found is None:
             return None
         return _Reader(*found, nested).settings()
+
+    def section_of(self, kind: Kind, value: Mapping) -> str | None:
+        """The dataclass of a mapping that is one of several sections; None if it is a choice."""
+        if kind.sections and "kind" in value and CHOICE in kind.sections:
+            return None
+        return next((one for one in kind.sections if one != CHOICE), None)
+
+    def paper(self, name: str) -> str:
+        """The dataclass of the section of a paper: its own, or that of all papers."""
+        own = self.root / layout.sections_of(name)
+        return f"papers.{name}.sections:Paper" if own.exists() else PAPER
+
+    def is_open(self, dotted: str) -> bool:
+        """Whether a section may have other keys too."""
+        return bool(_constant(*self.find(dotted), "open"))
 
     def summary(self, dotted: str) -> str:
         """What a class is, in one paragraph."""
@@ -250,17 +273,18 @@ class _Reader:
         given = [*zip(arguments, defaults, strict=True)]
         given += zip(init.args.kwonlyargs, init.args.kw_defaults, strict=True)
         for argument, default in given:
-            kind = self.kind(source, argument.annotation)
+            kind = self._own_kind(source, argument.arg, argument.annotation)
             if kind:
-                yield argument.arg, (kind, default is None, self._default(source, default))
+                required = default is None and kind is not PART
+                yield argument.arg, (kind, required, self._default(source, default))
 
     def _field(self, source: Source, node: ast.stmt) -> Iterator[tuple]:
         if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name):
             return
-        kind = self.kind(source, node.annotation)
+        kind = self._own_kind(source, node.target.id, node.annotation)
         if kind is None or _not_in_init(node.value):
             return
-        required = node.value is None or _no_default(node.value)
+        required = (node.value is None or _no_default(node.value)) and kind is not PART
         yield node.target.id, (kind, required, self._default(source, node.value))
 
     def _default(self, source: Source, node: ast.expr | None) -> str | None:
@@ -277,6 +301,13 @@ class _Reader:
             node = getattr(found[1], "value", None) if found else None
         return _as_yaml(node) if node is not None else None
 
+    def _own_kind(self, source: Source, name: str, node: ast.expr | None) -> Kind | None:
+        """The kind of a setting; an object that goes by the name of a role is chosen by `kind`."""
+        kind = self.kind(source, node)
+        is_part = kind is None and not self.nested and name in REGISTRIES and node is not None
+        is_class = is_part and not ast.unparse(node).startswith(NO_PARTS)
+        return PART if is_class else kind
+
     def kind(self, source: Source, node: ast.expr | None) -> Kind | None:
         """The plain values an annotation allows beside others; None if none but None."""
         parts = list(self._alternatives(source, node))
@@ -284,11 +315,13 @@ class _Reader:
         if not set(names) - {"None"}:
             return None
         merged = Kind(names)
-        for key in ("element", "count", "below", "section"):
+        for key in ("element", "count", "below"):
             given = {getattr(part, key) for part in parts} - {None}
             if len(given) == 1:
                 merged = _with(merged, key, given.pop())
-        return _with(merged, "values", tuple(value for part in parts for value in part.values))
+        for key in ("sections", "values"):
+            merged = _with(merged, key, tuple(v for part in parts for v in getattr(part, key)))
+        return merged
 
     def _alternatives(self, source: Source, node: ast.expr | None) -> Iterator[Kind]:
         """A kind with one name for each plain alternative of an annotation."""
@@ -318,7 +351,7 @@ class _Reader:
             if found and isinstance(found[1], ast.Assign):  # another name for a type
                 yield from self._alternatives(found[0], found[1].value)
             elif found and self.nested and isinstance(found[1], ast.ClassDef):
-                yield Kind(("mapping",), section=f"{found[0].module}:{found[1].name}")
+                yield Kind(("mapping",), sections=(f"{found[0].module}:{found[1].name}",))
 
     def _subscripted(self, source: Source, name: str, inside: ast.expr) -> Iterator[Kind]:
         parts = inside.elts if isinstance(inside, ast.Tuple) else [inside]

@@ -64,7 +64,9 @@ def role(path: Path) -> str | None:
 
 
 def singular(collection: str) -> str:
-    """`filters` -> `filter`, `studies` -> `study`."""
+    """`filters` -> `filter`, `studies` -> `study`, `analyses` -> `analysis`."""
+    if collection.endswith("yses"):
+        return collection.removesuffix("es") + "is"
     if collection.endswith("ies"):
         return collection.removesuffix("ies") + "y"
     return collection.removesuffix("s")

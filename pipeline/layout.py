@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 BASE = "config.yaml"
-SCHEMA = "pipeline/schema.yaml"
+CONFIGURATION = "dalib.experiments.sections:Configuration"  # the class of its top
 REFERENCE = "pipeline/reference.json"
 
 
@@ -14,6 +14,14 @@ def config_of(paper: str) -> str:
 
 def scale_of(paper: str, scale: str) -> str:
     return f"papers/{paper}/scales/{scale}.yaml"
+
+
+def sections_of(paper: str) -> str:
+    return f"papers/{paper}/sections.py"
+
+
+def schema_of(paper: str) -> str:
+    return f"papers/{paper}/schema.json"
 
 
 def claims_of(paper: str) -> str:

@@ -1,24 +1,16 @@
 """Problems of a configuration: where, what was found, and what would be right."""
 
 import difflib
+import importlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline import kinds
 from pipeline.bounds import Bounds
-from pipeline.fields import WORDS, Kind, Setting
-
-JSON_WORDS = {
-    "integer": WORDS["int"],
-    "number": WORDS["float"],
-    "boolean": WORDS["bool"],
-    "string": WORDS["str"],
-    "array": WORDS["list"],
-    "null": WORDS["None"],
-    "object": "a mapping",
-}
+from pipeline.fields import Classes, Kind, Setting
 
 
 @dataclass(frozen=True)
@@ -28,8 +20,43 @@ class Problem:
     missing: bool = False  # something is absent below `path`
 
 
+def section_problems(
+    section: Mapping, dotted: str, classes: Classes, path: kinds.Path, also: Iterable[str] = ()
+) -> Iterator[Problem]:
+    """What is wrong with a section of the configuration, whose dataclass is `dotted`.
+
+    also: keys that are looked at elsewhere.
+    """
+    settings, also = classes.settings(dotted, nested=True), set(also)
+    also |= set(section) if classes.is_open(dotted) else set()
+    found = list(setting_problems(section, settings, path, also, classes))
+    found += missing(section, settings, path)
+    yield from found
+    if not found:
+        given = {key: value for key, value in section.items() if key in settings}
+        try:
+            made(dotted)(**given)
+        except ValueError as error:
+            yield Problem(path, str(error), missing="is missing" in str(error))
+
+
+def made(dotted: str) -> Callable[..., Any]:
+    module, _, name = dotted.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def missing(section: Mapping, settings: Mapping[str, Setting], path: kinds.Path) -> list[Problem]:
+    """Keys that have to be given and are not."""
+    lacking = [name for name, one in settings.items() if one.required and name not in section]
+    return [Problem(path, f'"{name}" is missing', missing=True) for name in lacking]
+
+
 def setting_problems(
-    section: Mapping, settings: Mapping[str, Setting], path: kinds.Path, also: Iterable[str] = ()
+    section: Mapping,
+    settings: Mapping[str, Setting],
+    path: kinds.Path,
+    also: Iterable[str] = (),
+    classes: Classes | None = None,
 ) -> Iterator[Problem]:
     """Unknown keys of a section, and values of wrong types or outside their limits.
 
@@ -38,33 +65,64 @@ def setting_problems(
     also = set(also)
     for name, value in section.items():
         if name in settings:
-            setting = settings[name]
-            yield from value_problems(value, setting.kind, setting.bounds, (*path, name))
+            one = settings[name]
+            where, unit = (*path, name), unit_of(one)
+            yield from value_problems(value, one.kind, one.bounds, where, classes, unit)
         elif name not in also:
-            yield Problem((*path, name), unknown("key", name, settings, quote=False))
+            known = [*settings, *also]
+            yield Problem((*path, name), unknown("key", name, known, quote=False))
 
 
-def value_problems(value: Any, kind: Kind, bounds: Bounds, path: kinds.Path) -> Iterator[Problem]:
-    """What is wrong with one value, and with the entries of a list."""
+def value_problems(
+    value: Any,
+    kind: Kind,
+    bounds: Bounds,
+    path: kinds.Path,
+    classes: Classes | None = None,
+    unit: str | None = None,
+) -> Iterator[Problem]:
+    """What is wrong with one value, and with what is in a list, a mapping or a section.
+
+    unit: what a whole number counts.
+    """
     if not kind.allows(value):
         yield Problem(path, f"{said(value)}, {kind} is needed")
     elif isinstance(value, list):
         yield from _count_problems(value, kind, bounds, path)
-        for position, entry in enumerate(value):
-            if kind.element:
-                yield from value_problems(entry, kind.element, bounds, (*path, position))
+        inside = replace(bounds, entries=0)
+        for position, entry in enumerate(value) if kind.element else ():
+            where = (*path, position)
+            yield from value_problems(entry, kind.element, inside, where, classes, unit)
+    elif isinstance(value, Mapping):
+        yield from _mapping_problems(value, kind, bounds, path, classes)
     elif isinstance(value, int | float) and not isinstance(value, bool):
-        yield from _range_problems(value, bounds, path, counts="float" not in kind.names)
+        counted = None if "float" in kind.names else unit
+        yield from _range_problems(value, bounds, path, counted)
     values = [one for one in kind.values or bounds.values if type(one) is type(value)]
     if values and value not in values:
         yield Problem(path, unknown("value", value, values))
+
+
+def _mapping_problems(
+    value: Mapping, kind: Kind, bounds: Bounds, path: kinds.Path, classes: Classes
+) -> Iterator[Problem]:
+    section = classes.section_of(kind, value)
+    if section:
+        yield from section_problems(value, section, classes, path)
+    elif kind.sections and "kind" not in value:
+        yield Problem(path, '"kind" is missing', missing=True)
+    elif not kind.sections:
+        yield from _count_problems(value, kind, bounds, path)
+        inside = replace(bounds, entries=0)
+        for name, below in value.items() if kind.below else ():
+            yield from value_problems(below, kind.below, inside, (*path, name), classes)
 
 
 def _count_problems(
     value: list | Mapping, kind: Kind, bounds: Bounds, path: kinds.Path
 ) -> Iterator[Problem]:
     least, most = max(bounds.entries, kind.count or 0), kind.count
-    if len(value) < least and not value and least == 1:
+    if not value and least == 1:
         yield Problem(path, "is empty, at least 1 entry is needed")
     elif len(value) < least or (most is not None and len(value) > most):
         bound = "at least" if len(value) < least else "at most"
@@ -73,10 +131,8 @@ def _count_problems(
 
 
 def _range_problems(
-    value: float, bounds: Bounds, path: kinds.Path, *, counts: bool
+    value: float, bounds: Bounds, path: kinds.Path, unit: str | None
 ) -> Iterator[Problem]:
-    name = next((key for key in reversed(path) if isinstance(key, str)), "")
-    unit = unit_of(name) if counts else None
     for rule, bound, wrong in (
         ("minimum", bounds.least, lambda b: value < b),
         ("exclusiveMinimum", bounds.above, lambda b: value <= b),
@@ -87,75 +143,22 @@ def _range_problems(
             yield Problem(path, _out_of_range(value, rule, bound, unit))
 
 
-def unit_of(name: str) -> str | None:
-    """What a limit counts where the name of a setting says it, as `members` and `mem_mb` do."""
-    if name.endswith(("_mb", "_gb")):
-        return name[-2:].upper()
-    plural = name.endswith("s") and not name.endswith(("ss", "us", "is"))
-    return name if plural and name.isalpha() else None
+def unit_of(setting: Setting) -> str | None:
+    """What a whole number counts: its name, or the first word of its meaning, if that is a plural.
+
+    `members`; `mem_mb` is in MB; "sites of the ring" counts sites, "time limit in minutes" minutes.
+    """
+    if setting.name.endswith(("_mb", "_gb")):
+        return setting.name[-2:].upper()
+    first = setting.meaning.partition(" ")[0].rstrip(",;.")
+    inside = re.search(r"\bin (\w+s)\b", setting.meaning)
+    words = [setting.name, first, *([inside[1]] if inside else [])]
+    return next((word for word in words if _is_plural(word)), None)
 
 
-def schema_problems(
-    tree: Any, schema: Mapping, whole: Mapping, path: kinds.Path, also: Iterable[str] = ()
-) -> Iterator[Problem]:
-    """Problems with `tree`, standing at `path`, against a part of the whole schema."""
-    import jsonschema
-
-    complete = {**schema, "$defs": whole["$defs"]}
-    for error in jsonschema.Draft202012Validator(complete).iter_errors(tree):
-        yield from _problems_of(error, (*path, *error.absolute_path), also)
-
-
-def _problems_of(error: Any, path: kinds.Path, also: Iterable[str]) -> Iterator[Problem]:
-    value, rule, wanted = error.instance, error.validator, error.validator_value
-    if rule == "additionalProperties":
-        known = [*error.schema.get("properties", {}), *also]
-        for key in value.keys() - error.schema.get("properties", {}).keys():
-            yield Problem((*path, key), unknown("key", key, known, quote=False))
-    elif rule == "required":
-        for key in wanted:
-            if key not in value:
-                yield Problem(path, f'"{key}" is missing', missing=True)
-    elif rule == "type":
-        yield Problem(path, wrong_type(value, wanted))
-    elif rule in ("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum"):
-        yield Problem(path, _out_of_range(value, rule, wanted, error.schema.get("unit")))
-    elif rule == "enum":
-        yield Problem(path, unknown("value", value, wanted))
-    elif rule in ("minItems", "maxItems"):
-        bound = "at least" if rule == "minItems" else "at most"
-        yield Problem(path, f"{len(value)} entries are given, {bound} {wanted} are needed")
-    elif rule in ("minProperties",):
-        yield Problem(path, "is empty")
-    elif rule in ("oneOf", "anyOf") and error.context:
-        yield from _problems_of_choice(error, path, also)
-    else:
-        yield Problem(path, error.message)
-
-
-def _problems_of_choice(error: Any, path: kinds.Path, also: Iterable[str]) -> Iterator[Problem]:
-    """Against several schemas: what is wrong by that of the value's type, or which types fit."""
-    branches: dict[int, list] = {}
-    for inner in error.context:
-        branches.setdefault(inner.relative_schema_path[0], []).append(inner)
-    types = {
-        number: inner.validator_value
-        for number, errors in branches.items()
-        for inner in errors
-        if inner.validator == "type" and not inner.relative_path
-    }
-    fitting = [errors for number, errors in branches.items() if number not in types]
-    for inner in fitting[0] if fitting else ():
-        yield from _problems_of(inner, (*path, *inner.relative_path), also)
-    if not fitting:
-        named = [[wanted] if isinstance(wanted, str) else wanted for wanted in types.values()]
-        yield Problem(path, wrong_type(error.instance, sum(named, [])))
-
-
-def wrong_type(value: Any, types: str | list[str]) -> str:
-    """`"abc" is a text, a whole number is needed`."""
-    types = [types] if isinstance(types, str) else types
-    return f"{said(value)}, {' or '.join(JSON_WORDS[name] for name in types)} is needed"
+def _is_plural(word: str) -> bool:
+    plural = word.endswith("s") and not word.endswith(("ss", "us", "is"))
+    return plural and word.isalpha() and word.islower() and len(word) > 3
 
 
 def said(value: Any) -> str:

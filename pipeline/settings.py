@@ -74,10 +74,9 @@ def load(
     elif asked.get("scale") is not None:
         problems.append(Problem(("scale",), f"no such scale; there are: {', '.join(scales(root))}"))
 
-    schema = read_yaml(root / layout.SCHEMA, layout.SCHEMA)
     classes = Classes(root)
-    config = converted(_without_left_out(merged(layers)), schema, classes)
-    problems += check(config, schema, classes)
+    config = converted(_without_left_out(merged(layers)), classes)
+    problems += check(config, classes)
     odd = [*plain.value_problems(config), *_no_papers(config, layers)]
     problems = [p for p in problems if p.path not in {o.path for o in odd}] + odd
     problems += plain.name_problems(config)

@@ -8,10 +8,10 @@ ROOT = Path(__file__).parents[1]
 
 def configured(folder: Path) -> Path:
     """The configuration of all papers in `folder`, with the code that it names."""
-    for name in ("config.yaml", "pipeline/schema.yaml", "pipeline/reference.json"):
+    for name in ("config.yaml", "pipeline/reference.json"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
-    keep_yaml = shutil.ignore_patterns("*.py", "*.smk", "*.md", "__pycache__")
-    shutil.copytree(ROOT / "papers", folder / "papers", ignore=keep_yaml)
+    without = shutil.ignore_patterns("*.smk", "*.md", "tests", "__pycache__")
+    shutil.copytree(ROOT / "papers", folder / "papers", ignore=without)
     (folder / "dalib").symlink_to(ROOT / "dalib")
     return folder

@@ -51,7 +51,7 @@ ARROWS = {
     "codecs": {"nets", "streams"},
     "maps": {"integrate", "nets", "streams", "systems"},
     "filters": {"localise", "resumable", "streams"},
-    "smoothers": {"filters", "streams"},
+    "smoothers": {"filters", "streams", "localise"},
     "inversion": {"filters", "localise", "streams"},
     "climatology": {"filters", "streams"},
     "forecasters": {"resumable", "nets", "codecs", "replicates", "train", "streams"},
@@ -116,7 +116,7 @@ WITH_TORCH = {"checkpoint.py", "speed.py"}  # in jobs that have it, and in a pro
 NOT_IN_PAPERS = {"netCDF4", "snakemake"}
 NOT_IN_FIGURES = {"torch"}  # nor in tables: what is drawn was computed by a stage
 IMPORTED_LATE = {("checkpoint.py", "torch")}  # by functions that only jobs with torch call
-MOST_LINES = 32_000  # of dalib, with the library of methods; a paper adds none
+MOST_LINES = 33_000  # of dalib, with the library of methods; a paper adds none
 NAMED = (
     "cases",
     "filters",

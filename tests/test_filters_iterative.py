@@ -8,8 +8,12 @@ from dalib.filters.etkf import ETKF
 from dalib.filters.finite_size import EnKFN
 from dalib.filters.inflation import AdaptiveInflation
 from dalib.filters.iterative import IEnKS
+from dalib.filters.var4d import Var4D
 from dalib.integrate import RK4
 from dalib.observe import Subset
+from dalib.smoothers import smooth
+from dalib.smoothers.envar4d import EnVar4D
+from dalib.smoothers.var4d import StrongVar4D
 from dalib.streams import normal, stream, streams
 from dalib.systems.lorenz import Lorenz63
 
@@ -92,3 +96,16 @@ def test_what_it_does_not_take_is_refused():
         IEnKS(**SETTINGS, lag=0)
     with pytest.raises(TypeError, match="takes no AdaptiveInflation"):
         IEnKS(**SETTINGS, inflation=AdaptiveInflation())
+
+
+@pytest.mark.parametrize("method", [IEnKS, Var4D, StrongVar4D, EnVar4D])
+def test_a_step_that_changes_with_time_is_refused_by_methods_of_a_window(method):
+    prior, y = given()
+    names = method.__dataclass_fields__
+    settings = {name: value for name, value in SETTINGS.items() if name in names}
+    settings["step"] = lambda x, time: x
+    if method is Var4D:
+        settings["background"] = Gaussian(prior.mean[0], torch.eye(STATE).double())
+    run = smooth if hasattr(method, "smooth") else assimilate
+    with pytest.raises(ValueError, match=r"it asks for step\(time\): give a step of the state"):
+        run(method(**settings), prior, y, streams("i", range(SEEDS), "n"))

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from dalib.filters import Ensemble, Gaussian, kalman
-from dalib.inversion import EKI, ESMDA, RunError, from_numpy, invert
+from dalib.inversion import EKI, ESMDA, RunError, black_box, invert
 from dalib.inversion.correlation import CorrelationTaper
 from dalib.streams import normal, stream, streams
 
@@ -127,7 +127,7 @@ def test_an_executable_is_run_side_by_side_and_what_fails_is_left_out(caplog):
         return np.array(said.stdout.split(), dtype=float)
 
     with ThreadPoolExecutor(2) as pool:
-        forward = from_numpy(run, mapped=pool.map)
+        forward = black_box(run, mapped=pool.map)
         prior = Gaussian(torch.zeros(2).double(), torch.eye(2).double())
         y = torch.tensor([0.7, 0.1]).double()
         found = invert(ESMDA(steps=1), forward, prior, y, 0.1, stream("run"), members=20)
@@ -146,11 +146,11 @@ def test_what_cannot_be_inverted_is_refused():
     with pytest.raises(ValueError, match="only 0 of 5 runs"):
         invert(ESMDA(), lambda x: linear(x) * torch.nan, E, y, 1.0, stream("n"))
     with pytest.raises(ValueError, match="one value for each observation"):
-        from_numpy(lambda x: np.ones((2, 2)))(E.members)
+        black_box(lambda x: np.ones((2, 2)))(E.members)
     with pytest.raises(ValueError, match="all 5 runs failed"):
-        from_numpy(lambda x: (_ for _ in ()).throw(RunError()))(E.members)
+        black_box(lambda x: (_ for _ in ()).throw(RunError()))(E.members)
     with pytest.raises(ValueError, match="values for different members"):
-        from_numpy(lambda x: np.ones(1 + (x[0] > 0)))(E.members)
+        black_box(lambda x: np.ones(1 + (x[0] > 0)))(E.members)
     with pytest.raises(ValueError, match="R is not positive definite"):
         invert(ESMDA(), linear, E, y, -R, stream("n"))
     y[0] = torch.nan

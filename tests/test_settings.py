@@ -16,35 +16,54 @@ from pipeline.settings import (
     check_targets,
     load,
     merged,
-    read_yaml,
     scales,
 )
 
 ROOT = Path(__file__).parents[1]
 
-SCHEMA = """
-    type: object
-    additionalProperties: false
-    required: [scale]
-    properties:
-      scale: {type: string}
-      seeds: {type: [integer, "null"], minimum: 1, unit: seeds}
-      lorenz:
-        type: object
-        additionalProperties: false
-        properties:
-          ensemble: {type: integer, minimum: 2, unit: members}
-          device: {enum: [cpu, cuda]}
-          grid: {type: array, minItems: 2, items: {type: number}}
-          train:
-            type: object
-            additionalProperties: false
-            required: [epochs]
-            properties:
-              epochs: {type: integer}
-              rate: {type: number, exclusiveMinimum: 0}
-              shuffle: {type: boolean}
-    $defs: {paper: {}, settings: {properties: {}}}
+SECTIONS = """
+    from collections.abc import Mapping
+    from dataclasses import dataclass
+    from typing import Literal
+
+    @dataclass(frozen=True)
+    class Train:
+        epochs: int
+        rate: float = 0.1
+        shuffle: bool = True
+
+        def __post_init__(self):
+            if self.rate <= 0:
+                raise ValueError("rate")
+
+    @dataclass(frozen=True)
+    class Lorenz:
+        \"\"\"A small section.
+
+        Attributes:
+            ensemble: members of the ensemble.
+        \"\"\"
+
+        ensemble: int = 2
+        device: Literal["cpu", "cuda"] = "cpu"
+        grid: list[float] = ()
+        train: Train = None
+
+        def __post_init__(self):
+            if self.ensemble < 2:
+                raise ValueError("ensemble")
+            if len(self.grid) < 2:
+                raise ValueError("grid")
+
+    @dataclass(frozen=True)
+    class Configuration:
+        scale: str
+        seeds: int | None = None
+        lorenz: Lorenz = None
+
+        def __post_init__(self):
+            if self.seeds is not None and self.seeds < 1:
+                raise ValueError("seeds")
     """
 CONFIG = """
     scale: quick
@@ -61,9 +80,11 @@ SCALED = """
 
 
 @pytest.fixture
-def project(tmp_path):
-    """A project with a small schema; no scale changes anything."""
-    write(tmp_path / "pipeline/schema.yaml", SCHEMA)
+def project(tmp_path, monkeypatch):
+    """A project with a few keys of its own; no scale changes anything."""
+    write(tmp_path / "small_sections.py", SECTIONS)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(layout, "CONFIGURATION", "small_sections:Configuration")
     write(tmp_path / "config.yaml", CONFIG)
     return tmp_path
 
@@ -357,7 +378,7 @@ def test_missing_setting_of_a_system_is_an_error(real):
     )
     given = dkf(cases={"clean": {"system": {"kind": "my_lab.models:Pendulum"}}})
     found = messages(real, given)
-    assert found == ['papers/dkf/config.yaml: cases.clean.system: "length" is missing']
+    assert found == ['papers/dkf/config.yaml: cases.clean.system: "length" is missing (Pendulum)']
 
 
 def test_class_of_the_users_own_is_checked_without_importing_it(real):
@@ -388,7 +409,7 @@ def test_class_of_the_users_own_is_checked_without_importing_it(real):
     config = load(real, dkf(filters={"mine": section}))
     assert config["dkf"]["filters"]["mine"]["factor"] == 2.5
     assert messages(real, dkf(filters={"mine": section | {"fctor": 1}})) == [
-        '--config: dkf.filters.mine.fctor: unknown key (did you mean "factor"?)'
+        '--config: dkf.filters.mine.fctor: unknown key (did you mean "factor"?) (Mine)'
     ]
 
 
@@ -481,18 +502,27 @@ def test_configuration_is_valid_at_every_scale(scale):
     assert load(ROOT, {"scale": scale})["scale"] == scale
 
 
-def properties(schema) -> Iterator[tuple[str, dict]]:
-    if isinstance(schema, dict):
-        yield from schema.get("properties", {}).items()
-        for value in schema.values():
-            yield from properties(value)
+def sections(classes: Classes, dotted: str, seen: set[str]) -> Iterator[tuple[str, str]]:
+    """(class and key, meaning) of a section and of all below it."""
+    if dotted in seen:
+        return
+    seen.add(dotted)
+    for setting in classes.settings(dotted, nested=True).values():
+        yield f"{dotted}.{setting.name}", setting.meaning
+        todo = [setting.kind]
+        while todo:
+            kind = todo.pop()
+            for below in kind.sections:
+                yield from sections(classes, below, seen)
+            todo += filter(None, (kind.element, kind.below))
 
 
-def test_every_key_of_the_schema_has_a_description():
-    schema = read_yaml(ROOT / layout.SCHEMA, "schema")
-    found = list(properties(schema))
-    assert len(found) > 50
-    assert [name for name, below in found if not below.get("description")] == []
+def test_every_key_of_a_section_has_a_meaning_in_its_docstring():
+    classes, seen = Classes(ROOT), set()
+    tops = [layout.CONFIGURATION, *(classes.paper(name) for name in layout.papers(ROOT))]
+    found = [pair for top in tops for pair in sections(classes, top, seen)]
+    assert len(found) > 200
+    assert [name for name, meaning in found if not meaning] == []
 
 
 @pytest.mark.parametrize("role", registry.REGISTRIES)
@@ -511,7 +541,11 @@ def test_a_key_has_the_limits_of_its_class_alone(real):
     operator = {"operator": {"kind": "arctan", "scale": -2.0}}
     load(real, dkf(cases={"clean": {"observations": operator}}))
     (line,) = messages(real, dkf(filters={"new": {"kind": "local_enkf", "scale": -2.0}}))
-    assert line == "--config: dkf.filters.new.scale: -2 is too small, more than 0 is needed"
+    assert line == (
+        "--config: dkf.filters.new.scale: -2 is too small, more than 0 is needed (LocalEnKF)"
+    )
+    one = {"methods": {"climatology": {"kind": "climatology", "members": 1}}}
+    load(real, {"benchmark": {"studies": {"noise": one}}})  # one draw is no ensemble of a filter
 
 
 @pytest.mark.parametrize(
@@ -578,9 +612,41 @@ def test_every_spin_up_has_whole_intervals(scale):
             {"metrics": ["vptt"]},
             'studies.noise.metrics: unknown metric "vptt" (did you mean "vpt"?)',
         ),
-        ({"replicates": 1.5}, "studies.noise.replicates: 1.5 is given, a whole number is needed"),
+        ({"replicates": 1.5}, "studies.noise.replicates: 1.5 is given, a whole number"),
     ],
 )
 def test_studies_are_checked_against_their_case_and_the_classes_they_name(real, given, said):
     lines = messages(real, {"benchmark": {"studies": {"noise": given}}})
     assert any(said in line for line in lines), lines
+
+
+def test_a_part_is_refused_where_the_class_has_none(real):
+    part = {"localisation": {"kind": "ring", "radius": 4.0}}
+    load(real, dkf(filters={"new": {"kind": "letkf", **part}}))
+    (line,) = messages(real, dkf(filters={"new": {"kind": "etkf", **part}}))
+    assert line.startswith("--config: dkf.filters.new.localisation: unknown key; there are: ")
+    (line,) = messages(real, dkf(filters={"new": {"kind": "letkf", "localisation": 4.0}}))
+    assert (
+        line == "--config: dkf.filters.new.localisation: 4.0 is given, a mapping is needed (LETKF)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        (
+            {"adda": {"learning": {"cw": {"training": {"schedule": {"kind": "decay"}}}}}},
+            'papers/adda/config.yaml: learning.cw.training.schedule: "after" is missing (Decay)',
+        ),
+        (
+            {"gpt": {"codecs": {"new": {"kind": "bins"}}}},
+            '--config: gpt.codecs.new: "cells" is missing (Bins)',
+        ),
+        (
+            dkf(filters={"new": {"kind": "letkf", "localisation": {"kind": "ring"}}}),
+            '--config: dkf.filters.new.localisation: "radius" is missing (Ring)',
+        ),
+    ],
+)
+def test_a_setting_that_has_to_be_given_is_missed_before_anything_starts(given, line, real):
+    assert line in messages(real, given)

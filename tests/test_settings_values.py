@@ -2,7 +2,6 @@
 
 import copy
 import math
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -35,7 +34,9 @@ REAL = real()
 def project(tmp_path):
     """A project whose configuration, `config.yaml`, is to be written."""
     configured(tmp_path)
-    shutil.rmtree(tmp_path / "papers")
+    for file in filter(Path.is_file, (tmp_path / "papers").rglob("*")):
+        if file.suffix != ".py":
+            file.unlink()
     return tmp_path
 
 

@@ -450,3 +450,19 @@ def test_without_model_errors_there_is_no_density_to_simulate_by():
     far = Observations([1.0, 3.0], series(1, 2, False), start=0.0, interval=1.0)
     with pytest.raises(ValueError, match="2 steps lead to the observation 1"):
         dalib.smooth(BackwardSimulation(**MODEL), PRIOR, far, streams("far", [0], "f"))
+
+
+@pytest.mark.parametrize("smoother", SAME, **ids)
+def test_torch_func_has_the_slope_and_the_curve_of_what_is_smoothed(smoother):
+    y, one = series(2, 4, False), torch.ones((), dtype=torch.float64)
+
+    def total(error):
+        given = dataclasses.replace(smoother, obs_std=OBS_STD * error)
+        return smooth(given, PRIOR, y).mean.square().sum()
+
+    slope, curve = torch.func.grad(total)(one), torch.func.hessian(total)(one)
+    h = 1e-5
+    difference = (total(one + h) - total(one - h)) / (2 * h)
+    up, down = (torch.func.grad(total)(one + s * h) for s in (1, -1))
+    assert slope.item() == pytest.approx(difference.item(), rel=1e-6)
+    assert curve.item() == pytest.approx(((up - down) / (2 * h)).item(), rel=1e-5)

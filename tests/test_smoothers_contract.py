@@ -8,7 +8,8 @@ import torch
 from dalib import build
 from dalib.filters import Ensemble, Gaussian, assimilate
 from dalib.integrate import RK4
-from dalib.observe import MovingSubset, Subset
+from dalib.observations import Changing
+from dalib.observe import Linear, MovingSubset, Subset
 from dalib.registry import SMOOTHERS
 from dalib.smoothers import smooth
 from dalib.streams import Streams, normal, streams
@@ -230,3 +231,24 @@ def test_bad_input_is_refused(kind):
         smooth(made(kind, "full"), prior, y * torch.nan, generators())
     with pytest.raises(TypeError, match="give a Gaussian or an Ensemble"):
         smooth(made(kind, "full"), prior.mean, y, generators())
+
+
+@each
+def test_correlated_errors_are_those_of_whitened_observations(kind):
+    """L⁻¹ y = L⁻¹ H x + N(0, I), at all times alike and at each with an R of its own."""
+    prior, y = data("partial")
+    y[1, 3] = torch.nan
+    R = 0.5 * torch.eye(3).double() + 0.5
+    for scale in (torch.ones(1).double(), torch.linspace(0.5, 2.0, TIMES).double()):
+        Rs = scale[:, None, None] * R
+        L = torch.linalg.cholesky(Rs)
+        white = torch.linalg.solve_triangular(L, y[..., None], upper=False)[..., 0]
+        one = torch.eye(SIZE).double()[::2].expand(TIMES, 3, SIZE)
+        H = torch.linalg.solve_triangular(L, one, upper=False)
+        full = dataclasses.replace(made(kind, "partial"), obs_std=None, obs_cov=Rs)
+        found = smooth(full, prior, y, generators())
+        given = {"obs_std": 1.0, "observe": Changing(tuple(map(Linear, H)))}
+        whitened = dataclasses.replace(made(kind, "partial"), **given)
+        expected = smooth(whitened, prior, white, generators())
+        assert torch.allclose(found.mean, expected.mean, rtol=1e-7, atol=1e-7)
+        assert torch.allclose(found.std, expected.std, rtol=1e-7, atol=1e-7)

@@ -5,6 +5,7 @@ import torch
 
 from dalib.filters import Ensemble, Gaussian
 from dalib.filters.least_squares import LBFGS, GaussNewton, cost
+from dalib.filters.steps import Move
 from dalib.integrate import RK4
 from dalib.localise import Ring
 from dalib.smoothers import smooth
@@ -156,3 +157,24 @@ def test_many_trajectories_have_the_spread_of_the_smoother():
 def test_4denvar_without_a_background_is_refused():
     with pytest.raises(ValueError, match="leaves 0.5 to the background"):
         EnVar4D(step=None, observe=None, obs_std=1.0, weight=0.5)
+
+
+@pytest.mark.parametrize("kind", ["weak", "ensemble"])
+def test_irregular_times_are_steps_with_nothing_observed_between(kind):
+    prior, y = given()
+    settings = {"step": lambda x: x @ F.T, "observe": lambda x: x @ H.T, "obs_std": 0.7}
+    method = EnVar4D(**settings, members=6)
+    if kind == "weak":
+        method = WeakVar4D(**settings, model_error_cov=Q)
+    else:
+        prior = Ensemble(normal((SEEDS, 6, STATE), stream("4denvar", "E")))
+    counts = [1, 2, 1, 3, 1, 1]
+    schedule = tuple((Move(0.0, 1.0),) * count for count in counts)
+    rows = torch.cumsum(torch.tensor(counts), 0) - 1
+    dense = torch.full((SEEDS, int(rows[-1]) + 1, OBS), torch.nan).double()
+    dense[:, rows] = y
+    found = smooth(method, prior, y, stream("n"), schedule=schedule)
+    expected = smooth(method, prior, dense, stream("n"))
+    assert torch.allclose(found.mean, expected.mean[:, rows], rtol=0, atol=1e-8)
+    if kind == "weak":
+        assert torch.allclose(found.std, expected.std[:, rows], rtol=0, atol=1e-10)

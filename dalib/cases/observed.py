@@ -32,7 +32,7 @@ def observations(case: Mapping, truth: xr.Dataset, split: str, experiment: str) 
     std = torch.full(exact.shape[-1:], settings["error_std"], dtype=exact.dtype)
     generator = streams(experiment, seeds, f"observations {split}")
     y = exact + std * normal_like(exact, generator)
-    if split == "test" and settings["until"] is not None:
+    if split == "test" and settings.get("until") is not None:
         y[..., x.time.values > settings["until"] + 1e-9, :] = torch.nan
     names = getattr(operator, "seen", lambda names: None)(x.state.values.tolist())
     if names is None and y.shape[-1] > arrays.MANY:

@@ -148,7 +148,7 @@ class EnsembleFilter(ModelNoise, Observing):
 
     Attributes:
         step: the model over one sampling interval, (..., state) -> (..., state).
-        members: N.
+        members: N, size of the ensemble.
         inflation: a, factor on the anomalies after each analysis (amplitude, not variance), a
             number or (...,); 1 where nothing was observed, see `reached`. Or `RTPS`, `RTPP` or
             `AdaptiveInflation` of `filters.inflation`.

@@ -12,6 +12,7 @@ from dalib.filters.etkf import square_root
 from dalib.filters.finite_size import hyperprior
 from dalib.filters.inflation import AdaptiveInflation
 from dalib.filters.linalg import known, young
+from dalib.filters.steps import check_same
 from dalib.streams import Generator
 
 
@@ -105,6 +106,7 @@ class IEnKS(EnsembleFilter):
 
     def start(self, prior: Gaussian | Ensemble, generator: Generator) -> Lagged:
         """Members of the prior, where the first window starts."""
+        check_same(self)
         E = super().start(prior, generator).members
         return Lagged(E, E, young(E[..., 0, :]))
 

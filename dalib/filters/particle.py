@@ -40,7 +40,7 @@ class Particle(ModelNoise):
 
     Attributes:
         step: M over one sampling interval, (..., state) -> (..., state).
-        members: N.
+        members: N, particles.
         model_error_std: of the model, per sampling interval, a number or (state,), state units; or
             Q itself, see `noise.ModelNoise`.
         jitter_std: least noise with which particles move, likewise; where Q is given, none.

@@ -34,6 +34,8 @@ class LocalParticle(Local, EnsembleFilter):
     Attributes:
         localisation: places, distances and weights.
         radius: in place of that of the localisation, so that it can be tuned; None to leave it.
+        smoothing: α, share of the average over the choices of neighbours; 0 for none.
+        regularisation: f, kernel width as a fraction of the optimal one; 0 for none.
     """
 
     axes: ClassVar[dict] = Local.axes | {"regularisation": (), "smoothing": ()}

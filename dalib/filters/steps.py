@@ -12,6 +12,7 @@ which are found once, in its signature, and given by name at each call.
 import dataclasses
 import functools
 import inspect
+import itertools
 from typing import Any, NamedTuple
 
 from dalib.streams import Generator
@@ -66,3 +67,20 @@ def moving(filter: Any, wants: dict, move: Move, generator: Generator) -> Any:
 def takes_interval(filter: Any) -> bool:
     """Whether one call of the step moves states over any interval."""
     return any("interval" in names for names in wanted(filter).values())
+
+
+def check_same(filter: Any) -> None:
+    """Refuse a step that asks for more than the state, of a method that takes it again later."""
+    if wants := wanted(filter):
+        asks = ", ".join(f"{name}({', '.join(names)})" for name, names in wants.items())
+        raise ValueError(
+            f"{type(filter).__name__} runs its model over a window again and again, so that it is "
+            f"the same at all times and draws nothing; it asks for {asks}: give a step of the "
+            "state alone"
+        )
+
+
+def calls(schedule: Schedule | None, times: int) -> list[int]:
+    """How many steps from time 0 on lead to each of so many observations."""
+    counts = [1] * times if schedule is None else [len(moves) for moves in schedule]
+    return list(itertools.accumulate(counts))

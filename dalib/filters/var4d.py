@@ -21,6 +21,7 @@ from dalib.filters.linalg import (
     symmetric,
     young,
 )
+from dalib.filters.steps import check_same
 from dalib.streams import Generator
 
 
@@ -87,6 +88,7 @@ class Var4D(GaussianFilter):
     def start(self, prior: Gaussian | Ensemble, generator: Generator | None = None) -> Window:
         """The mean of the prior, where the first window starts."""
         check_background(self.background.cov)
+        check_same(self)
         L = self._root(prior.mean)
         cov = (L @ L.mT).to(prior.mean).expand(*prior.mean.shape, -1)
         return Window(prior.mean, cov, prior.mean, young(prior.mean))

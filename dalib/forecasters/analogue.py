@@ -86,7 +86,7 @@ class Analogue:
 
     Args:
         delays: E, samples in a delay vector.
-        neighbours: k.
+        neighbours: k, nearest past states whose successors are averaged.
     """
 
     delays: int = 10

@@ -85,7 +85,7 @@ class ESN:
     Args:
         units: N, size of the reservoir.
         radius: ρ, largest |eigenvalue| of W.
-        input_scale: σ_in.
+        input_scale: σ_in, half the width of the weights of the input.
         bias: half the width of b.
         leak: a, in (0, 1]; 1 for no memory but the recurrent one.
         degree: mean number of units that feed a unit; None for all.

@@ -69,7 +69,7 @@ class NVAR:
     fits a polynomial map. No random number and no iteration: trained by one linear system.
 
     Args:
-        delays: k.
+        delays: k, states that predict, the present one among them.
         spacing: s, in samples.
         degree: p; there are C(k n + p, p) features for n components.
         penalty: λ of the ridge.

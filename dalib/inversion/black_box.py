@@ -12,7 +12,7 @@ class RunError(RuntimeError):
     """Raised by a run of the user's program that gives no result; its member is left out."""
 
 
-def from_numpy(
+def black_box(
     run: Callable[[np.ndarray], Any],
     *,
     mapped: Callable[[Callable, Iterable], Iterable] = map,

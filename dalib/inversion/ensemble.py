@@ -150,7 +150,7 @@ def invert(
     """Members of the posterior of parameters x of y = g(x) + N(0, R).
 
     Args:
-        forward: g, (..., parameter) -> (..., obs); torch, or `from_numpy`.
+        forward: g, (..., parameter) -> (..., obs); torch, or `black_box`.
         prior: `Gaussian`, of which members are drawn, or an `Ensemble`; leading axes are series.
         y: (..., obs), NaN where missing.
         obs_error: a number or (obs,), standard deviations, or R (obs, obs).

@@ -36,7 +36,8 @@ class AFNO(nn.Module):
         scaling: moments of each channel of the training states, (repeat, channel).
         grid: (lat, lon) points, multiples of `patch`.
         patch: points of a token in both directions.
-        width, depth: numbers of a token, and of layers.
+        width: numbers of a token.
+        depth: layers one after the other.
         blocks: of the Fourier layer, into which the width is divided.
         ratio: of the inner width of the perceptron to the width.
         threshold: of the soft shrinkage in Fourier space.

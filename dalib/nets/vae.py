@@ -64,7 +64,10 @@ class CoupledVAE(nn.Module):
         width: h, channels on the full grid.
         periodic: whether the last axis of the maps closes, as longitude does; else, and along the
             other axis, zeros stand beyond the edge.
-        reconstruction, observed, matching, divergence: a, b, c, λ.
+        reconstruction: a, weight of the reconstruction of states in the loss.
+        observed: b, weight of states decoded from the latents of observations.
+        matching: c, weight of the encoder discrepancy.
+        divergence: λ, weight of the KL divergence from a standard normal law.
         obs_scaling: of the observations; None where they are observed in the units of the states.
         observe: h, (..., state) -> (..., obs); needed in training only.
         obs_std: of the errors, a number or (obs,), in the units of y; in training only.

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from dalib.filters.errors import Observing
 from dalib.filters.kalman import apply
 from dalib.filters.least_squares import GaussNewton
 from dalib.filters.linalg import shared
+from dalib.filters.steps import Schedule, calls, check_same
 from dalib.localise import Localisation
 from dalib.smoothers.base import Smoothed, of_ensemble
 from dalib.smoothers.var4d import Fit
@@ -69,16 +71,18 @@ class EnVar4D(Observing):
         observations: Tensor,
         generator: Generator | None = None,
         *,
-        progress: bool = False,
-        bound: float | None = None,
         kept: Tensor | None = None,
+        schedule: Schedule | None = None,
+        **options: Any,
     ) -> Smoothed:
         """Members given all observations (..., time, obs), NaN where missing; see `smooth`."""
         check_given(self, prior, observations, generator)
         check_observe(at(self, 0).observe, prior.mean, observations)
         check_some(observations)
+        check_same(self)
         y = observations.to(prior[0])
-        E = self._trajectories(prior, y, generator)
+        at_steps = calls(schedule, y.shape[-2])
+        E = self._trajectories(prior, y, at_steps, generator)
         # the mean and its observations come first, then each member with its own
         centres = torch.cat([E.mean(-3, keepdim=True), E], -3)
         noise = self._noise(E, y, generator)
@@ -94,12 +98,14 @@ class EnVar4D(Observing):
         found = centres + increments(u).to(centres)
         mean, members = found[..., :1, :, :], found[..., 1:, :, :]
         members = members - members.mean(-3, keepdim=True) + mean
-        series = members.movedim(-2, 0)  # time first
+        series = members.movedim(-2, 0).contiguous()  # time first
         before, after = (Ensemble(v[..., 1:, :].transpose(-3, -2)) for v in (E, members))
         moments = (after.mean, after.std, before.mean, before.std)
         return of_ensemble(series, Analyses(*moments, first_nan(after.mean)), kept)
 
-    def _trajectories(self, prior: Gaussian | Ensemble, y: Tensor, generator: Generator) -> Tensor:
+    def _trajectories(
+        self, prior: Gaussian | Ensemble, y: Tensor, at_steps: list[int], generator: Generator
+    ) -> Tensor:
         """(..., member, time + 1, state), of members that run freely."""
         leading = y.shape[:-2]
         trailing = {"mean": 1, "cov": 2, "members": 2}
@@ -107,9 +113,9 @@ class EnVar4D(Observing):
             *(v.expand(*leading, *v.shape[-trailing[k] :]) for k, v in prior._asdict().items())
         )
         states = [draw_members(prior, self.members, generator)]
-        for _ in range(y.shape[-2]):
+        for _ in range(at_steps[-1]):
             states.append(self.step(states[-1].clone()))
-        return torch.stack(states, -2)
+        return torch.stack([states[k] for k in (0, *at_steps)], -2)
 
     def _noise(self, E: Tensor, y: Tensor, generator: Generator) -> Tensor:
         """(..., 1 + member, time obs): of perturbed observations, centred; none for the mean."""

@@ -13,7 +13,7 @@ from torch import Tensor
 from dalib.filters.base import Analyses, Ensemble, Gaussian, at
 from dalib.filters.ekf import EKF
 from dalib.filters.kalman import GaussianFilter, Kalman, Transition, apply
-from dalib.filters.linalg import symmetric
+from dalib.filters.linalg import known, symmetric
 from dalib.filters.steps import moving
 from dalib.filters.ukf import UKF, CubatureKalman
 from dalib.smoothers.base import Smoothed, Stack, Watched, backward, check_lag, forward, stacked
@@ -53,7 +53,7 @@ def _gain(P: Tensor, F: Tensor, Q: Tensor) -> Tensor:
     FP = F @ P
     S = symmetric(FP @ F.mT + Q)
     L, info = torch.linalg.cholesky_ex(S)
-    if not info.any():
+    if known((info == 0).all()):
         return torch.cholesky_solve(FP, L).mT
     finite = S.isfinite().all(-1).all(-1)[..., None, None]
     inverse = torch.linalg.pinv(torch.where(finite, S, 0.0), hermitian=True)

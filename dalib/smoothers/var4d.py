@@ -18,6 +18,7 @@ from dalib.filters.kalman import apply
 from dalib.filters.least_squares import GaussNewton
 from dalib.filters.linalg import cholesky, jacobian, like, shared, symmetric
 from dalib.filters.noise import ModelNoise
+from dalib.filters.steps import Schedule, calls, check_same
 from dalib.smoothers.base import Smoothed
 from dalib.streams import Generator
 
@@ -49,19 +50,21 @@ class StrongVar4D(Observing):
         observations: Tensor,
         generator: Generator | None = None,
         *,
-        progress: bool = False,
-        bound: float | None = None,
         kept: Tensor | None = None,
+        schedule: Schedule | None = None,
+        **options: Any,
     ) -> Smoothed:
         """States given all observations (..., time, obs), NaN where missing; nothing is drawn.
 
-        `analyses` of the result have the trajectory of the prior mean as forecast. `progress` and
-        `bound` are for smoothers that go from time to time, `kept` for those with members.
+        `analyses` of the result have the trajectory of the prior mean as forecast. `kept` and
+        other options are of smoothers with members, and of those that go from time to time.
         """
         check_given(self, prior, observations, generator)
         check_observe(at(self, 0).observe, prior.mean, observations)
         check_some(observations)
-        window = Window(self, prior, observations.to(prior.mean))
+        check_same(self)
+        at_steps = calls(schedule, observations.shape[-2])
+        window = Window(self, prior, observations.to(prior.mean), at_steps)
         u = self.minimiser(window.misfit, window.first, prior.mean.dtype)
         return window.smoothed(u)
 
@@ -126,9 +129,11 @@ class Fit:
 class Window:
     """The cost of a series of observations y (..., time, obs), and what its minimum tells."""
 
-    def __init__(self, method: StrongVar4D, prior: Gaussian | Ensemble, y: Tensor) -> None:
-        self.method, self.prior, self.y = method, prior, y
-        self.times = y.shape[-2]
+    def __init__(
+        self, method: StrongVar4D, prior: Gaussian | Ensemble, y: Tensor, at_steps: list[int]
+    ) -> None:
+        self.method, self.prior, self.at_steps = method, prior, at_steps
+        self.times = at_steps[-1]
         self.leading = torch.broadcast_shapes(y.shape[:-2], prior.mean.shape[:-1])
         self.controls = {c.time: c.root for c in method.controls(prior, self.times)}
         self.sizes = [root.shape[-1] for root in self.controls.values()]
@@ -149,7 +154,7 @@ class Window:
 
     def misfit(self, u: Tensor) -> Tensor:
         """(..., n) -> (..., time obs)."""
-        return self.fit.misfit(self.states(u)[..., 1:, :])
+        return self.fit.misfit(self.states(u)[..., self.at_steps, :])
 
     def smoothed(self, u: Tensor) -> Smoothed:
         """At the minimum u (..., n)."""
@@ -160,9 +165,9 @@ class Window:
         if self.method.uncertain:
             cov, free_cov = self._covariance(u), self._spread(torch.zeros_like(u))
             std, before = (_std(value).to(states) for value in (cov, free_cov))
-            initial, cov = cov[..., 0, :, :].to(states), cov[..., 1:, :, :].to(states)
-        mean, std, before = states[..., 1:, :], std[..., 1:, :], before[..., 1:, :]
-        analyses = Analyses(mean, std, free[..., 1:, :], before, first_nan(mean))
+            initial, cov = cov[..., 0, :, :].to(states), cov[..., self.at_steps, :, :].to(states)
+        mean, std, free, before = (v[..., self.at_steps, :] for v in (states, std, free, before))
+        analyses = Analyses(mean, std, free, before, first_nan(mean))
         return Smoothed(
             mean,
             std,

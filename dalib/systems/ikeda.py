@@ -17,6 +17,11 @@ class Ikeda:
         y <- u (x sin θ + y cos θ)
 
     Every area shrinks by u². A parameter is a number or a tensor of the state's leading axes.
+
+    Attributes:
+        u: share of the amplitude that is left after a round.
+        kappa: κ, rotation without intensity.
+        alpha: α, how much the intensity takes from it.
     """
 
     u: float | Tensor = 0.9

@@ -14,7 +14,11 @@ from dalib.systems.flow import Flow
 
 @dataclass(frozen=True)
 class Harmonic(Flow):
-    """A mass on a spring: dx/dt = v, dv/dt = -ω² x; the period is 2π / ω."""
+    """A mass on a spring: dx/dt = v, dv/dt = -ω² x; the period is 2π / ω.
+
+    Attributes:
+        rate: ω, radians per unit of time.
+    """
 
     rate: float | Tensor = 1.0
 
@@ -34,7 +38,12 @@ class Harmonic(Flow):
 
 @dataclass(frozen=True)
 class Pendulum(Flow):
-    """A rigid pendulum: dθ/dt = ω, dω/dt = -(g/l) sin θ - friction ω."""
+    """A rigid pendulum: dθ/dt = ω, dω/dt = -(g/l) sin θ - friction ω.
+
+    Attributes:
+        gravity: g/l, the square of the rate of small swings.
+        friction: damping of the rate.
+    """
 
     gravity: float | Tensor = 1.0  # over length
     friction: float | Tensor = 0.0
@@ -55,7 +64,11 @@ class Pendulum(Flow):
 
 @dataclass(frozen=True)
 class Duffing(Flow):
-    """A mass between two wells: dx/dt = v, dv/dt = x - x³ - friction v (Duffing 1918)."""
+    """A mass between two wells: dx/dt = v, dv/dt = x - x³ - friction v (Duffing 1918).
+
+    Attributes:
+        friction: damping of the speed.
+    """
 
     friction: float | Tensor = 0.0
 
@@ -78,6 +91,9 @@ class VanDerPol(Flow):
     """A self-excited oscillator (van der Pol 1926): dx/dt = v, dv/dt = μ (1 - x²) v - x.
 
     Everything but the origin tends to one limit cycle; its period is 6.6633 for μ = 1.
+
+    Attributes:
+        mu: μ, how strongly the oscillator is excited.
     """
 
     mu: float | Tensor = 1.0
@@ -96,6 +112,11 @@ class FitzHughNagumo(Flow):
     """A nerve that fires (FitzHugh 1961, Nagumo et al. 1962).
 
     dv/dt = v - v³/3 - w + I        dw/dt = ε (v + a - b w)
+
+    Attributes:
+        current: I, what excites the nerve.
+        a, b: of the recovery w.
+        rate: ε, of the recovery beside that of the voltage.
     """
 
     current: float | Tensor = 0.5
@@ -142,6 +163,11 @@ class DoublePendulum(Flow):
         dω2/dt = [M (l1 ω1² sin δ - g sin θ2 + g sin θ1 cos δ) + m2 l2 ω2² sin δ cos δ] / l2 D
 
     where D = m1 + m2 sin² δ (Lagrange's equations). Units: m, kg, s.
+
+    Attributes:
+        m1, m2: masses, kg.
+        l1, l2: lengths of the rods, m.
+        g: gravity, m/s^2.
     """
 
     m1: float | Tensor = 1.0
@@ -180,6 +206,9 @@ class Kepler(Flow):
 
     With the energy E < 0 the orbit is an ellipse of semi-axis a = -μ / 2E and period
     2π (a³ / μ)^½.
+
+    Attributes:
+        mu: μ, gravitational parameter, length^3 / time^2.
     """
 
     mu: float | Tensor = 1.0

@@ -19,6 +19,11 @@ class Chua(Flow):
     dx/dt = alpha (y - x - g(x))        g(x) = m1 x + ½ (m0 - m1) (|x + 1| - |x - 1|)
     dy/dt = x - y + z
     dz/dt = -beta y
+
+    Attributes:
+        alpha: ratio of the capacities.
+        beta: of the inductance.
+        m0, m1: slopes of the resistor, within and beyond |x| = 1.
     """
 
     alpha: float | Tensor = 15.6
@@ -45,6 +50,9 @@ class Chen(Flow):
         dz/dt = x y - b z
 
     Volumes shrink at the rate a + b - c.
+
+    Attributes:
+        a, b, c: of the equations.
     """
 
     a: float | Tensor = 35.0
@@ -71,6 +79,10 @@ class Thomas(Flow):
 
     A cyclic exchange of x, y, z maps solutions to solutions, and so does the change of all signs.
     Volumes shrink at the rate 3 a. In the units of the source b is 1.
+
+    Attributes:
+        a: damping.
+        b: strength of the forces.
     """
 
     a: float | Tensor = 1.85
@@ -95,6 +107,10 @@ class Halvorsen(Flow):
         dz/dt = -a z - b (x + y) - x²
 
     Volumes shrink at the rate 3 a.
+
+    Attributes:
+        a: damping.
+        b: strength of the cyclic coupling.
     """
 
     a: float | Tensor = 1.4
@@ -124,6 +140,10 @@ class Rucklidge(Flow):
         dz/dt = -z + y²
 
     The change of sign of x and y maps solutions to solutions; volumes shrink at the rate 1 + a.
+
+    Attributes:
+        a: damping of the first mode.
+        b: what drives it.
     """
 
     a: float | Tensor = 2.0
@@ -167,6 +187,9 @@ class Dadras(Flow):
         dz/dt = c x y - e z
 
     Volumes shrink at the rate p + e - r.
+
+    Attributes:
+        c, e, o, p, r: of the equations.
     """
 
     c: float | Tensor = 2.0
@@ -196,6 +219,9 @@ class Aizawa(Flow):
     dx/dt = (z - b) x - d y
     dy/dt = d x + (z - b) y
     dz/dt = c + a z - z³/3 - (x² + y²) (1 + e z) + f z x³
+
+    Attributes:
+        a, b, c, d, e, f: of the equations.
     """
 
     a: float | Tensor = 0.95
@@ -230,6 +256,9 @@ class HyperRossler(Flow):
         dw/dt = -c z + d w
 
     States far from the attractor escape to infinity.
+
+    Attributes:
+        a, b, c, d: of the equations.
     """
 
     a: float | Tensor = 0.25
@@ -257,6 +286,12 @@ class Lorenz84(Flow):
 
     x is the westerly current, y and z are the phases of large waves, one time unit corresponds to
     about five days. Without F, G and damping x² + y² + z² is conserved.
+
+    Attributes:
+        a: damping of the westerly current relative to that of the waves.
+        b: how strongly the current moves the waves.
+        F: thermal forcing of the current.
+        G: thermal forcing of the waves, between land and sea.
     """
 
     a: float | Tensor = 0.25
