@@ -1,6 +1,6 @@
 """Every system and filter against the figures that a correct implementation must meet.
 
-    python -m benchmarks.accuracy                    all sections, three CPU minutes
+    python -m benchmarks.accuracy                    all sections, twenty CPU minutes
     python -m benchmarks.accuracy --section 1 2      systems; linear-Gaussian identities
     python -m benchmarks.accuracy --only LETKF --csv results/accuracy.csv
 

@@ -29,7 +29,7 @@ from dalib.systems.quasi_geostrophic import QuasiGeostrophic
 from dalib.systems.two_scale import TwoScaleLorenz96
 
 SECTION = "4c"
-GRID, TRACK, CYCLES = 129, 300, 100  # of the ocean
+GRID, TRACK, CYCLES = 129, 300, 50  # of the ocean
 
 
 @dataclass(frozen=True)

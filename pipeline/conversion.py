@@ -82,5 +82,6 @@ def _convert_kinds(paper: dict[str, Any], classes: Classes, path: kinds.Path) ->
         given.append((kinds.settings(choice, classes), own))
     for settings, section in given:
         for name in section.keys() & (settings or {}).keys():
-            section[name] = _meant(section[name], settings[name].kind, classes)
+            if not isinstance(section[name], Mapping):  # a part has a class of its own
+                section[name] = _meant(section[name], settings[name].kind, classes)
     return paper

@@ -58,7 +58,9 @@ ELSEWHERE = {
     "enkf_n": {"DAPPER": "EnKF_N"},
     "ienks": {"DAPPER": "iEnKS"},
     "var4d": {"DAPPER": "Var4D", "TorchDA": "4DVar"},
+    "strong_var4d": {"TorchDA": "4DVar"},
     "particle": {"DAPPER": "PartFilt", "cuthbert": "smc.particle_filter"},
+    "optimal_particle": {"DAPPER": "OptPF"},
     "rts": {"filterpy": "rts_smoother", "pykalman": "smooth", "cuthbert": "gaussian.kalman"},
     "extended_rts": {"DAPPER": "ExtRTS", "cuthbert": "gaussian.taylor"},
     "unscented_rts": {
@@ -82,7 +84,7 @@ ABSENT = (
         "hidden Markov models, factorial models, marginal and conditional particle filters",
         "cuthbert",
     ),
-    ("LNETF, OptPF, PFa, PFxN and PFxN-EnKF", "DAPPER"),
+    ("LNETF, PFa, PFxN and PFxN-EnKF", "DAPPER"),
 )
 SOURCES = (
     ("DAPPER", "https://github.com/nansencenter/DAPPER/blob/master/dapper/da_methods/__init__.py"),

@@ -40,13 +40,17 @@ RING = {"kind": "ring", "radius": 2.0}
 SETTINGS = {
     "ensf": {"mean": 2.3, "std": 3.6, "steps": 20},
     "particle": {"members": 100, "jitter_std": 0.3},
+    "optimal_particle": {"members": 100, "model_error_std": 0.5},
+    "auxiliary_particle": {"members": 100, "model_error_std": 0.5},
+    "enff": {"guidance": 0.1},
     "fixed_gain": {"gain": 0.4 * torch.eye(12).double()},
     "latent": {"filter": {"kind": "etkf", "members": 8, "obs_std": 0.3}},
 } | dict.fromkeys(("letkf", "local_letkf", "local_enkf", "localised_enkf", "ens3dvar"), {})
-LOCAL = ("letkf", "local_letkf", "local_enkf")
+LOCAL = ("letkf", "local_letkf", "local_enkf", "local_particle")
 OPTIONAL = ("localised_enkf", "ens3dvar")
 MEMBERS = [k for k in FILTERS if "members" in build.resolve("filter", k).__dataclass_fields__]
 NETWORKS = ("deep_kalman", "deep_kalman_smoother")
+IN_CODE = ("likelihood_particle",)  # which is given a function
 
 
 def section(kind: str, **settings) -> dict:
@@ -70,7 +74,7 @@ def on_map() -> dict:
     return {"truth": states, "observations": seen, "prior": known}
 
 
-@pytest.mark.parametrize("kind", sorted(set(FILTERS) - {"latent", "direct_decode"}))
+@pytest.mark.parametrize("kind", sorted(set(FILTERS) - {"latent", "direct_decode", *IN_CODE}))
 def test_a_case_of_a_few_components_has_every_filter(kind):
     case = CASE | (LINEAR if kind.endswith("kalman") and kind not in NETWORKS else {})
     given = {"obs_std": torch.ones(12), "network": network(kind)}
@@ -93,7 +97,9 @@ def codec(on_map) -> xr.Dataset:
     return parts.codec(CODEC, MAP, states["train"], states["valid"], "t")
 
 
-@pytest.mark.parametrize("kind", sorted(set(FILTERS) - {"kalman", "square_root_kalman", *NETWORKS}))
+@pytest.mark.parametrize(
+    "kind", sorted(set(FILTERS) - {"kalman", "square_root_kalman", *NETWORKS, *IN_CODE})
+)
 def test_a_case_of_gridded_states_has_every_filter(kind, on_map, codec):
     """With a localisation of its own, and with that of the map, of which it gives the radius."""
     coded = kind in ("latent", "direct_decode")

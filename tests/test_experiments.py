@@ -207,6 +207,12 @@ def test_claims_on_axes_that_vary_alone_keep_the_others_at_their_base():
     assert selected(where={"other": 20}) == [4.0]
 
 
+def test_a_start_of_another_size_than_the_state_is_refused():
+    start = {"start": {"mean": [0.0, 25.0], "std": 5.0}}
+    with pytest.raises(ValueError, match="has 2 values, but the state of lorenz63 has 3 comp"):
+        data.truths(CASE | {"truth": CASE["truth"] | start}, "lab")
+
+
 def test_starts_that_do_not_fit_are_refused_with_what_would():
     settings = Forecasts(context=10, horizon=20, starts=4)
     starts = forecast.start_indices(settings, 33)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from benchmarks import accuracy_fields
 from benchmarks.accuracy_filters import EXPERIMENTS, SAKOV08, SPANTINI19, inversions, scores
 
 pytestmark = pytest.mark.accuracy
@@ -30,3 +31,20 @@ def test_the_stochastic_filter_knows_its_error():
     found = scores(enkf, SEEDS, CYCLES)
     assert found.spread.median().item() == pytest.approx(0.241, rel=0.05)
     assert found.forecast_rmse.median().item() == pytest.approx(0.240, rel=0.05)
+
+
+FIELDS = {row.method: row for row in accuracy_fields.rows()}
+
+
+@pytest.mark.parametrize(
+    ("method", "measure"),
+    [
+        ("ETKF N=20 1.03 rot", accuracy_fields.flames_error),
+        ("climatology", accuracy_fields.two_scales_error),
+    ],
+)
+def test_the_median_error_on_a_field_is_the_published_one(method, measure):
+    """Half as many seeds and a fifth of the cycles."""
+    row = FIELDS[method]
+    found = measure(row.measure.args[0], seeds=8, cycles=200).quantile(0.5).item()
+    assert found == pytest.approx(row.expected, abs=2 * row.tolerance)

@@ -8,7 +8,8 @@ from benchmarks.accuracy_filters import scores
 pytestmark = pytest.mark.accuracy
 SEEDS, CYCLES = 16, 300
 SLOW = ("iEnKS", "4D-Var")  # which take the model ten times
-REDUCED = [e for e in EXPERIMENTS if e.setting.steps * e.setting.dt <= 0.3]
+LONG = ("4D-Var lag 4 B=0.02", "iEnKS-N N=20")
+REDUCED = [e for e in EXPERIMENTS if e.method not in LONG]
 
 
 def name(experiment) -> str:

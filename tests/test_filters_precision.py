@@ -20,8 +20,11 @@ RING = Ring(2.0).on(SIZE)
 OTHERS = {
     *("deep_kalman", "deep_kalman_smoother", "latent", "direct_decode"),  # of networks
     *("climatology", "free_run", "fixed_gain"),  # whose analysis has no matrix to solve
-    "particle",  # whose particles all lose their weights
-    "ensf",  # which makes no matrices, and refuses such errors or warns of them
+    *("particle", "likelihood_particle", "optimal_particle", "auxiliary_particle"),
+    "local_particle",  # whose particles all lose their weights
+    *("ensf", "enff"),  # which make no matrices, and refuse such errors or warn of them
+    "ns_enkf",  # whose ranks change by rounding
+    "cg_enkf",  # to which values that outnumber members leave no spread to measure by
 }
 SETTINGS = {
     "ens3dvar": {"weight": 0.5},

@@ -296,7 +296,7 @@ def dkf(**sections):
         (
             dkf(filters={"new": {"kind": "particel"}}),
             '--config: dkf.filters.new.kind: unknown filter "particel" (did you mean "particle"?); '
-            "there are: climatology, ",
+            "there are: ",
         ),
         (
             dkf(filters={"new": {"kind": "particle", "member": 3}}),

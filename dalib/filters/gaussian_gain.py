@@ -46,10 +46,10 @@ class CGEnKF(EnsembleFilter):
         return conditioned(E, *self._drawn(predicted, y, generator))
 
     def _drawn(self, predicted: Tensor, y: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
-        """ŷ (..., member, obs) and y (..., 1, obs), both 0 where y is missing."""
+        """ŷ (..., member, obs) in float64 and y (..., 1, obs), both 0 where y is missing."""
         if self.perturb is None:
             noise = normal(tuple(predicted.shape), generator, predicted.dtype).to(predicted.device)
-            drawn = predicted + like(self.obs_std, predicted) * noise
+            drawn = predicted.double() + like(self.obs_std, y.double()) * noise
         else:
             drawn = self.perturb(predicted, generator)
             if not isinstance(drawn, Tensor) or drawn.shape != predicted.shape:
@@ -59,7 +59,7 @@ class CGEnKF(EnsembleFilter):
                     f"into {found}; it has to keep it"
                 )
         seen = ~y.isnan()[..., None, :]
-        return torch.where(seen, drawn, 0.0), y.nan_to_num()[..., None, :]
+        return torch.where(seen, drawn, 0.0), y.nan_to_num()[..., None, :].to(drawn)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,9 +1,11 @@
 """The one way to call a smoother, with the habits of `assimilate`."""
 
+import inspect
+
 from torch import Tensor
 
 from dalib.filters.base import Ensemble, Gaussian
-from dalib.filters.steps import Schedule
+from dalib.filters.steps import Schedule, wanted
 from dalib.smoothers.base import Smoothed, Smoother
 from dalib.streams import Generator
 
@@ -32,7 +34,8 @@ def smooth(
         kept: index of components whose members are kept too, of a smoother with an ensemble.
         progress: show a progress bar.
         bound: see `cycle.Freeze`.
-        diagnostics: whether the analyses tell likelihoods, innovations and residuals.
+        diagnostics: whether the analyses tell likelihoods, innovations and residuals; those of
+            whole windows (4D-Var) do not.
         schedule: of each time, the calls of the step that lead to it; None for one call each.
     """
     if isinstance(smoother, type):
@@ -43,5 +46,11 @@ def smooth(
             "RTS for Kalman, ExtendedRTS for EKF, UnscentedRTS for UKF, EnKS for ETKF"
         )
     options = {"progress": progress, "bound": bound}
-    options |= {"diagnostics": diagnostics, "schedule": schedule}
+    if "schedule" in inspect.signature(smoother.smooth).parameters:
+        options |= {"diagnostics": diagnostics, "schedule": schedule}
+    elif wanted(smoother) or any(len(moves) != 1 for moves in schedule or ()):
+        raise ValueError(
+            f"{type(smoother).__name__} takes one step of the model from each time to the next, "
+            "without time or interval; put observations on its steps, NaN where there are none"
+        )
     return smoother.smooth(prior, observations, generator, kept=kept, **options)
