@@ -10,7 +10,6 @@ min_version("9.27")
 
 include: "rules/common.smk"
 include: "rules/stages/simulate.smk"
-include: "rules/stages/era5.smk"
 include: "rules/stages/observe.smk"
 include: "rules/stages/encode.smk"
 include: "rules/stages/tune.smk"

@@ -10,6 +10,7 @@ that would have seen that. A missing value is NaN.
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -309,6 +310,18 @@ class ArctanEveryKth:
     def interpolated(self, y: Tensor) -> Tensor:
         """(..., obs) -> (..., state), as `EveryKth.interpolated`."""
         return self.points.interpolated(y)
+
+
+def sensors(whole: Any, shape: tuple[int, int, int], k: int) -> Any:
+    """The operator that observes every k-th point as `whole` observes all of them."""
+    if isinstance(whole, Identity):
+        return EveryKth(shape, k)
+    if isinstance(whole, Arctan) and whole.index is None:
+        return ArctanEveryKth(shape, k, scale=whole.scale)
+    raise ValueError(
+        "gridded states are observed by identity or arctan of all components, not "
+        f"{type(whole).__name__}"
+    )
 
 
 def evenly(size: int, share: float) -> Subset:

@@ -127,6 +127,12 @@ SMOOTHERS = {
 CODECS = {
     "bins": "dalib.codecs.bins:Bins",
     "pca": "dalib.codecs.pca:PCA",
+    "vae": "dalib.experiments.codecs:CoupledVAECodec",
+    "linear": "dalib.experiments.codecs:PCACodec",
+}
+
+DYNAMICS = {
+    "afno": "dalib.experiments.afno:AFNOForecast",
 }
 
 LOCALISATIONS = {
@@ -248,6 +254,7 @@ REGISTRIES = {
     "filter": FILTERS,
     "smoother": SMOOTHERS,
     "codec": CODECS,
+    "dynamics": DYNAMICS,
     "localisation": LOCALISATIONS,
     "network": NETWORKS,
     "sampler": SAMPLERS,

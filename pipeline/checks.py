@@ -1,13 +1,12 @@
 """What is wrong with a configuration: by its sections, the classes it names, and itself."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from dalib import field_runs
 from dalib.experiments import runs, spec
 from dalib.registry import REGISTRIES
-from pipeline import kinds, layout, validation
+from pipeline import kinds, layout
 from pipeline.fields import Classes, NoSuchClassError, Setting
 from pipeline.problems import (
     Problem,
@@ -22,8 +21,6 @@ from pipeline.problems import (
 SETTINGS_ONLY = {"system", "integrator", "schedule", "codec", "localisation", "metric", "measure"}
 NAMES_IN_A_CASE = [  # keys of a case, and the collection whose entries stand there
     ("codecs", "methods", "codecs"),
-    ("fields", "codecs", "models"),
-    ("fields", "methods", "filters"),
     ("forecasts", "methods", "forecasters"),
     ("timing", "methods", "filters"),
     ("timing", "settings", "filters"),
@@ -48,9 +45,7 @@ def check(config: Mapping, classes: Classes) -> list[Problem]:
     for name, paper in papers.items():
         problems += section_problems(paper, classes.paper(name), classes, (name,))
         problems += kind_problems(paper, classes, (name,))
-        problems += _tuning_problems(paper, classes, (name,))
         problems += _reference_problems(paper, (name,))
-        problems += _point_problems(paper, (name,), {problem.path for problem in problems})
         told = {problem.path for problem in problems}
         found = _study_problems(paper, classes, (name,))
         problems += [p for p in found if not _is_told(p, told)]
@@ -118,13 +113,6 @@ def _plain_problems(
         yield from missing(section, settings, choice.path)
 
 
-def _tuning_problems(paper: Mapping, classes: Classes, path: kinds.Path) -> Iterator[Problem]:
-    """What a case says to a filter, `methods: {ekf: {inflation: 1.1}}`: settings of its class."""
-    for where, settings, tuning in kinds.tunings(paper, classes, path):
-        choice = kinds.Choice(where, None, tuning)
-        yield from _setting_problems(tuning, settings, choice, classes)
-
-
 # -- studies -------------------------------------------------------------------------------------
 
 
@@ -140,15 +128,56 @@ def _study_problems(paper: Mapping, classes: Classes, path: kinds.Path) -> Itera
         keys = axis.split(".")
         of_axis = (p for p in found if list(p.path[2:])[: len(keys)] == keys)
         yield from (Problem(where, problem.message) for problem in of_axis)
-    yield from dict.fromkeys(_method_value_problems(paper, classes, path))
     found = [Problem((*path, *p.path), p.message, p.missing) for p in spec.problems(paper)]
     yield from found
     for name, study in {} if found else spec.studies(paper).items():
         where = (*path, "studies", name)
+        for there, method, changes, whole in _changes(study):
+            section = spec.method(paper, study, method)
+            _, role = spec.TASKS[study.task]
+            told = _change_problems(section, role, changes, (*where, *there), classes)
+            yield from (p if whole else Problem((*where, *there), p.message) for p in told)
         for section in study.metrics.values():
             if kinds.Choice(where, "metric", section).dotted is None:
                 message = unknown("metric", section["kind"], REGISTRIES["metric"])
                 yield Problem((*where, "metrics"), message)
+
+
+def _changes(study: spec.Study) -> Iterator[tuple[kinds.Path, str, Mapping, bool]]:
+    """(path in the study, method, settings laid over it, whether they stand there as they are)."""
+    for axis in study.axes:
+        there = ("vary_each" if axis.alone else "vary", axis.name)
+        for method in study.methods if axis.of_methods else ():
+            for label, value in axis.values.items() if axis.varies(method) else ():
+                if axis.name == spec.SETTINGS:
+                    yield (*there, label), method, value or {}, True
+                else:
+                    yield there, method, runs.method_at({}, {axis.name: value}), False
+    for method, tune in study.tune.items():
+        for name, (first, *_) in tune.grid.items():
+            there = ("methods", method, "tune", "grid", name)
+            yield there, method, runs.with_values({}, {name: first}), False
+    for method, own in (study.timing.settings if study.timing else {}).items():
+        if method in study.methods:
+            yield ("timing", "settings", method), method, own, True
+
+
+def _change_problems(
+    section: Mapping, role: str | None, changes: Mapping, where: kinds.Path, classes: Classes
+) -> Iterator[Problem]:
+    """Settings laid over those of a method, and of its parts, that their classes refuse."""
+    parts = {
+        name
+        for name, own in changes.items()
+        if isinstance(own, Mapping) and isinstance(section.get(name), Mapping)
+    }
+    given = {name: own for name, own in changes.items() if name not in parts}
+    choice = kinds.Choice(where, role, {"kind": section["kind"], **given})
+    yield from _choice_problems(choice, classes)
+    for name in parts:
+        if "kind" in section[name] and name in REGISTRIES:
+            there = (*where, name)
+            yield from _change_problems(section[name], name, changes[name], there, classes)
 
 
 def _varied(paper: Mapping, path: kinds.Path) -> Iterator[tuple[kinds.Path, Mapping, str, Any]]:
@@ -174,21 +203,6 @@ def _values(paper: Mapping, path: kinds.Path) -> Iterator[tuple[kinds.Path, Any,
                     values = list(values.values())
                 for value in values if isinstance(values, list) else [values]:
                     yield (*path, "studies", name, given, axis), study, axis, value
-
-
-def _method_value_problems(paper: Mapping, classes: Classes, path: kinds.Path) -> Iterator[Problem]:
-    """Values of an axis of methods that the class of one of them refuses."""
-    methods: dict[str, list[kinds.Choice]] = {}
-    for choice in kinds.study_methods(paper, path):
-        methods.setdefault(choice.path[len(path) + 1], []).append(choice)
-    for where, _, axis, value in _values(paper, path):
-        for choice in methods.get(where[len(path) + 1], []):
-            section = runs.method_at(choice.section, {axis: value})
-            if section == choice.section:  # an axis of the case
-                continue
-            key = axis.split(".")[1]
-            found = _choice_problems(kinds.Choice(("",), choice.role, section), classes)
-            yield from (Problem(where, p.message) for p in found if key in p.path)
 
 
 # -- names ---------------------------------------------------------------------------------------
@@ -225,12 +239,6 @@ def _references(paper: Mapping) -> Iterator[tuple[kinds.Path, str, str]]:
         for *keys, collection in NAMES_IN_A_CASE:
             where = ("cases", case, *keys)
             yield from _listed(kinds.get(paper, *where), where, collection)
-        dynamics = kinds.get(paper, "cases", case, "dynamics", "model")
-        if isinstance(dynamics, str):
-            yield ("cases", case, "dynamics", "model"), "models", dynamics
-        for where, _, point in kinds.field_points(paper, case):
-            if "model" in point:
-                yield (*where, "model"), "models", point["model"]
     for collection in ("filters", "forecasters", "models"):
         for entry, section in _entries(paper.get(collection)):
             for key in kinds.REFERENCES.keys() & dict(_entries(section)).keys():
@@ -241,87 +249,6 @@ def _references(paper: Mapping) -> Iterator[tuple[kinds.Path, str, str]]:
 def _entries(section: Any) -> Iterable[tuple[str, Any]]:
     """Of a mapping; of what is none, nothing: the schema says that it should be one."""
     return section.items() if isinstance(section, Mapping) else ()
-
-
-# -- points of filters on fields -----------------------------------------------------------------
-
-
-def _point_problems(paper: Mapping, path: kinds.Path, wrong: set[kinds.Path]) -> Iterator[Problem]:
-    """Starts and errors that a case does not have, and runs that cannot be told apart.
-
-    Where something below the case is known to be wrong, at one of the paths `wrong`, this waits.
-    """
-    for case in paper["cases"] if isinstance(paper["cases"], Mapping) else ():
-        product, above = kinds.get(paper, "cases", case, "fields"), ("cases", case, "fields")
-        here = (*path, *above)
-        if any(where[: len(here)] == here for where in wrong):
-            continue
-        base = kinds.get(product, "base")
-        if not isinstance(base, Mapping) or not isinstance(product.get("methods"), Mapping):
-            continue
-        points = [(where, point) for where, _, point in kinds.field_points(paper, case)]
-        for where, point in [((*above, "base"), base), *points]:
-            yield from _condition_problems(paper["cases"][case], point, (*path, *where))
-        for name, given in product["methods"].items():
-            section = kinds.get(paper, "filters", name)
-            if isinstance(section, Mapping) and _are_points(given):
-                where = (*path, *above, "methods", name)
-                yield from _refusals(where, field_runs.runs_of, product, name, section)
-        if isinstance(product.get("jobs"), Mapping):
-            yield from _refusals((*path, *above, "jobs"), field_runs.jobs_of, product)
-        yield from _validation_problems(paper["cases"], case, (*path, *above))
-
-
-def _validation_problems(cases: Mapping, case: str, where: kinds.Path) -> Iterator[Problem]:
-    """Tuned points without the validation trajectories that are to choose."""
-    product = cases[case]["fields"]
-    tuning, points = product.get("tuning"), kinds.field_points({"cases": cases}, case)
-    tuned = any("tuned" in point for _, _, point in points)
-    if not isinstance(tuning, Mapping):
-        if tuned:
-            message = (
-                "points are tuned; say on which trajectories: {case, seeds, analyses, discard}"
-            )
-            yield Problem((*where, "tuning"), message)
-        return
-    named = cases.get(tuning.get("case"))
-    if not isinstance(named, Mapping) or named.get(validation.KEY) != case:
-        there = [n for n, one in cases.items() if kinds.get(one, validation.KEY) == case]
-        message = f"no case with the validation of {case}; there are: {', '.join(there) or 'none'}"
-        yield Problem((*where, "tuning", "case"), message)
-    elif tuning.get("analyses", 0) <= tuning.get("discard", 0):
-        yield Problem((*where, "tuning", "discard"), "leaves no analysis to choose by")
-
-
-def _condition_problems(case: Mapping, point: Mapping, where: kinds.Path) -> Iterator[Problem]:
-    """The start of a point, and the errors of its observations."""
-    starts = kinds.get(case, "prior", "starts")
-    start = point.get("start")
-    if isinstance(start, str) and isinstance(starts, Mapping) and start not in starts:
-        yield Problem((*where, "start"), unknown("start", start, starts))
-    errors = [kinds.get(case, "observations", name) for name in ("relative_error", "error_std")]
-    given = next((known for known in errors if known is not None), [])
-    known, noise = given if isinstance(given, list) else [given], point.get("noise")
-    if not known or not all(isinstance(value, (int, float)) for value in (*known, noise)):
-        return
-    if min(abs(value - noise) for value in known) > 1e-6:
-        there = ", ".join(f"{value:g}" for value in known)
-        message = f"{noise:g} is none of the errors of the observations; there are: {there}"
-        yield Problem((*where, "noise"), message)
-
-
-def _are_points(given: Any) -> bool:
-    return isinstance(given, list) and all(
-        isinstance(point, Mapping) and isinstance(point.get("settings", {}), Mapping)
-        for point in given
-    )
-
-
-def _refusals(where: kinds.Path, made: Callable, *arguments: Any) -> Iterator[Problem]:
-    try:
-        made(*arguments)
-    except ValueError as error:
-        yield Problem(where, str(error))
 
 
 def _listed(names: Any, where: kinds.Path, collection: str) -> Iterator[tuple]:

@@ -80,7 +80,6 @@ def _convert_kinds(paper: dict[str, Any], classes: Classes, path: kinds.Path) ->
     for choice in kinds.study_methods(paper, path):
         own = kinds.get(paper, *choice.path[len(path) :])
         given.append((kinds.settings(choice, classes), own))
-    given += [(settings, tuning) for _, settings, tuning in kinds.tunings(paper, classes, path)]
     for settings, section in given:
         for name in section.keys() & (settings or {}).keys():
             if not isinstance(section[name], Mapping):  # a part has a class of its own

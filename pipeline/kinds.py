@@ -104,51 +104,5 @@ def study_methods(paper: Mapping, path: Path) -> Iterator[Choice]:
             kind = get(own, "kind") or next(filter(None, shared), None)
             if isinstance(own, Mapping) and isinstance(kind, str):
                 where = (*path, "studies", name, "methods", method)
-                yield Choice(where, role, {"kind": kind, **own})
-
-
-def tunings(paper: Mapping, classes: Classes, path: Path) -> Iterator[tuple]:
-    """(path, settings of the filter's class, settings given) for each filter of each case."""
-    for case in paper["cases"] if isinstance(paper["cases"], Mapping) else ():
-        yield from _field_tunings(paper, case, classes, path)
-
-
-def field_points(paper: Mapping, case: str) -> Iterator[tuple[Path, str, Mapping]]:
-    """(path in the paper, filter, point) of everything that runs on the fields of a case."""
-    methods = get(paper, "cases", case, "fields", "methods")
-    for name, points in methods.items() if isinstance(methods, Mapping) else ():
-        for i, point in enumerate(points if isinstance(points, list) else ()):
-            if isinstance(point, Mapping):
-                yield ("cases", case, "fields", "methods", name, i), name, point
-
-
-def _first_of_each(tuned: Any) -> Any:
-    """Settings that are tuned with the first of their values, to be checked as a filter's."""
-    if isinstance(tuned, Mapping):
-        return {key: _first_of_each(value) for key, value in tuned.items()}
-    return tuned[0] if isinstance(tuned, list) and tuned else tuned
-
-
-def _field_tunings(paper: Mapping, case: str, classes: Classes, path: Path) -> Iterator[tuple]:
-    """What points and timings say to a filter, and to the one within it."""
-    said = [
-        ((*where, "settings"), name, point.get("settings"))
-        for where, name, point in field_points(paper, case)
-    ]
-    said += [
-        ((*where, "tuned"), name, _first_of_each(point.get("tuned")))
-        for where, name, point in field_points(paper, case)
-    ]
-    where = ("cases", case, "timing", "settings")
-    timed = get(paper, *where)
-    said += [((*where, n), n, t) for n, t in (timed.items() if isinstance(timed, Mapping) else ())]
-    for where, name, tuning in said:
-        keys, where = ("filters", name), (*path, *where)
-        while isinstance(tuning, Mapping):
-            section = get(paper, *keys)
-            if not isinstance(section, Mapping) or "kind" not in section:
-                break
-            found = settings(Choice((), "filter", section), classes)
-            if found is not None:
-                yield where, found, tuning
-            tuning, keys, where = tuning.get("filter"), (*keys, "filter"), (*where, "filter")
+                settings = {key: value for key, value in own.items() if key != "tune"}
+                yield Choice(where, role, {"kind": kind, **settings})

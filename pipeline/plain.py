@@ -39,7 +39,7 @@ def value_problems(tree: Any, path: kinds.Path = ()) -> Iterator[Problem]:
 
 
 def name_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
-    """Names of papers, cases, methods, models and jobs: they become folders and dotted names."""
+    """Names of papers, cases, methods and models: they become folders and dotted names."""
     for paper, section in config.items():
         if not kinds.is_paper(section):
             continue
@@ -52,10 +52,6 @@ def name_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
                 if other != name:  # one folder where the file system does not tell them apart
                     message = f"differs from {other} in the case of letters alone; choose another"
                     yield Problem((paper, collection, name), message)
-        for case in _keys(section["cases"]):
-            where = ("cases", case, "fields", "jobs")
-            for name in _keys(kinds.get(section, *where)):
-                yield from _refused((paper, *where, name), "job")
 
 
 def _keys(section: Any) -> list:

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from dalib import io
-from pipeline import kinds, layout, paths, plain, spans, validation
+from pipeline import kinds, layout, paths, plain, spans
 from pipeline.checks import check, kind_problems
 from pipeline.conversion import converted
 from pipeline.errors import ConfigError
@@ -75,12 +75,8 @@ def load(
         problems.append(Problem(("scale",), f"no such scale; there are: {', '.join(scales(root))}"))
 
     classes = Classes(root)
-    config = converted(merged(layers), classes)
-    unfilled = validation.filled(config)
-    lacking = {problem.path[:3] for problem in unfilled}  # cases that then miss much
-    checked = check(config, classes)
-    problems += unfilled
-    problems += [p for p in checked if not (p.missing and p.path[:3] in lacking)]
+    config = converted(_without_left_out(merged(layers)), classes)
+    problems += check(config, classes)
     odd = [*plain.value_problems(config), *_no_papers(config, layers)]
     problems = [p for p in problems if p.path not in {o.path for o in odd}] + odd
     problems += plain.name_problems(config)
@@ -90,6 +86,26 @@ def load(
     if lines:
         raise ConfigError("\n".join(lines))
     return _with_seeds(config)
+
+
+def _without_left_out(config: dict[str, Any]) -> dict[str, Any]:
+    """Less studies, axes and labels of axes that a later layer takes away: `shocks: null`."""
+    for paper in filter(kinds.is_paper, config.values()):
+        studies = paper.get("studies")
+        for study in _drop_nulls(studies):
+            for key in ("vary", "vary_each", "of", "base"):
+                for axis in _drop_nulls(study.get(key) if isinstance(study, Mapping) else None):
+                    list(_drop_nulls(axis))
+    return config
+
+
+def _drop_nulls(tree: Any) -> Iterator[Any]:
+    """What is left of a mapping once its nulls are deleted; nothing of anything else."""
+    if not isinstance(tree, dict):
+        return
+    for key in [key for key, value in tree.items() if value is None]:
+        del tree[key]
+    yield from tree.values()
 
 
 def _base(root: Path, base: Layer, asked: Mapping[str, Any]) -> Iterator[Layer]:
@@ -198,7 +214,7 @@ def _with_seeds(config: dict[str, Any]) -> dict[str, Any]:
     if config.get("seeds") is not None:
         for section in config.values():
             for case in section.get("cases", {}).values() if isinstance(section, Mapping) else ():
-                if "observations" in case and validation.KEY not in case:
+                if "observations" in case:
                     where = case["era5"] if "era5" in case else case["truth"]["test"]
                     where["seeds"] = config["seeds"]
     return config

@@ -1,8 +1,10 @@
 """The stages of studies: inputs and specs, from configuration and wildcards alone.
 
-    results/{scale}/{paper}/data/{data}/truth_{train,valid,test}.nc        simulate_data
+    results/{scale}/{paper}/data/{data}/truth_{train,valid,test}.nc        simulate_data, era5_data
     results/{scale}/{paper}/data/{data}/observations_{train,valid,test}.nc observe_data
-    results/{scale}/{paper}/data/{data}/prior.nc                           prior_data
+    results/{scale}/{paper}/data/{data}/prior{,_valid}.nc                  prior_data
+    results/{scale}/{paper}/data/{data}/codecs/{codec}_{stride}_{std}.nc   fit_codec
+    results/{scale}/{paper}/data/{data}/dynamics.nc                        fit_dynamics
     results/{scale}/{paper}/{study}/fit/part{part}.nc                      fit
     results/{scale}/{paper}/{study}/forecast/part{part}.nc                 forecast_runs
     results/{scale}/{paper}/{study}/assimilate/part{part}.nc               assimilate_runs
@@ -18,26 +20,32 @@ the same data with the same settings is fitted once, in the first study that ask
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cache, cached_property
 from typing import Any, NamedTuple
 
+from dalib.era5 import sources
 from dalib.experiments import runs, spec
 from dalib.experiments.runs import DATA, FITTED, KNOWN, OBSERVED, SIMULATED, Run
 from dalib.experiments.spec import OF_METHODS, Study
 from dalib.registry import REGISTRIES
+from pipeline import kinds
 from pipeline.errors import ConfigError
 from pipeline.fields import NoSuchClassError, class_constant
 from pipeline.problems import unknown
 from pipeline.specs import Specs
 
 PARTS = ("train", "valid", "test")
+OTHER = ("reference", "valid")  # what metrics may ask for beside truth and training
+PRIORS = {"test": "prior.nc", "valid": "prior_valid.nc"}
+LEARNED = {"stride": 1, "obs_std_relative": 0.0}  # what a codec learns of observations, else
 WITHOUT_FIT = frozenset({"equations"})  # what a method may need and still have nothing to learn
 EQUATIONS = ("system", "integrator", "dtype")
 READS = {  # of a case, what the stage of a task reads beside the equations
     "forecast": ("forecast",),
-    "assimilate": ("observations", "prior"),
+    "assimilate": ("observations", "prior", "era5"),
     "sample": ("sample", "system"),
 }
 OF_FITS = frozenset({"parameters", "exponent", "history"})  # what metrics ask of fitted methods
@@ -88,11 +96,12 @@ class Studies:
     def prior_inputs(self, wildcards: Any) -> dict[str, str]:
         """The truth that a prior errs from, and training states."""
         inputs = self.observe_inputs(wildcards)
-        return {part: inputs[part] for part in ("train", "test")}
+        return {"truth": inputs[wildcards.of.removeprefix("_") or "test"], "train": inputs["train"]}
 
     def prior_spec(self, wildcards: Any) -> dict[str, Any]:
         case, values = self._data(wildcards, ("prior",))
-        more = EQUATIONS[:2] if "starts" in self._case(wildcards.paper, case)["prior"] else ()
+        drawn = "starts" in self._case(wildcards.paper, case)["prior"]
+        more = (*EQUATIONS[:2], "era5") if drawn else ()
         keys = ("dtype", "prior", *more)
         sections = {"case": (f"{wildcards.paper}.cases.{case}", *keys)}
         return self._spec(wildcards, "prior_data.py", case, sections, values=values)
@@ -108,6 +117,112 @@ class Studies:
             return case
         first = next(i for i, one in enumerate(variants) if _of(one, heads) == wanted)
         return f"{case}.{study[0]}.{first}"
+
+    def reanalysis(self, wildcards: Any) -> dict[str, list[str]]:
+        """Files of the reanalysis that a case points to; none of a store, or of the stand-in."""
+        case, _ = self._data(wildcards, ())
+        found = self.files_of(wildcards.paper, case, "era5")
+        return {"fields": found} if found else {}
+
+    def files_of(self, paper: str, case: str, key: str) -> list[str]:
+        """Files that a section of a case points to; none of a store, or of a stand-in."""
+        return sources.files(self._case(paper, case)[key]["path"])
+
+    def reanalysis_spec(self, wildcards: Any) -> dict[str, Any]:
+        case, values = self._data(wildcards, ("era5",))
+        sections = {"case": (f"{wildcards.paper}.cases.{case}", "era5")}
+        return self._spec(wildcards, "era5_data.py", case, sections, values=values)
+
+    def data_of(self, key: str) -> str:
+        """A regular expression of the data whose case has this key, in whatever paper."""
+        cases = {
+            study.case
+            for paper, studies in self.studies.items()
+            for study in studies.values()
+            if key in self._case(paper, study.case)
+        }
+        found = (rf"{re.escape(case)}(\.\w+\.\d+)?" for case in sorted(cases))
+        return "|".join(found) or "(?!)"
+
+    # -- learned parts of methods and models -----------------------------------------------------
+
+    def learned_inputs(self, wildcards: Any) -> dict[str, str]:
+        """True states of the training and the validation part."""
+        inputs = self.observe_inputs(wildcards)
+        return {part: inputs[part] for part in PARTS[:2]}
+
+    def codec_spec(self, wildcards: Any) -> dict[str, Any]:
+        """Of a codec with the distance of sensors and the errors that it learns to encode."""
+        case, values = self._data(wildcards, ("observations",))
+        sections = {
+            "codec": (f"{wildcards.paper}.codecs.{wildcards.codec}",),
+            "case": (f"{wildcards.paper}.cases.{case}", "observations"),
+        }
+        learned = {"stride": int(wildcards.stride), "obs_std_relative": float(wildcards.std)}
+        more = {"learned": learned, "values": values, "device": self.specs.device("train")}
+        return self._spec(wildcards, "fit_codec.py", case, sections, **more)
+
+    def dynamics_spec(self, wildcards: Any) -> dict[str, Any]:
+        """Of the network that forecasts the states of a case."""
+        case, _ = self._data(wildcards, ())
+        sections = {"dynamics": (f"{wildcards.paper}.cases.{case}.dynamics",)}
+        device = self.specs.device("train")
+        return self._spec(wildcards, "fit_dynamics.py", case, sections, device=device)
+
+    def section_of(self, paper: str, study: Study, run: Run) -> dict[str, Any]:
+        """The settings of a run's method; a codec has those of the observations of the run."""
+        chosen = runs.values(study, run.coordinates)
+        found = runs.method_at(spec.method(self.specs.config[paper], study, run.method), chosen)
+        name = found.get("codec")
+        if not isinstance(name, str):
+            return found
+        codec = {"name": name, **self.specs.config[paper]["codecs"][name]}
+        seen = runs.case_at(self._case(paper, study.case), chosen)["observations"]
+        learned = {key: codec.get(key) for key in LEARNED}
+        for key, otherwise in LEARNED.items():
+            if learned[key] is None:
+                learned[key] = seen.get(key, otherwise)
+        return {**found, "codec": {**codec, **learned}}
+
+    def _given(self, paper: str, study: Study, run: Run) -> dict[str, Any]:
+        """Numbers and names of the observations and the prior of a run."""
+        case = runs.case_at(self._case(paper, study.case), runs.values(study, run.coordinates))
+        both = {**case.get("observations", {}), **case.get("prior", {})}
+        return {name: v for name, v in both.items() if isinstance(v, int | float | str)}
+
+    def codec_of(self, wildcards: Any, study: Study, run: Run) -> str | None:
+        """The file of a run's codec; None of a method without one."""
+        codec = self.section_of(wildcards.paper, study, run).get("codec")
+        if codec is None:
+            return None
+        data = self.name_of(wildcards.paper, self.data_name(wildcards.paper, study, run), SIMULATED)
+        name = f"{codec['name']}_{codec['stride']}_{codec['obs_std_relative']:g}"
+        return f"{self._folder(wildcards, data)}/codecs/{name}.nc"
+
+    def codecs(self, wildcards: Any, part: Iterable[Run], study: Study | None = None) -> list[str]:
+        """The codecs of some runs, each once."""
+        study = study or self._study(wildcards)
+        found = (self.codec_of(wildcards, study, run) for run in part)
+        return [path for path in dict.fromkeys(found) if path]
+
+    def _with_parts(self, wildcards: Any, part: list[Run], study: Study) -> dict[str, list[str]]:
+        """Codecs and learned dynamics of some runs, as far as there are any."""
+        codecs, case = self.codecs(wildcards, part, study), self._case(wildcards.paper, study.case)
+        learned = self._files(wildcards, part, SIMULATED, "dynamics.nc", study)
+        return {
+            **({"codecs": codecs} if codecs else {}),
+            **({"dynamics": learned} if "dynamics" in case else {}),
+        }
+
+    def _tuned_on(self, wildcards: Any, part: list[Run], study: Study) -> dict[str, list[str]]:
+        """The validation part, for methods with settings that it chooses."""
+        if not any(run.method in study.tune for run in part):
+            return {}
+        return {
+            "valid_truth": self._files(wildcards, part, SIMULATED, "truth_valid.nc", study),
+            "valid_observations": self._seen(wildcards, part, "valid", study),
+            "valid_prior": self._files(wildcards, part, KNOWN, "prior_valid.nc", study),
+        }
 
     # -- fit -------------------------------------------------------------------------------------
 
@@ -228,12 +343,14 @@ class Studies:
 
     def assimilate_inputs(self, wildcards: Any) -> dict[str, list[str]]:
         """Observations of the test part, the prior of a method that has one, what was fitted."""
-        part = self._part(wildcards, self.task_parts)
-        priors = self._files(wildcards, part, KNOWN, "prior.nc")
+        part, study = self._part(wildcards, self.task_parts), self._study(wildcards)
+        priors = self._files(wildcards, part, KNOWN, PRIORS[study.split])
         return {
-            "observations": self._seen(wildcards, part, "test"),
+            "observations": self._seen(wildcards, part, study.split),
             **({"prior": priors} if self._has_prior(wildcards, part) else {}),
             **self._fitted(wildcards, part),
+            **self._with_parts(wildcards, part, study),
+            **self._tuned_on(wildcards, part, study),
         }
 
     def assimilate_spec(self, wildcards: Any) -> dict[str, Any]:
@@ -252,16 +369,45 @@ class Studies:
 
     def _task_parts(self, paper: str, study: str) -> list[list[Run]]:
         found = self.studies[paper][study]
+        if self._sampled(paper, found):  # runs are one after the other, whatever their methods
+            return runs.parts(found, runs.runs(found), self._per_job, SIMULATED, together=True)
         return runs.parts(found, runs.runs(found), self._per_job)
+
+    def _sampled(self, paper: str, study: Study) -> int | None:
+        """Components whose members are kept, of states so large that not all are."""
+        given = self._case(paper, study.case).get("assimilate", {}).get("sampled")
+        return given if study.task == "assimilate" else None
 
     def _task_spec(self, wildcards: Any, script: str) -> dict[str, Any]:
         part = self._part(wildcards, self.task_parts)
         task = self.studies[wildcards.paper][wildcards.study].task
         heads = (*FITTED, *READS[task])
         entries = [self._entry(wildcards, run, heads, part, fit=True) for run in part]
+        study = self._study(wildcards)
         keys = tuple(key for key in READS[task] if key != "prior")
-        given = self._method_sections(wildcards.paper, self._study(wildcards), part[0].method)
+        if sampled := self._sampled(wildcards.paper, study):
+            return self._gridded_spec(wildcards, script, part, entries, sampled)
+        given = self._method_sections(wildcards.paper, study, part[0].method)
         return self._method_spec(wildcards, script, part, keys, given, device=task, runs=entries)
+
+    def _gridded_spec(
+        self, wildcards: Any, script: str, part: list[Run], entries: list, sampled: int
+    ) -> dict[str, Any]:
+        """Of runs of several methods: each says its own settings, and what is tuned of them."""
+        study, paper = self._study(wildcards), wildcards.paper
+        for run, entry in zip(part, entries, strict=True):
+            section = self.section_of(paper, study, run)
+            entry["section"] = {k: v for k, v in section.items() if k != "codec"}
+            if run.method in study.tune:
+                entry["tune"] = asdict(study.tune[run.method])
+        found = [
+            choice for one in entries for choice in kinds.choices(one["section"], ("filters", ""))
+        ]
+        more = {"runs": entries, "gridded": {"sampled": sampled}}
+        more |= {"classes": sorted({choice.dotted for choice in found})}
+        return self._method_spec(
+            wildcards, script, part, READS[study.task], {}, device=study.task, **more
+        )
 
     def _fitted(self, wildcards: Any, part: Iterable[Run]) -> dict[str, list[str]]:
         fits = self.fits_of(wildcards.paper, wildcards.study, part)
@@ -281,16 +427,22 @@ class Studies:
         every, asked = runs.runs(study), self._asked(study)
         truth = {
             name: self._files(wildcards, every, SIMULATED, f"truth_{part}.nc")
-            for name, part in [("truth", "test"), ("training", "train"), ("reference", "valid")]
+            for name, part in [
+                ("truth", study.split),
+                ("training", "train"),
+                ("reference", "valid"),
+            ]
             if name != "reference" or name in asked
         }
         observed = study.task == "assimilate" or asked & {"observations", "obs_std"}
-        seen = self._files(wildcards, every, OBSERVED, "observations_test.nc")
+        seen = self._files(wildcards, every, OBSERVED, f"observations_{study.split}.nc")
+        codecs = self.codecs(wildcards, every) if asked & OF_FITS else []
         return {
             **truth,
             **({"observations": seen} if observed else {}),
             "results": self.results(paper, study.name, study.task),
             **(self._fitted(wildcards, every) if asked & OF_FITS else {}),
+            **({"codecs": codecs} if codecs else {}),
             **({"timing": [self.timing(paper, study.name)]} if self._timed(study, asked) else {}),
         }
 
@@ -338,6 +490,17 @@ class Studies:
         parts = self.task_parts(paper, study)
         return [f for f, part in zip(files, parts, strict=True) if part[0].method == method]
 
+    def observed(self, paper: str, study: str) -> list[str]:
+        """What is observed in the runs of a study, every file once."""
+        found, folder = self.studies[paper][study], f"results/{self.specs.config['scale']}/{paper}"
+        names = (
+            self.name_of(paper, self.data_name(paper, found, run), OBSERVED)
+            for run in runs.runs(found)
+        )
+        return [
+            f"{folder}/data/{name}/observations_{found.split}.nc" for name in dict.fromkeys(names)
+        ]
+
     def scores(self, paper: str, task: str | None = None) -> list[str]:
         """The score files of a paper's studies, or of those with one task."""
         found = self.studies.get(paper, {}).values()
@@ -349,6 +512,15 @@ class Studies:
     def timing(self, paper: str, study: str) -> str:
         """The file with CPU times of a study's methods."""
         return f"results/{self.specs.config['scale']}/{paper}/{study}/times.nc"
+
+    def timings(self, paper: str, *names: str) -> list[str]:
+        """Those of some studies that are timed."""
+        studies = self.studies[paper]
+        return [self.timing(paper, name) for name in names if studies[name].timing]
+
+    def named(self, paper: str, *names: str) -> list[str]:
+        """Those of some studies that this scale has."""
+        return [name for name in names if name in self.studies[paper]]
 
     def time_inputs(self, wildcards: Any) -> dict[str, list[str]]:
         """All that the methods at their base are given, of the study and those beside it."""
@@ -369,7 +541,12 @@ class Studies:
         prior = "prior" in self._case(paper, study.case) and study.task == "assimilate"
         known = self._files(wildcards, base, KNOWN, "prior.nc", study)
         fits = self.fits_of(paper, name, base)
-        return {**seen, **({"prior": known} if prior else {}), **({"fits": fits} if fits else {})}
+        return {
+            **seen,
+            **({"prior": known} if prior else {}),
+            **({"fits": fits} if fits else {}),
+            **self._with_parts(wildcards, base, study),
+        }
 
     def time_spec(self, wildcards: Any) -> dict[str, Any]:
         paper, study = wildcards.paper, self.studies[wildcards.paper][wildcards.study]
@@ -379,8 +556,10 @@ class Studies:
         for name in self._together(wildcards):
             one, own = self.studies[paper][name], {}
             keys = dict.fromkeys((*EQUATIONS, *READS[one.task]))
-            for method in one.methods:
-                own |= self._method_sections(paper, one, method, f".{name}.{method}")
+            for method in dict.fromkeys(run.method for run in self._base(one)):
+                own |= self._method_sections(
+                    paper, one, method, f".{name}.{method}", frozenset({"codec", "tune"})
+                )
             given = _roles(one, own)
             roles |= given["roles"]
             sections |= {f"case.{name}": (f"{paper}.cases.{one.case}", *keys), **own}
@@ -388,7 +567,9 @@ class Studies:
             heads = (*FITTED, *READS[one.task])
             entries = [self._entry(wildcards, run, heads, base, one, fit=True) for run in base]
             timed[name] = {"task": one.task, "role": given["role"], "runs": entries}
-        timing = {k: v for k, v in asdict(study.timing).items() if k != "beside"}
+            sampled = self._sampled(paper, one)
+            timed[name] |= {"sampled": sampled} if sampled else {}
+        timing = {k: v for k, v in asdict(study.timing).items() if k not in spec.LISTS}
         more = {"timing": timing, "timed": timed, "roles": roles}
         return self._spec(wildcards, "time_runs.py", study.case, sections, **more)
 
@@ -400,8 +581,10 @@ class Studies:
 
     @staticmethod
     def _base(study: Study) -> list[Run]:
-        """The first replicate of every method at the base."""
-        return [run for run in runs.runs(study) if run.is_base and run.replicate == 0]
+        """The first replicate of every method that is timed, at the base."""
+        wanted = study.timing.methods if study.timing and study.timing.methods else study.methods
+        found = [run for run in runs.runs(study) if run.is_base and run.replicate == 0]
+        return [run for run in found if run.method in wanted]
 
     # -- what a method is ------------------------------------------------------------------------
 
@@ -553,10 +736,13 @@ class Studies:
         entry |= {"values": runs.values(study, seen.coordinates), "replicate": run.replicate}
         if heads is None:
             entry |= {"data": place(SIMULATED), "observations": place(OBSERVED)}
-            entry |= {"is_base": run.is_base}
+            entry |= {"is_base": run.is_base, "section": self.section_of(paper, study, run)}
+            entry |= {"given": self._given(paper, study, run)}
         else:
             entry |= {"data": place(observed)}
             entry |= {"prior": place(KNOWN)} if study.task == "assimilate" else {}
+        if codec := self.codec_of(wildcards, study, run):
+            entry["codec"] = self.codecs(wildcards, part, study).index(codec)
         name = self.fit_name(paper, study, run) if fit else None
         return entry | ({"fit": name} if name else {})
 

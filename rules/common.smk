@@ -38,12 +38,15 @@ wildcard_constraints:
     data=r"\w+(\.\w+\.\d+)?",
     study=r"\w+",
     part=r"\d+",
+    of="(_valid)?",
+    stride=r"\d+",
+    std=r"\d+(\.\d+)?",
     model=r"\w+",
     filter=r"\w+",
     sampler=r"\w+",
     forecaster=r"\w+",
     codec=r"\w+",
-    product="analyses|forecasts|samples|codecs|learning|fields|stations",
+    product="forecasts|codecs|learning",
     batch=r"\d+",
 
 
@@ -62,8 +65,7 @@ def figure_files(paper, *names):
 
 def start():
     """Refuse to start where no job could be submitted; note what the run costs from here on."""
-    problem = cluster.problem(workflow.executor_plugin.name)
-    if problem:
+    if problem := cluster.problem(workflow.executor_plugin.name):
         sys.exit(problem)
     overhead.only_wake_for_jobs(workflow)
     outlook.begin(workflow, config, ROOT, Path(config["cache"]["dir"]))

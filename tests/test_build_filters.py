@@ -8,14 +8,14 @@ import torch
 import xarray as xr
 
 from dalib import build
-from dalib.cases import assimilation, observed
-from dalib.cases.truth import truth
+from dalib.cases.checkpoint import FORGOTTEN
+from dalib.experiments import assimilate as assimilate_runs
+from dalib.experiments import data, gridded, parts
 from dalib.filters import Gaussian, assimilate
 from dalib.nets.dkf import DeepKalman
 from dalib.nets.scaling import Scaling
 from dalib.registry import FILTERS
 from dalib.streams import normal, streams
-from papers.lensf import fields
 
 CASE = {
     "system": {"kind": "lorenz96", "size": 12},
@@ -32,8 +32,8 @@ CASE = {
     "prior": {"mean": 2.3, "std": 1.0},
 }
 MAP = CASE | {
-    "observations": {"operator": {"kind": "identity"}, "relative_error": [0.1], "until": None},
-    "prior": {"members": 100, "starts": {"noise": {"mean": 2.3, "std": 3.6}}},
+    "observations": {"operator": {"kind": "identity"}, "obs_std": 0.4},
+    "prior": {"members": 100, "start": "noise", "starts": {"noise": {"mean": 2.3, "std": 3.6}}},
 }
 LINEAR = {"system": {"kind": "shifted_ring", "size": 12}, "integrator": {"kind": "iterate"}}
 RING = {"kind": "ring", "radius": 2.0}
@@ -68,8 +68,10 @@ def network(kind: str) -> DeepKalman:
 
 @pytest.fixture(scope="module")
 def on_map() -> dict:
-    states = {split: truth(MAP, split, "t") for split in ("train", "valid", "test")}
-    return {"truth": states, **observed.observed(MAP, states, "t")}
+    states = data.truths(MAP, "t")
+    seen = data.observations(MAP, states, "t")["test"]
+    known = data.prior(MAP, states["test"], "t", states["train"])
+    return {"truth": states, "observations": seen, "prior": known}
 
 
 @pytest.mark.parametrize("kind", sorted(set(FILTERS) - {"latent", "direct_decode", *IN_CODE}))
@@ -86,21 +88,13 @@ def test_a_case_of_a_few_components_has_every_filter(kind):
     assert found.mean.isfinite().all()
 
 
-CODEC = {
-    "name": "linear",
-    "codec": {"kind": "pca", "components": 12, "variables": 1, "ridge": 1e-6},
-    "every": 1,
-    "data": "fields",
-    "noise": 0.1,
-    "training": {"repeats": 1},
-}
+CODEC = {"kind": "linear", "components": 12, "stride": 1, "obs_std_relative": 0.1}
 
 
 @pytest.fixture(scope="module")
 def codec(on_map) -> xr.Dataset:
-    states, everything = on_map["truth"], {"index": 0, "size": 100}
-    given = {"batch": everything, "experiment": "t", "device": "cpu"}
-    return fields.trained({"model": CODEC}, states["train"], states["valid"], **given)[0]
+    states = on_map["truth"]
+    return parts.codec(CODEC, MAP, states["train"], states["valid"], "t")
 
 
 @pytest.mark.parametrize(
@@ -108,42 +102,36 @@ def codec(on_map) -> xr.Dataset:
 )
 def test_a_case_of_gridded_states_has_every_filter(kind, on_map, codec):
     """With a localisation of its own, and with that of the map, of which it gives the radius."""
-    base = {"every": 1, "noise": 0.1, "start": "noise", "interval": 1, "errors": "given"}
-    own, models = section(kind), {}
-    if kind in ("latent", "direct_decode"):
-        own, models = own | {"model": CODEC}, {"linear": codec}
+    coded = kind in ("latent", "direct_decode")
+    own, codecs = section(kind), [codec] if coded else []
+    entry = {"method": "m", "coordinates": {}, "values": {}, "replicate": 0}
+    entry |= {"data": 0, "prior": 0} | ({"codec": 0} if coded else {})
     ways = [own]
     if kind in LOCAL:
         ways.append(build.without(own, "localisation") | {"radius": 2.0})
     means = []
     for way in ways:
-        sections = {
-            "case": MAP,
-            "filters": {"m": way},
-            "methods": {"m": [{}]},
-            "fields": {"base": base, "sampled": 100},
-        }
-        inputs = {"observations": on_map["test"], "prior": on_map["prior"], "models": models}
-        everything = {"index": 0, "size": 100}
-        given = {"batch": everything, "experiment": "t/job", "device": "cpu"}
-        means.append(fields.analyses(sections, inputs, **given)["mean"].values)
+        given = ([on_map["observations"]], [on_map["prior"]], "t", "cpu", FORGOTTEN)
+        more = {"sampled": 100, "codecs": codecs}
+        found = gridded.analyses(way, MAP, [entry], *given, **more)
+        means.append(found["mean"].values)
         assert np.isfinite(means[-1]).all()
     np.testing.assert_array_equal(means[0], means[-1])
 
 
 def test_the_stage_of_a_few_components_has_local_filters():
-    """As in `analyses` of a paper, from its files to its file."""
-    states = truth(CASE, "test", "t")
-    inputs = {
-        "observations": observed.observations(CASE, states, "test", "t"),
-        "prior": observed.prior(CASE, states, "t"),
-    }
+    """As in a study, from its files to its file."""
+    case = CASE | {"observations": {"operator": {"kind": "identity"}, "obs_std": 1.0}}
+    states = data.truths(case, "t")
+    seen, known = (
+        data.observations(case, states, "t")["test"],
+        data.prior(case, states["test"], "t"),
+    )
+    entry = {"method": "m", "coordinates": {}, "values": {}, "replicate": 0, "data": 0, "prior": 0}
     means = {}
     for kind in LOCAL:
-        sections = {"case": CASE, "filter": section(kind), "tuning": {}}
-        given = {"batch": {"index": 0, "size": 2}, "experiment": "t", "device": "cpu"}
-        found = assimilation.analyses(sections, inputs, **given)
-        means[kind] = found["mean"].values
+        given = ("estimator", section(kind), case, [entry], [seen], [known], [], "t")
+        means[kind] = assimilate_runs.analyses(*given)["mean"].values
         assert np.isfinite(means[kind]).all()
     np.testing.assert_array_equal(means["letkf"], means["local_letkf"])
 

@@ -1,5 +1,6 @@
 """Claims judged on small score datasets."""
 
+import itertools
 import json
 from pathlib import Path
 
@@ -7,7 +8,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from dalib import field_runs, io
+from dalib import io
+from dalib.experiments import runs, spec
 from dalib.metrics import measures
 from dalib.registry import MEASURES
 from papers.adda.metrics import evaluate as learning_scored
@@ -388,7 +390,7 @@ def test_every_claim_of_a_paper_is_complete_and_its_measures_are_known(path):
                 *(a for n in nulls for a in n["inputs"].values()),
             ]
             for address in addresses:
-                known = {"scores", "variable", "where", "among", "along"}
+                known = {"scores", "variable", "where", "vary", "among", "along"}
                 assert {"scores", "variable"} <= address.keys() <= known
                 assert ("*" in address["scores"]) == ("along" in address)
         names = [section["name"] for section in sections]
@@ -495,30 +497,42 @@ def test_a_fixed_gain_is_tried_where_what_is_observed_changes():
     assert learning_scored._changing(8, section | {"seen": {"default": "even"}}) == {}
 
 
-def labels_of(paper, case) -> set[str]:
-    """Of all runs on the fields of a case at its scale."""
-    product = paper["cases"][case]["fields"]
-    methods = product["methods"]
-    runs = (field_runs.runs_of(product, name, paper["filters"][name]) for name in methods)
-    return {run.label for one in runs for run in one}
+def named(study, where) -> bool:
+    """Whether a study has runs with these labels; each of a list."""
+    keys = {axis.key: axis for axis in study.axes}
+    each = [[label] if not isinstance(label, list) else label for label in where.values()]
+    for labels in itertools.product(*each):
+        wanted = dict(zip(where, labels, strict=True))
+        method = wanted.pop("method")
+        own = {
+            keys[name].name: keys[name].base if label == "base" else label
+            for name, label in wanted.items()
+            if name in keys
+        }
+        there = (
+            run.method == method and own.items() <= run.coordinates.items()
+            for run in runs.runs(study)
+        )
+        if not any(there):
+            return False
+    return True
 
 
 @pytest.mark.parametrize("scale", ["quick", "desk"])
-def test_every_claim_on_fields_names_runs_that_its_scale_has(scale):
+def test_every_claim_on_gridded_states_names_runs_that_its_scale_has(scale):
     """Of what this scale decides, by itself or for a larger one; notes may be on less."""
     paper = settings.load(ROOT, {"scale": scale})["lensf"]
-    smaller = claims.SCALES[: claims.SCALES.index(scale) + 1]
+    smaller, studies = claims.SCALES[: claims.SCALES.index(scale) + 1], spec.studies(paper)
     for claim in io.read_yaml(ROOT / layout.claims_of("lensf")):
         for check in claim["checks"]:
             if check.get("decided_from", claim["decided_from"]) not in smaller:
                 continue
             for address in check["inputs"].values():
-                case, product = address["scores"].split("/")
-                assert case in paper["active"], claim["id"]
-                run = address.get("where", {}).get("run")
-                if product == "fields" and run is not None:
-                    wanted = {run} if isinstance(run, str) else set(run)
-                    assert wanted <= labels_of(paper, case), f"{claim['id']}: {check['name']}"
+                name, _, times = address["scores"].partition("/")
+                where = {k: v for k, v in address.get("where", {}).items() if k != "part"}
+                if times or "method" not in where:
+                    continue
+                assert named(studies[name], where), f"{claim['id']}: {check['name']}"
 
 
 def test_cases_in_a_role_can_be_named_by_it():

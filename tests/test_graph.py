@@ -7,15 +7,15 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipeline import layout, settings, validation
+from pipeline import layout, settings
 from pipeline.errors import ConfigError
 from pipeline.graph import STAGES, Files, Graph
 from pipeline.graph.task import Stage, Task, one
 from pipeline.studies import Studies
 
 ROOT = Path(__file__).parents[1]
-LEARNING = ("train", "tune", "fit")
-ESTIMATING = ("assimilate", "forecast", "sample", "forecast_runs")
+LEARNING = ("train", "tune", "fit", "fit_codec", "fit_dynamics")
+ESTIMATING = ("assimilate", "forecast", "sample", "forecast_runs", "assimilate_runs")
 SCALES = settings.SCALES
 WORD = r"\w+"
 
@@ -41,7 +41,7 @@ def outputs():
         written = re.search(r"^    output:\n((?: {8}.*\n)+)", body, re.M)[1]
         for template in re.findall(r'"(.+)"', written):
             parts = re.split(r"\{(\w+)\}", template)
-            some = {"data": r"[\w.]+"}  # other wildcards have no dots
+            some = {"data": r"[\w.]+", "of": "(?:_valid)?", "stride": r"\d+", "std": r"[\d.]+"}
             named = [
                 f"(?P<{p}>{some.get(p, WORD)})" if i % 2 else re.escape(p)
                 for i, p in enumerate(parts)
@@ -87,8 +87,6 @@ def jobs(scale):
         made = maker(path)
         if path in found or made is None:
             continue
-        if made[0] == "era5" and "era5" not in of.case(made[1]):
-            made = "simulate", made[1]  # another rule with the same outputs
         files = files_of(of, *made)
         if files is not None:
             found[path] = (*made, files)
@@ -126,31 +124,28 @@ def test_what_learns_reads_of_its_own_case_alone(scale):
 
 @pytest.mark.parametrize("scale", SCALES)
 def test_what_filters_and_forecasts_never_reads_the_truth_that_it_is_scored_on(scale):
-    of, found = graph(scale), of_stages(scale, *ESTIMATING)
+    found = of_stages(scale, *ESTIMATING)
     assert len(found) > 20
     for _, job, files in found:
-        scored = of.at("{home}/truth_{scored}.nc", job) if "case" in job else None
-        assert scored not in flat(files), job
+        split = "valid" if "observations_valid.nc" in str(files.get("observations")) else "test"
+        assert [path for path in flat(files) if path.endswith(f"/truth_{split}.nc")] == [], job
         for name, paths in files.items():
             truths = [path for path in flat({name: paths}) if "/truth_" in path]
-            assert not truths or (name, truths) == (
-                "validation_truth",
-                [of.at("{home}/truth_valid.nc", job)],
-            )
+            alone = all(path.endswith("/truth_valid.nc") for path in truths)
+            assert not truths or (name == "valid_truth" and alone), job
 
 
 @pytest.mark.parametrize("scale", SCALES)
-def test_settings_are_chosen_on_the_validation_of_the_same_truth(scale):
-    of, chosen = graph(scale), 0
-    for _, job, files in of_stages(scale, "assimilate"):
-        if "validation_observations" not in files:
+def test_settings_are_chosen_on_the_validation_part_of_the_same_data(scale):
+    chosen = 0
+    for _, _, files in of_stages(scale, "assimilate_runs"):
+        if "valid_observations" not in files:
             continue
         chosen += 1
-        case = Path(files["validation_observations"]).parent.name
-        cases = of.config[job["paper"]]["cases"]
-        assert validation.KEY in cases[case] and validation.KEY not in cases[job["case"]]
-        assert of.home({**job, "case": case}) == of.home(job)
-    assert chosen or scale == "quick"
+        test = [path.replace("_test.nc", "_valid.nc") for path in files["observations"]]
+        assert files["valid_observations"] == test
+        assert all("/data/" in path for path in files["valid_truth"])
+    assert chosen
 
 
 @pytest.mark.parametrize("scale", SCALES)
@@ -219,19 +214,6 @@ def test_an_entry_is_found_through_names():
 def test_batches_carry_all_and_none_is_empty():
     files = Files({"batches": {"seeds": 4}})
     assert [len(files.batches("seeds", n)) for n in (0, 1, 4, 5, 8, 9)] == [0, 1, 1, 2, 2, 3]
-
-
-def test_a_case_that_validates_has_the_truth_of_the_other():
-    cases = {"a": {"observations": {}}, "a_valid": {validation.KEY: "a"}}
-    files = Files({"scale": "s", "lab": {"cases": cases}})
-    job = {"paper": "lab", "case": "a_valid"}
-    assert files.at("{home}/truth_{scored}.nc", job) == "results/s/lab/a/truth_valid.nc"
-    assert files.at("{here}/prior.nc", job) == "results/s/lab/a_valid/prior.nc"
-    own = {"paper": "lab", "case": "a"}
-    assert files.at("{home}/truth_{scored}.nc", own) == "results/s/lab/a/truth_test.nc"
-    pattern = files.cases_with("observations")
-    assert re.search(pattern, "results/s/lab/a/x") and pattern.endswith(")a")
-    assert not re.search(files.cases_with("era5"), "results/s/lab/a/x")
 
 
 def test_rates_that_are_given_cannot_be_tuned():

@@ -413,93 +413,68 @@ def test_class_of_the_users_own_is_checked_without_importing_it(real):
     ]
 
 
-# -- points of filters on fields -----------------------------------------------------------------
+# -- methods of studies --------------------------------------------------------------------------
 
-BASIN = "lensf.cases.basin.fields"
+STUDY = "lensf.studies.shallow_water"
 
 
-def basin(methods=None, **fields):
-    return {"lensf": {"cases": {"basin": {"fields": {"methods": methods or {}, **fields}}}}}
+def study(**given):
+    return {"lensf": {"studies": {"shallow_water": given}}}
 
 
 @pytest.mark.parametrize(
     ("given", "line"),
     [
+        (study(methods={"ensff": {}}), 'methods.ensff: unknown method "ensff" (did you mean "ensf'),
         (
-            basin({"ensff": [{}]}),
-            f'{BASIN}.methods.ensff: unknown method "ensff" (did you mean "ensf"?)',
+            study(methods={"ensf": {"member": 5}}),
+            'methods.ensf.member: unknown key (did you mean "',
         ),
         (
-            basin({"latent_ensf": [{"model": "vaae"}]}),
-            f'{BASIN}.methods.latent_ensf.0.model: unknown model "vaae" (did you mean "vae',
+            study(methods={"ensf": {"members": 1}}),
+            "methods.ensf.members: 1 is too small, at least 2",
         ),
         (
-            basin({"ensf": [{"evry": 2}]}),
-            f'{BASIN}.methods.ensf.0.evry: unknown key (did you mean "every"?)',
+            study(vary_each={"settings": {"half": {"weigt": 0.5}}}),
+            'vary_each.settings.half.weigt: unknown key (did you mean "weight"?)',
         ),
         (
-            basin({"ensf": [{}, {"settings": {"member": 5}}]}),
-            f'{BASIN}.methods.ensf.1.settings.member: unknown key (did you mean "members"?)',
+            study(vary_each={"settings": {"small": {"filter": {"scal": 5.0}}}}),
+            "vary_each.settings.small.filter.scal: unknown key (did you mean",
         ),
         (
-            basin({"ensf": [{"settings": {"members": 1}}]}),
-            f"{BASIN}.methods.ensf.0.settings.members: 1 is too small, at least 2 members are",
+            study(vary_each={"observations.strid": [1, 2]}, base={"observations.strid": 1}),
+            'vary_each.observations.strid: unknown key "strid" (did you mean "stride"?)',
+        ),
+        (study(of={"settings": ["latent"]}), 'of.settings: unknown method "latent" (did you mean'),
+        (study(of={"setting": ["ensf"]}), 'of.setting: unknown axis "setting" (did you mean "sett'),
+        (study(split="train"), 'split: unknown part "train"; there are: test, valid'),
+        (
+            study(methods={"latent_enkf": {"tune": {"grid": {"filter.inflation": [1.0, 1.1]}}}}),
+            "methods.latent_enkf.tune: filter.inflation has to be a list of three values or more",
         ),
         (
-            basin({"latent_ensf": [{"settings": {"filter": {"scal": 5.0}}}]}),
-            f"{BASIN}.methods.latent_ensf.0.settings.filter.scal: unknown key (did you mean",
+            study(methods={"latent_enkf": {"tune": {"grid": {"filter.inflaton": [1, 2, 3]}}}}),
+            "methods.latent_enkf.tune.grid.filter.inflaton: unknown key (did you mean",
         ),
         (
-            basin({"latent_ensf": [{"settings": {"weight": "half"}}]}),
-            f'{BASIN}.methods.latent_ensf.0.settings.weight: "half" is a text, a number is needed',
+            study(timing={"settings": {"ensf": {"compossed": False}}}),
+            'timing.settings.ensf.compossed: unknown key (did you mean "composed"?)',
         ),
-        (
-            basin({"ensf": [{"start": "nois"}]}),
-            f'{BASIN}.methods.ensf.0.start: unknown start "nois" (did you mean "noise"?)',
-        ),
-        (
-            basin(base={"start": "nois"}),
-            f'{BASIN}.base.start: unknown start "nois" (did you mean "noise"?); there are: locat',
-        ),
-        (
-            basin({"ensf": [{"noise": 0.15}]}),
-            f"{BASIN}.methods.ensf.0.noise: 0.15 is none of the errors of the observations; "
-            "there are: 0, 0.1, 0.2",
-        ),
-        (
-            basin({"ensf": [{"every": 2}, {"every": 2}]}),
-            f"{BASIN}.methods.ensf: two points of ensf are both called 'ensf every=2'",
-        ),
-        (
-            basin(jobs={"cheap": ["fre"]}),
-            f"{BASIN}.jobs: jobs of fields: 'fre' has to be one of the methods",
-        ),
-        (
-            {"lensf": {"cases": {"basin": {"timing": {"methods": ["letkff"]}}}}},
-            'lensf.cases.basin.timing.methods.0: unknown method "letkff" (did you mean "letkf"?)',
-        ),
-        (
-            {"lensf": {"cases": {"weather": {"dynamics": {"model": "afnoo"}}}}},
-            'lensf.cases.weather.dynamics.model: unknown model "afnoo" (did you mean "afno"?)',
-        ),
-        (
-            {"lensf": {"cases": {"ring3": {"observations": {"error_std": 0.1}}}}},
-            "cases.ring3.fields.base.noise: 0.05 is none of the errors of the observations; "
-            "there are: 0.1",
-        ),
+        (study(timing={"methods": ["letkff"]}), 'timing.methods.0: unknown method "letkff"'),
     ],
 )
-def test_points_are_checked_against_their_case_and_their_filters(given, line, real):
+def test_studies_are_checked_against_their_case_and_their_methods(given, line, real):
     found = [said.partition(": ")[2] for said in messages(real, given)]
-    assert any(said.startswith(line) for said in found), found
+    assert any(said.startswith(f"{STUDY}.{line}") for said in found), found
 
 
-def test_points_that_are_no_points_are_told_like_other_mistakes(real):
-    """And nothing that looks into them falls over them."""
-    for wrong in ({"ensf": 3}, {"ensf": [3]}, {"ensf": [{"settings": 3}]}, {"ensf": {}}):
-        assert any(f"{BASIN}.methods.ensf" in line for line in messages(real, basin(wrong)))
-    for wrong in ({"base": 3}, {"jobs": 3}, {"methods": 3}):
-        assert any(f"{BASIN}.{[*wrong][0]}" in line for line in messages(real, basin(**wrong)))
+def test_a_study_an_axis_and_a_label_are_left_out_by_null(real):
+    given = {"shocks": None, "shallow_water": {"vary_each": {"settings": {"weight=0.5": None}}}}
+    studies = load(real, {"lensf": {"studies": given}})["lensf"]["studies"]
+    assert "shocks" not in studies
+    assert "weight=0.5" not in studies["shallow_water"]["vary_each"]["settings"]
+    assert "weight=0.25" in studies["shallow_water"]["vary_each"]["settings"]
 
 
 # -- targets -------------------------------------------------------------------------------------
@@ -607,68 +582,6 @@ def test_a_section_of_another_kind_replaces_what_is_below():
         "schedule": {"kind": "decay", "after": [4], "factor": 0.1},
         "epochs": 6,
     }
-
-
-# -- cases that validate another ------------------------------------------------------------------
-
-
-def validating(**case):
-    return {"lensf": {"cases": {"own": {"validation_of": "basin", **case}}}}
-
-
-def test_a_case_that_validates_another_has_its_keys_and_its_validation_truth(real):
-    fields = load(real)["lensf"]["cases"]["basin_valid"]["fields"]
-    given = validating(fields=fields, dtype="float64") | {"seeds": 7}
-    cases = load(real, given)["lensf"]["cases"]
-    home, own = cases["basin"], cases["own"]
-    for key in ("system", "integrator", "observations", "prior"):
-        assert own[key] == home[key]
-    assert (own["dtype"], home["dtype"]) == ("float64", "float32")
-    assert own["truth"]["test"] == home["truth"]["valid"] != home["truth"]["test"]
-    assert home["truth"]["test"]["seeds"] == 7  # of the validation there are as many as there are
-    assert own["truth"]["train"] == home["truth"]["train"]
-
-
-@pytest.mark.parametrize(
-    ("case", "message"),
-    [
-        ({"validation_of": "nowhere"}, "no such case; there are: "),
-        ({"validation_of": "weather"}, "weather has no validation trajectories of its own"),
-        ({"validation_of": "basin_valid"}, "basin_valid has no validation trajectories"),
-        ({"truth": {}}, "the truth is that of basin; take the key truth away"),
-    ],
-)
-def test_what_cannot_be_validated_is_told(case, message, real):
-    assert any(
-        line.startswith("--config: lensf.cases.own.validation_of: ") and message in line
-        for line in messages(real, validating(**case))
-    )
-
-
-@pytest.mark.parametrize("wrong", [["basin"], {"basin": 1}, 3, None])
-def test_a_name_that_is_no_name_is_told_like_other_mistakes(wrong, real):
-    found = messages(real, validating(validation_of=wrong))
-    assert any("lensf.cases.own.validation_of: " in line for line in found), found
-
-
-def test_one_mistake_in_a_validating_case_is_told_once_and_others_too(real):
-    fields = load(real)["lensf"]["cases"]["basin_valid"]["fields"]
-    assert len(messages(real, validating(validation_of="nowhere", fields=fields))) == 1
-    (line,) = messages(real, validating())
-    assert line == '--config: lensf.cases.own: "fields" is missing'
-    analyses = {"methods": {"letkf": {}}, "discard": 1}
-    found = messages(real, validating(fields=fields, analyses=analyses))
-    assert any("lensf.cases.own" in line and "analyses" in line for line in found), found
-
-
-@pytest.mark.parametrize(
-    ("timed", "said"),
-    [({"ensff": {}}, "ensff"), ({"ensf": {"compossed": False}}, "composed"), ({"ensf": 3}, "ensf")],
-)
-def test_settings_with_which_filters_are_timed_are_checked(timed, said, real):
-    given = {"lensf": {"cases": {"basin": {"timing": {"settings": timed}}}}}
-    found = messages(real, given)
-    assert any("lensf.cases.basin.timing.settings" in line and said in line for line in found)
 
 
 @pytest.mark.parametrize("scale", SCALES)

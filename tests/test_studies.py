@@ -212,7 +212,7 @@ def test_another_prior_observes_nothing_again_and_goes_to_filters_alone(studies)
     data = "small.filters.1"
     assert wired.name_of("lab", data, OBSERVED) == "small"
     assert wired.name_of("lab", data, KNOWN) == data
-    assert wired.prior_inputs(at(data=data))["test"] == f"{DATA}/small/truth_test.nc"
+    assert wired.prior_inputs(at(data=data, of=""))["truth"] == f"{DATA}/small/truth_test.nc"
     assert wired.prior_spec(at(data=data))["values"] == {"prior.error_std": 2.0}
     for n, part in enumerate(wired.task_parts("lab", "filters")):
         inputs = wired.assimilate_inputs(at(study="filters", part=str(n)))

@@ -298,16 +298,17 @@ def test_the_graph_of_a_paper_has_few_jobs(tmp_path, scale, paper):
     assert 0 < computing <= MOST_JOBS[scale], run.stdout
 
 
-def test_a_case_that_validates_another_takes_its_validation_truth_and_models(tmp_path):
+def test_a_study_on_the_validation_part_has_its_truth_and_the_codecs_of_others(tmp_path):
     fresh = Project(tmp_path / "fresh")
-    case = "results/quick/lensf/basin_valid"
-    run = fresh.snakemake(f"{case}/scores/fields.nc", "--dry-run", scale="quick")
+    target = "results/quick/lensf/mitigations/scores.nc"
+    run = fresh.snakemake(target, "--dry-run", scale="quick")
     assert run.returncode == 0, run.stdout
     read = set(re.findall(r"results/quick/lensf/\S+?\.nc", run.stdout))
-    home = "results/quick/lensf/basin"
-    assert {f"{home}/truth_valid.nc", f"{home}/models/vae/batch0.nc"} <= read
-    assert not [path for path in read if path.startswith((f"{case}/truth", f"{case}/models"))]
-    assert f"{case}/observations_test.nc" in read
+    home = "results/quick/lensf/data/basin"
+    parts = ("truth_valid", "observations_valid", "prior_valid", "codecs/vae_10_0.1")
+    assert {f"{home}/{name}.nc" for name in parts} <= read
+    (evaluation,) = re.findall(r"rule evaluate_runs:\n +input: (.+)\n", run.stdout)
+    assert "truth_test" not in evaluation and "observations_test" not in evaluation
 
 
 def test_no_paper_reruns_for_the_code_of_another(project):

@@ -7,16 +7,19 @@ with Stage(snakemake) as stage:
     from dalib.experiments import assimilate
     from dalib.experiments.spec import over
 
+    inputs = io.read_lists(snakemake.input)
     found = assimilate.analyses(
         stage.spec["role"],
-        over(stage.config.get("shared", {}), stage.config["method"]),
+        over(stage.config.get("shared", {}), stage.config.get("method", {})),
         stage.config["case"],
         stage.spec["runs"],
-        io.read_all(snakemake.input.observations),
-        io.read_all(snakemake.input.get("prior", [])),
-        io.read_all(snakemake.input.get("fits", [])),
+        inputs.pop("observations"),
+        inputs.pop("prior", []),
+        inputs.pop("fits", []),
         stage.experiment,
         stage.device,
         stage.checkpoint,
+        **stage.spec.get("gridded", {}),
+        **inputs,
     )
-    io.write(found, snakemake.output[0], title="analyses", missing=list(found.data_vars))
+    io.write(found, snakemake.output[0], title="analyses", missing=list(found.variables))

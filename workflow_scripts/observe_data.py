@@ -8,6 +8,6 @@ with Stage(snakemake) as stage:
 
     case = runs.case_at(stage.config["case"], stage.spec["values"])
     found = data.observations(case, io.read_inputs(snakemake.input), stage.experiment)
-    io.write(found["train"], snakemake.output.train, title="training observations")
-    io.write(found["valid"], snakemake.output.valid, title="validation observations")
+    io.write(found["train"], snakemake.output.train, title="training observations", missing=["y"])
+    io.write(found["valid"], snakemake.output.valid, title="validation observations", missing=["y"])
     io.write(found["test"], snakemake.output.test, title="test observations", missing=["y"])

@@ -7,6 +7,7 @@ with Stage(snakemake) as stage:
     from dalib.experiments import data, runs
 
     case = runs.case_at(stage.config["case"], stage.spec["values"])
-    truth, training = io.read(snakemake.input.test), io.read(snakemake.input.train)
-    found = data.prior(case, truth, stage.experiment, training)
+    truth, training = io.read(snakemake.input.truth), io.read(snakemake.input.train)
+    experiment = "/".join([stage.experiment, *filter(None, [stage.wildcards["of"]])])
+    found = data.prior(case, truth, experiment, training)
     io.write(found, snakemake.output[0], title="prior")

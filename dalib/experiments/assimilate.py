@@ -10,7 +10,7 @@ from torch import Tensor
 from dalib import arrays
 from dalib.cases.checkpoint import FORGOTTEN, Checkpoint
 from dalib.estimators import Estimate
-from dalib.experiments import runs
+from dalib.experiments import gridded, runs
 from dalib.experiments.fit import ready
 from dalib.filters import Gaussian
 from dalib.resumable import Save, one_by_one
@@ -36,6 +36,7 @@ def analyses(
     experiment: str,
     device: str = "cpu",
     checkpoint: Checkpoint = FORGOTTEN,
+    **of_gridded: Any,
 ) -> xr.Dataset:
     """mean, std, forecast_mean, forecast_std (run, case, time, state), as far as a method has them.
 
@@ -46,7 +47,11 @@ def analyses(
         observations, priors: of the test part; no priors for a method that takes none.
         fits: files of the stage fit; none where there is nothing to fit.
         checkpoint: from which runs and filters continue, as if they had not been interrupted.
+        of_gridded: of states so large that only some members are kept, see `gridded.analyses`.
     """
+    if of_gridded:
+        given = (observations, priors, experiment, device, checkpoint)
+        return gridded.analyses(section, case, entries, *given, **of_gridded)
     works = [
         partial(
             estimated,

@@ -9,6 +9,7 @@ from torch import Tensor
 from dalib import arrays, build
 from dalib.cases.observed import prior
 from dalib.cases.truth import dtype, truths
+from dalib.experiments import gridded
 from dalib.lyapunov import lyapunov_spectrum
 from dalib.observe import noisy
 from dalib.streams import streams
@@ -31,17 +32,34 @@ def observations(
     where there is one.
     """
     settings, system_size = case["observations"], truth["train"].sizes["state"]
-    operator = build.operator(case, system_size)
-    known = operator(arrays.to_tensor(truth["train"].x, dtype(case)))
+    operator, mapped = build.operator(case, system_size), arrays.GRID[0] in truth["train"].dims
+    moments = gridded.Moments.of(operator, truth["train"]) if mapped else None
     if "obs_std_relative" in settings:
-        std = settings["obs_std_relative"] * known.flatten(0, -2).std(0)
+        std = settings["obs_std_relative"] * _observed_std(case, operator, truth["train"], moments)
     else:
-        std = torch.full(known.shape[-1:], settings["obs_std"], dtype=known.dtype)
-    made = {part: _observed(truth[part], operator, std, part, experiment) for part in PARTS}
+        std = torch.full((_count(operator, system_size),), settings["obs_std"], dtype=dtype(case))
+    made = {}
+    for part in PARTS:
+        own = truth[part].isel(seed=slice(settings.get("trajectories", {}).get(part)))
+        made[part] = _observed(own, operator, std.to(dtype(case)), part, experiment)
+        if mapped:
+            made[part] = gridded.thinned(case, made[part], own, operator, moments)
     until = settings.get("until")
     if until is not None:
         made["test"]["y"] = made["test"].y.where(made["test"].time <= until + 1e-9)
     return made
+
+
+def _observed_std(case: Mapping, operator, training: xr.Dataset, moments) -> Tensor:
+    """(obs,), of each observed quantity over the training states; of gridded ones by variable."""
+    if moments is not None:
+        return moments.observed_std
+    return operator(arrays.to_tensor(training.x, dtype(case))).flatten(0, -2).std(0)
+
+
+def _count(operator, size: int) -> int:
+    """How many quantities are observed of a state of `size` components."""
+    return operator(torch.zeros(size)).shape[-1]
 
 
 def _observed(truth: xr.Dataset, operator, std: Tensor, part: str, experiment: str) -> xr.Dataset:
@@ -49,6 +67,8 @@ def _observed(truth: xr.Dataset, operator, std: Tensor, part: str, experiment: s
     drawn = streams(experiment, seeds, f"observations {part}")
     y = noisy(operator, arrays.to_tensor(x, std.dtype), std, drawn)
     names = getattr(operator, "seen", lambda names: None)(x.state.values.tolist())
+    if names is None and y.shape[-1] > arrays.MANY:
+        names = range(y.shape[-1])
     interval = float(truth.time[1])
     return arrays.observations_dataset(y, std, seeds=seeds, interval=interval, names=names)
 

@@ -6,6 +6,7 @@ stands beside them once, without `run`, for the base. `<metric>_floor` is what a
 trajectory scores in the place of a free run: the best that a perfect method could reach.
 """
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,13 +19,15 @@ from dalib import arrays, build
 from dalib.experiments import data, runs
 from dalib.experiments.fit import fit_of
 from dalib.experiments.spec import Analyses, Forecasts, over
-from dalib.fitted import to_dataset
+from dalib.fitted import from_dataset, to_dataset
 from dalib.forecasters.base import OneStepMap
 from dalib.metrics.base import Evaluation
 from dalib.scores import at_times
 
 FREE = frozenset({"free_run", "climate"})  # what a metric of free runs asks for
-OF_FITS = frozenset({"parameters", "exponent", "history"})
+OF_FITS = frozenset({"parameters", "exponent", "history", "codec"})
+CHOSEN = "chosen"  # settings that validation has chosen, as JSON, and what was tried
+TRIED = ("tried_", "on_edge")
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class Given:
         reference: its validation part; none where no metric asks for it.
         observations: of the test part.
         fits: files of the stage fit.
+        codecs: of methods that work in their latent space.
         timing: CPU times of methods; none where no metric asks for them.
     """
 
@@ -44,6 +48,7 @@ class Given:
     reference: Sequence[xr.Dataset] = ()
     observations: Sequence[xr.Dataset] = ()
     fits: Sequence[xr.Dataset] = ()
+    codecs: Sequence[xr.Dataset] = ()
     timing: Sequence[xr.Dataset] = ()
 
 
@@ -71,6 +76,7 @@ def scores(
     measures = {name: build.make("metric", one) for name, one in metrics.items()}
     asked = frozenset().union(*(metric.asks | takes(metric) for metric in measures.values()))
     known = _exponents(case, asked, entries, given.training)
+    codecs = [from_dataset(one) for one in given.codecs]
     found: dict[str, list[xr.DataArray]] = {name: [] for name in measures}
     once: dict[str, xr.DataArray] = {}
     for entry, one, exponent in zip(entries, _each(results), known, strict=True):
@@ -80,6 +86,9 @@ def scores(
         )
         if asked & OF_FITS and given.fits and "fit" in entry:
             evaluation = _with_fit(evaluation, asked, entry, given, role, sections)
+        if asked & OF_FITS and "codec" in entry:
+            codec = codecs[entry["codec"]]
+            evaluation = replace(evaluation, codec=codec, history=history_dataset(codec.history))
         if given.timing:
             evaluation = _with_times(evaluation, entry, given.timing[0])
         for name, metric in measures.items():
@@ -99,8 +108,76 @@ def scores(
         attrs = {"units": "1", "long_name": "largest Lyapunov exponent, per unit of model time"}
         scored["lyapunov"] = xr.DataArray(known, dims="run", attrs=attrs)
     floors = _floors(measures, case, results[0], given) if task == "forecast" else {}
-    made = xr.Dataset({**scored, **once, **floors}).assign_coords(runs.labels(entries))
-    return _described(made, results[0])
+    made = xr.Dataset(
+        {**scored, **once, **floors, **_carried(results), **_sections(entries, results)}
+    )
+    return _described(made.assign_coords(runs.labels(entries)), results[0])
+
+
+def _carried(results: Sequence[xr.Dataset]) -> dict[str, xr.DataArray]:
+    """What was tried on validation trajectories, (run, ...); NaN of runs that are not tuned."""
+    names = {str(name) for file in results for name in file if str(name).startswith(TRIED)}
+    whole = [
+        xr.Dataset(
+            {n: file[n] for n in sorted(names) if n in file},
+            {"run": np.arange(file.sizes["run"])},
+        ).drop_vars(["run", *runs_of(file)], errors="ignore")
+        for file in results
+    ]
+    numbered = [
+        one.assign_coords({d: np.arange(n) for d, n in one.sizes.items() if d != "run"})
+        for one in whole
+    ]
+    if not names:
+        return {}
+    counts = [file.sizes["run"] for file in results]
+    found = {}
+    for name in sorted(names):
+        parts = [
+            one[name] if name in one else xr.DataArray(np.full(count, np.nan), dims="run")
+            for one, count in zip(numbered, counts, strict=True)
+        ]
+        joined = xr.concat(xr.align(*_alike(parts), join="outer", exclude="run"), "run")
+        attrs = next(file[name].attrs for file in results if name in file)
+        found[name] = (
+            joined.drop_vars(list(joined.coords)).transpose("run", ...).assign_attrs(attrs)
+        )
+    return found
+
+
+def _alike(parts: Sequence[xr.DataArray]) -> list[xr.DataArray]:
+    """Arrays with the dimensions of all of them."""
+    dims = {d: part[d] for part in parts for d in part.dims if d != "run"}
+    return [
+        part.expand_dims({d: c for d, c in dims.items() if d not in part.dims}) for part in parts
+    ]
+
+
+def runs_of(file: xr.Dataset) -> list[str]:
+    """Coordinates along the runs of a file."""
+    return [str(name) for name in file.coords if file[name].dims == ("run",)]
+
+
+def _sections(entries: Sequence[Mapping], results: Sequence[xr.Dataset]) -> dict[str, xr.DataArray]:
+    """section (run): the settings of every method as JSON, where results say what was chosen.
+
+    `tuned` in it names those that were chosen, `given` is what is known of observations and prior.
+    """
+    if not all(CHOSEN in file for file in results):
+        return {}
+    chosen = [json.loads(text) for file in results for text in file[CHOSEN].values]
+    texts = [
+        json.dumps(
+            {
+                **runs.with_values(entry["section"], own),
+                "tuned": sorted(own),
+                "given": entry["given"],
+            }
+        )
+        for entry, own in zip(entries, chosen, strict=True)
+    ]
+    attrs = {"units": "1", "long_name": "settings of the method"}
+    return {"section": xr.DataArray(texts, dims="run", attrs=attrs)}
 
 
 def takes(metric: Any) -> frozenset[str]:
@@ -180,6 +257,8 @@ def compared(
 
 def of_analyses(result: xr.Dataset, case: Mapping, entry: Mapping, given: Given) -> Evaluation:
     """Analyses at the times that count: from the first after `discard` to the last observed."""
+    if "sampled" in result.dims:
+        return of_gridded(result, case, entry, given)
     observed = given.observations[entry["observations"]]
     truth, training = given.truth[entry["data"]], given.training[entry["data"]]
     scored = scored_times(observed.y, Analyses(**case.get("assimilate", {})).discard)
@@ -196,6 +275,25 @@ def of_analyses(result: xr.Dataset, case: Mapping, entry: Mapping, given: Given)
         interval=float(training.time[1] - training.time[0]),
         step=true_map(case),
         **{field: late.get(name) for field, name in fields.items()},
+    )
+
+
+def of_gridded(result: xr.Dataset, case: Mapping, entry: Mapping, given: Given) -> Evaluation:
+    """Analyses of gridded states at all times; `members` and `spread` as the stage keeps them."""
+    truth, training = given.truth[entry["data"]], given.training[entry["data"]]
+    observed, members = given.observations[entry["observations"]], result.get("members")
+    if members is not None and members.isnull().all():  # of a method without, beside others
+        members = None
+    return Evaluation(
+        estimate=result["mean"],
+        background=result.forecast_mean,
+        members=members,
+        spread=result.spread,
+        truth=at_times(truth.x.rename(seed="case"), result.time),
+        observed=observed,
+        discard=Analyses(**case["assimilate"]).discard,
+        training=training.x.rename(seed="case"),
+        interval=float(training.time[1] - training.time[0]),
     )
 
 

@@ -6,17 +6,18 @@ these are one run to it (`distinct`), so that a study of forecast contexts fits 
 """
 
 import itertools
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from dalib.experiments.spec import OF_METHODS, Study
+from dalib.experiments.spec import OF_METHODS, SETTINGS, Study, over
 
 SIMULATED = ("system", "integrator", "dtype", "truth")  # sections of a case that the truth is of
 OBSERVED = (*SIMULATED, "observations")
 KNOWN = (*SIMULATED, "prior")
 DATA = (*OBSERVED, "prior")  # all that data are made of
-FITTED = (*OBSERVED, OF_METHODS)
+FITTED = (*OBSERVED, OF_METHODS, SETTINGS)
 
 
 @dataclass(frozen=True)
@@ -43,11 +44,12 @@ def runs(study: Study) -> list[Run]:
 
     Of axes that vary alone, combinations in which one of them at most is off its base.
     """
-    labels = [list(axis.values) for axis in study.axes]
     return [
         _run(study, method, combination, replicate)
         for method in study.methods
-        for combination in itertools.product(*labels)
+        for combination in itertools.product(
+            *(axis.values if axis.varies(method) else [axis.base] for axis in study.axes)
+        )
         if _off_base(study, combination) <= 1
         for replicate in range(study.replicates_of(method))
     ]
@@ -60,10 +62,10 @@ def _off_base(study: Study, combination: Sequence) -> int:
 
 
 def _run(study: Study, method: str, combination: Sequence, replicate: int) -> Run:
-    coordinates = {a.name: label for a, label in zip(study.axes, combination, strict=True)}
-    return Run(
-        method, coordinates, replicate, all(coordinates[a.name] == a.base for a in study.axes)
-    )
+    """Settings that an axis does not vary in a method are none of its coordinates."""
+    pairs = list(zip(study.axes, combination, strict=True))
+    own = {a.name: label for a, label in pairs if a.varies(method) or not a.of_methods}
+    return Run(method, own, replicate, all(label == axis.base for axis, label in pairs))
 
 
 def restricted(run: Run, heads: Iterable[str]) -> Run:
@@ -87,19 +89,32 @@ def identity(run: Run) -> tuple:
     return run.method, tuple(sorted(run.coordinates.items(), key=str)), run.replicate
 
 
-def parts(study: Study, found: Iterable[Run], per_job: int) -> list[list[Run]]:
+def parts(
+    study: Study,
+    found: Iterable[Run],
+    per_job: int,
+    heads: Iterable[str] | None = None,
+    *,
+    together: bool = False,
+) -> list[list[Run]]:
     """The runs of every job: of one method, with arrays of equal shapes, at most `per_job`.
 
     That each job has one method keeps the others' results when a method is added.
+
+    Args:
+        heads: first parts of the names of axes that may shape what comes out; all by default.
+        together: whether a job may have several methods.
     """
-    shaping = {axis.name for axis in study.axes if axis.shapes}
-    together: dict[tuple, list[Run]] = {}
+    heads = {axis.name.split(".")[0] for axis in study.axes} if heads is None else set(heads)
+    of = [axis for axis in study.axes if axis.name.split(".")[0] in heads]
+    shaping = {axis.name for axis in of if axis.shapes}
+    groups: dict[tuple, list[Run]] = {}
     for run in found:
         shape = tuple((n, v) for n, v in sorted(run.coordinates.items()) if n in shaping)
-        together.setdefault((run.method, shape), []).append(run)
+        groups.setdefault((None if together else run.method, shape), []).append(run)
     return [
         alike[first : first + per_job]
-        for alike in together.values()
+        for alike in groups.values()
         for first in range(0, len(alike), per_job)
     ]
 
@@ -112,22 +127,22 @@ def values(study: Study, coordinates: Mapping[str, Any]) -> dict[str, Any]:
 def case_at(case: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Any]:
     """The section of a case with the values {axis: value} of a run."""
     own = {n: v for n, v in chosen.items() if n.split(".")[0] != OF_METHODS}
-    return _with(case, {n: v for n, v in own.items() if n.split(".")[0] in case})
+    return with_values(case, {n: v for n, v in own.items() if n.split(".")[0] in case})
 
 
 def method_at(section: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Any]:
     """The section of a method with the values {axis: value} of a run."""
     head = f"{OF_METHODS}."
     varied = {n.removeprefix(head): v for n, v in chosen.items() if n.startswith(head)}
-    return _with(section, varied)
+    return with_values(over(section, chosen.get(SETTINGS, {})), varied)
 
 
-def _with(tree: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Any]:
+def with_values(tree: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Any]:
     """The tree with other values at dotted names."""
     tree = dict(tree)
     for name, value in chosen.items():
         head, _, rest = name.partition(".")
-        tree[head] = _with(tree.get(head, {}), {rest: value}) if rest else value
+        tree[head] = with_values(tree.get(head, {}), {rest: value}) if rest else value
     return tree
 
 
@@ -140,6 +155,8 @@ def labels(entries: Sequence[Mapping]) -> dict[str, tuple]:
     if "is_base" in entries[0]:
         base = [int(entry["is_base"]) for entry in entries]
         found["is_base"] = base, "whether every axis is at its base point"
-    for axis in entries[0]["coordinates"]:
-        found[axis.replace(".", "_")] = [e["coordinates"][axis] for e in entries], axis
+    for axis in dict.fromkeys(axis for entry in entries for axis in entry["coordinates"]):
+        own = [entry["coordinates"].get(axis) for entry in entries]
+        none = "" if any(isinstance(value, str) for value in own) else math.nan
+        found[axis.replace(".", "_")] = [none if v is None else v for v in own], axis
     return {n: ("run", v, {"units": "1", "long_name": text}) for n, (v, text) in found.items()}

@@ -57,18 +57,16 @@ class Batches:
     Attributes:
         seeds: test seeds in one job.
         repeats: repeats of a training in one job.
-        points: points of a filter on gridded states in one job.
         runs: runs of a method of a study in one job.
     """
 
     seeds: int
     repeats: int
-    points: int
     runs: int
 
     def __post_init__(self) -> None:
         limits.at_least(1, seeds=self.seeds, repeats=self.repeats)
-        limits.at_least(1, points=self.points, runs=self.runs)
+        limits.at_least(1, runs=self.runs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -297,7 +295,6 @@ class Observations:
         obs_std_relative: in studies, a share of the standard deviation of each observed quantity
             over training states.
         error_std: standard deviation of the errors; several give the same errors in several sizes.
-        relative_error: shares of the standard deviation of each variable over training states.
         stride: distance of the sensors, in points along either side of gridded states.
         interval: times from one observation to the next.
         from_start: whether the first state of a trajectory is observed too.
@@ -311,7 +308,6 @@ class Observations:
     obs_std: float = None
     obs_std_relative: float = None
     error_std: float | list[float] = None
-    relative_error: list[float] = None
     stride: int = None
     interval: int = None
     from_start: bool = None
@@ -321,10 +317,9 @@ class Observations:
 
     def __post_init__(self) -> None:
         limits.at_least(0, obs_std=self.obs_std, obs_std_relative=self.obs_std_relative)
-        limits.at_least(0, relative_error=self.relative_error)
         limits.at_least(1, stride=self.stride, interval=self.interval)
         limits.more_than(0, error_std=self.error_std, until=self.until)
-        limits.some(error_std=self.error_std, relative_error=self.relative_error)
+        limits.some(error_std=self.error_std)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -396,7 +391,9 @@ class Study:
         vary: values by the dotted name of a key of the case, or of a method as `method.*`; all
             combinations of several.
         vary_each: likewise, but each leaves its base while all others stand at theirs.
+        of: methods that an axis varies, by its name; all without it.
         base: the value of each that is kept while others vary.
+        split: the part of the truth that methods are scored on; test without it.
         replicates: how often every method is run anew, or some of them by name.
         timing: what of the study is timed.
     """
@@ -409,7 +406,9 @@ class Study:
     metrics: list
     vary: Mapping[str, Any] = None
     vary_each: Mapping[str, Any] = None
+    of: Mapping[str, list[str]] = None
     base: Mapping[str, Any] = None
+    split: Literal["test", "valid"] = None
     replicates: int | Mapping[str, int] = 1
     timing: Timing = None
 

@@ -29,6 +29,8 @@ TASKS = {  # task: the collections of a paper that hold its methods, and their r
     "sample": (("generators",), "generator"),
 }
 OF_METHODS = "method"  # the first part of the name of an axis that varies methods
+SETTINGS = "settings"  # an axis whose values are settings, laid over those of a method
+SPLITS = ("test", "valid")  # parts of the truth that a study can be on
 WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
 
 
@@ -49,12 +51,23 @@ class Axis:
         values: {label: value}; of plain values the label is the value.
         base: the label of the value that is kept while others vary.
         alone: whether it leaves its base only where all others of these stand at theirs.
+        of: the methods that it varies; None for all.
     """
 
     name: str
     values: Mapping[Any, Any]
     base: Any
     alone: bool = False
+    of: tuple[str, ...] | None = None
+
+    def varies(self, method: str) -> bool:
+        """Whether it varies a method: others stand at its base, or have no such setting."""
+        return self.of is None or method in self.of
+
+    @property
+    def of_methods(self) -> bool:
+        """Whether it varies settings of methods, not the case."""
+        return self.name == SETTINGS or self.name.startswith(f"{OF_METHODS}.")
 
     @property
     def key(self) -> str:
@@ -77,6 +90,8 @@ class Study:
         replicates: of every method, or by the names of some; others have one.
         metrics: `kind` and settings of each, by the name of its scores.
         timing: what is timed, None for nothing.
+        split: the part of the truth that is told, forecast or scored.
+        tune: {method: what the validation part chooses of its settings}.
     """
 
     name: str
@@ -87,6 +102,8 @@ class Study:
     replicates: int | Mapping[str, int] = 1
     metrics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     timing: "Timing | None" = None
+    split: str = "test"
+    tune: Mapping[str, "Tune"] = field(default_factory=dict)
 
     def replicates_of(self, method: str) -> int:
         """How often a method is run; once where the study says so of others alone."""
@@ -133,9 +150,12 @@ class Analyses:
 
     Args:
         discard: analyses at the beginning that scores leave out, while a method finds the truth.
+        sampled: components whose members are kept, of states so large that neither all members nor
+            the standard deviation of every component are; None where all is kept.
     """
 
     discard: int = 0
+    sampled: int | None = None
 
     def __post_init__(self) -> None:
         if self.discard < 0:
@@ -167,6 +187,8 @@ class Timing:
         samples: observations of each that are assimilated.
         count: states that are drawn, or horizon of a forecast.
         beside: studies whose methods are measured in the same rounds, so that they can be compared.
+        methods: those that are measured; all without it.
+        settings: {method: settings with which it is measured, laid over its own}.
     """
 
     repetitions: int
@@ -174,11 +196,45 @@ class Timing:
     samples: int = 100
     count: int = 100
     beside: tuple[str, ...] = ()
+    methods: tuple[str, ...] | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("repetitions", "seeds", "samples", "count"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, at least 1 is needed")
+
+
+@dataclass(frozen=True)
+class Tune:
+    """Settings of a method that validation trajectories choose: `tune` of a method in a study.
+
+    Args:
+        grid: {dotted name of a setting: its values}, of all combinations.
+        seeds: validation trajectories, from the first.
+        analyses: of each.
+        discard: analyses at the beginning that the mean error leaves out.
+    """
+
+    grid: Mapping[str, Any]
+    seeds: int
+    analyses: int
+    discard: int = 0
+
+    def __post_init__(self) -> None:
+        if self.seeds < 1 or not 0 <= self.discard < self.analyses:
+            raise ValueError(
+                f"seeds is {self.seeds}, analyses {self.analyses} and discard {self.discard}: no "
+                "analysis is left to choose by"
+            )
+        if not isinstance(self.grid, Mapping) or not self.grid:
+            raise ValueError("grid: {setting: values} is needed")
+        for name, values in self.grid.items():
+            if not isinstance(values, list) or len(set(values)) < 3:
+                raise ValueError(
+                    f"{name} has to be a list of three values or more, so that the best can lie "
+                    f"inside; got {values!r}"
+                )
 
 
 # Of a case, what its tasks need: key and class.
@@ -229,13 +285,18 @@ def over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
 
 # -- one study -----------------------------------------------------------------------------------
 
-KEYS = ("case", "task", "methods", "vary", "vary_each", "base", "replicates", "metrics", "timing")
+KEYS = (
+    *("case", "task", "methods", "vary", "vary_each", "of", "base", "replicates", "metrics"),
+    *("timing", "split"),
+)
 REQUIRED = ("case", "task", "methods", "metrics")
 VARIED = ("vary", "vary_each")
+LISTS = ("beside", "methods")  # of a timing
 
 
 def _study(name: str, section: Mapping[str, Any]) -> Study:
-    base, timing = section.get("base", {}), section.get("timing")
+    base, timing, of = section.get("base", {}), section.get("timing"), section.get("of", {})
+    methods = {method: dict(own or {}) for method, own in section["methods"].items()}
     axes = {
         axis: (_values(values), key == "vary_each")
         for key in VARIED
@@ -245,14 +306,22 @@ def _study(name: str, section: Mapping[str, Any]) -> Study:
         name,
         section["case"],
         section["task"],
-        {method: dict(own or {}) for method, own in section["methods"].items()},
+        {name: {k: v for k, v in own.items() if k != "tune"} for name, own in methods.items()},
         tuple(
-            Axis(axis, values, base.get(axis, next(iter(values))), alone)
+            Axis(
+                axis,
+                values,
+                base.get(axis, next(iter(values))),
+                alone,
+                tuple(of[axis]) if axis in of else None,
+            )
             for axis, (values, alone) in sorted(axes.items())
         ),
         section.get("replicates", 1),
         {one["name"]: {k: v for k, v in one.items() if k != "name"} for one in _metrics(section)},
-        Timing(**{**timing, "beside": tuple(timing.get("beside", ()))}) if timing else None,
+        Timing(**{k: tuple(v) if k in LISTS else v for k, v in timing.items()}) if timing else None,
+        section.get("split", SPLITS[0]),
+        {name: Tune(**own["tune"]) for name, own in methods.items() if "tune" in own},
     )
 
 
@@ -279,6 +348,8 @@ def _study_problems(paper: Mapping, path: tuple, name: str, section: Any) -> Ite
     if "task" in section and not _known(task, TASKS):
         yield Problem((*path, "task"), _unknown("task", task, TASKS))
     yield from _replicate_problems(section, path)
+    if not _known(section.get("split", SPLITS[0]), SPLITS):
+        yield Problem((*path, "split"), _unknown("part", section["split"], SPLITS))
     yield from _method_problems(paper, section, path)
     yield from _metric_problems(section, path)
     found = cases[case] if _known(case, cases) else None
@@ -319,6 +390,8 @@ def _method_problems(paper: Mapping, section: Mapping, path: tuple) -> Iterator[
         elif name not in known and "kind" not in (own or {}):
             message = f"{_unknown('method', name, known)}; or give it a kind"
             yield Problem((*path, "methods", name), message)
+        elif own and "tune" in own:
+            yield from typed_problems(Tune, own["tune"], (*path, "methods", name, "tune"))
 
 
 def _metric_problems(section: Mapping, path: tuple) -> Iterator[Problem]:
@@ -343,15 +416,21 @@ def _texts(*values: Any) -> bool:
 
 def _axis_problems(case: Any, section: Mapping, path: tuple) -> Iterator[Problem]:
     """Axes that vary nothing, and base points that are not written or not among the values."""
-    given = {key: section.get(key, {}) for key in (*VARIED, "base")}
+    given = {key: section.get(key, {}) for key in (*VARIED, "of", "base")}
     for key, value in given.items():
         if not isinstance(value, Mapping):
             yield Problem((*path, key), "a mapping with an entry for each axis is needed")
             return
-    *varied, base = given.values()
+    *varied, of, base = given.values()
     vary = {name: values for one in varied for name, values in one.items()}
-    for name in base.keys() - vary.keys():
-        yield Problem((*path, "base", name), _unknown("axis", name, vary))
+    for key, one in (("of", of), ("base", base)):
+        for name in one.keys() - vary.keys():
+            yield Problem((*path, key, name), _unknown("axis", name, vary))
+    for name, methods in of.items():
+        for method in methods if isinstance(methods, list) else [methods]:
+            if not _known(method, section.get("methods", {})):
+                message = _unknown("method", method, section.get("methods", {}))
+                yield Problem((*path, "of", name), message)
     for name in given["vary"].keys() & given["vary_each"].keys():
         yield Problem((*path, "vary_each", name), "it is in `vary` too; an axis is of one of both")
     for name, values in vary.items():
@@ -368,7 +447,8 @@ def _axis_problems(case: Any, section: Mapping, path: tuple) -> Iterator[Problem
             yield Problem((*path, "base"), message, missing=True)
         elif name in base and not _known(base[name], _values(values)):
             yield Problem((*path, "base", name), f"{base[name]} is none of the values {there}")
-        if isinstance(case, Mapping) and not name.startswith(f"{OF_METHODS}."):
+        of_case = name != SETTINGS and not name.startswith(f"{OF_METHODS}.")
+        if isinstance(case, Mapping) and of_case:
             yield from _leaf_problems(case, name, where)
 
 
@@ -377,12 +457,14 @@ def _timing_problems(paper: Mapping, section: Mapping, path: tuple) -> Iterator[
     timing, others = section.get("timing"), paper.get("studies", {})
     if timing is None:
         return
-    plain = {k: v for k, v in timing.items() if k != "beside"} if _is_map(timing) else timing
+    plain = {k: v for k, v in timing.items() if k not in LISTS} if _is_map(timing) else timing
     yield from typed_problems(Timing, plain, (*path, "timing"))
-    beside = timing.get("beside", ()) if _is_map(timing) else ()
-    for i, name in enumerate(beside if isinstance(beside, list) else ()):
-        if not _known(name, others):
-            yield Problem((*path, "timing", "beside", i), _unknown("study", name, others))
+    methods = section.get("methods", {})
+    for key, what, known in (("beside", "study", others), ("methods", "method", methods)):
+        names = timing.get(key, ()) if _is_map(timing) else ()
+        for i, name in enumerate(names if isinstance(names, list) else ()):
+            if not _known(name, known):
+                yield Problem((*path, "timing", key, i), _unknown(what, name, known))
 
 
 def _is_map(value: Any) -> bool:
@@ -422,6 +504,8 @@ def typed_problems(cls: type, section: Any, path: tuple) -> Iterator[Problem]:
 
 
 def _is(value: Any, hint: Any) -> bool:
+    if typing.get_origin(hint) is Mapping:
+        return isinstance(value, Mapping)
     allowed = typing.get_args(hint) or (hint,)
     if isinstance(value, bool):
         return bool in allowed
@@ -429,6 +513,8 @@ def _is(value: Any, hint: Any) -> bool:
 
 
 def _words(hint: Any) -> str:
+    if typing.get_origin(hint) is Mapping:
+        return "a mapping is"
     names = [WORDS.get(one, "null") for one in typing.get_args(hint) or (hint,)]
     return f"{' or '.join(names)} is"
 

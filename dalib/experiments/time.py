@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import xarray as xr
 
-from dalib.experiments import runs
+from dalib.experiments import gridded_time, runs
 from dalib.experiments.assimilate import given_to, told
 from dalib.experiments.fit import ready, series_of
 from dalib.experiments.sample import states_of
@@ -36,6 +36,8 @@ def measured(
         sections: case.<study>, method.<study>.<method> and shared.<study>.<method>.
         inputs: <study>.observed, <study>.prior and <study>.fits, as far as there are any.
     """
+    if any("sampled" in what for what in timed.values()):
+        return gridded_time.measured(timing, timed, sections, inputs)
     settings, work = Timing(**timing), {}
     for study, what in timed.items():
         kinds = ("observed", "prior", "fits")

@@ -40,6 +40,8 @@ class LatentFilter:
         observe: (..., state) -> (..., obs), what y is of the state.
         weight: w in (0, 1], a number or (state,).
         reparameterise: draw codes from N(mean, exp(log variance)) in place of their means.
+        errors: where σ comes from, for those who make the inner filter of a configuration: "given"
+            with it, or what the codec says of its latents, "latent_noise" or "mismatch".
     """
 
     axes: ClassVar[dict] = {"weight": ("state",)}
@@ -49,6 +51,7 @@ class LatentFilter:
     observe: Callable[[Tensor], Tensor]
     weight: Tensor | float = 1.0
     reparameterise: bool = False
+    errors: str = "given"
 
     def __post_init__(self):
         if not isinstance(self.inner, EnsembleFilter):

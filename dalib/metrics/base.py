@@ -72,6 +72,12 @@ class Evaluation:
     """([run,] case, time, state), further true trajectories: the validation part."""
     step: Callable[[np.ndarray], np.ndarray] | None = None
     """(..., state) -> (..., state), the true map over one sampling interval."""
+    discard: int = 0
+    """Of analyses at all times, how many means over time leave out, while a method starts."""
+    observed: xr.Dataset | None = None
+    """The file of the observations of gridded states: y, with the layout of the states."""
+    codec: Any = None
+    """The fitted codec of a method that works in its latent space."""
     values: Mapping[str, Any] | None = None
     """{axis: value} of the run: what is varied, such as method.members."""
     interval: float | None = None

@@ -1,6 +1,8 @@
 """Figures and tables of "Latent-EnSF"."""
 
-LENSF = config["lensf"]["roles"]
+BASIN = STUDIES.named("lensf", "shallow_water", "other_start", "dense")
+VALIDATION = STUDIES.named("lensf", "mitigations")
+RINGS = STUDIES.named("lensf", "lorenz96_1e3", "lorenz96_1e4", "lorenz96_1e6", "shocks")
 LENSF_FIGURES = [
     *[f"fig{number}" for number in (1, 2, 4, 5, 6, 10, 13, 14)],
     "figS_examples",
@@ -15,6 +17,7 @@ LENSF_FIGURES = [
     "figS_grids",
     "figS_ring",
     "figS_weather",
+    "figS_stations",
     "timing_figS_ring",
 ]
 LENSF_TABLES = ["table_methods", "table_remedies", "timing_table1", "table_ring"]
@@ -42,8 +45,14 @@ rule lensf:
 
 rule lensf_maps:
     input:
-        basin=graph.scores_in("lensf", LENSF["basin"], "fields"),
-        weather=graph.scores_in("lensf", LENSF["weather"], "fields"),
+        basin="results/{scale}/lensf/shallow_water/scores.nc",
+        analyses=STUDIES.results("lensf", "shallow_water", "assimilate"),
+        truth="results/{scale}/lensf/data/basin/truth_test.nc",
+        observations=STUDIES.observed("lensf", "shallow_water"),
+        weather="results/{scale}/lensf/era5/scores.nc",
+        weather_analyses=STUDIES.results("lensf", "era5", "assimilate"),
+        weather_truth="results/{scale}/lensf/data/weather/truth_test.nc",
+        weather_observations=STUDIES.observed("lensf", "era5"),
     output:
         **figure_files("lensf", 1, 2, 4, 10, "figS_examples", "figS_codes", "figS_weather"),
         animation_gif="results/{scale}/lensf/figures/animation.gif",
@@ -57,18 +66,18 @@ rule lensf_maps:
         mem_mb=mem("figures"),
         runtime=runtime("figures"),
     params:
-        spec=spec("figure.py", calls="papers.lensf.figures:states"),
+        spec=spec("figure.py", calls="papers.lensf.figures:states", plot="lensf.plot"),
     script:
         "../../workflow_scripts/figure.py"
 
 
 rule lensf_curves:
     input:
-        basin=graph.scores_in("lensf", LENSF["basin"], "fields"),
-        validation=graph.scores_in("lensf", LENSF["validation"], "fields"),
-        tuned=graph.scores_in("lensf", [LENSF["basin"], LENSF["shocks"]], "fields"),
-        rings=graph.scores_in("lensf", [*LENSF["rings"], LENSF["shocks"]], "fields"),
-        timings=graph.timings_in("lensf", [*LENSF["rings"], LENSF["shocks"]]),
+        basin=expand("results/{scale}/lensf/{study}/scores.nc", study=BASIN, **SCALE),
+        validation=expand("results/{scale}/lensf/{study}/scores.nc", study=VALIDATION, **SCALE),
+        tuned=expand("results/{scale}/lensf/shocks/scores.nc", **SCALE),
+        rings=expand("results/{scale}/lensf/{study}/scores.nc", study=RINGS, **SCALE),
+        timings=STUDIES.timings("lensf", *RINGS),
     output:
         **figure_files(
             "lensf",
@@ -101,12 +110,35 @@ rule lensf_curves:
         "../../workflow_scripts/figure.py"
 
 
+rule lensf_stations:
+    input:
+        fields=STUDIES.files_of("lensf", "stations", "stations"),
+    output:
+        **figure_files("lensf", "figS_stations"),
+    log:
+        "results/{scale}/logs/figures/lensf_stations.log",
+    benchmark:
+        "results/{scale}/benchmarks/figures/lensf_stations.tsv"
+    threads: 1
+    resources:
+        mem_mb=mem("evaluate"),
+        runtime=runtime("evaluate"),
+    params:
+        spec=spec(
+            "figure.py",
+            calls="papers.lensf.stations.figure:figures",
+            stations="lensf.cases.stations.stations",
+        ),
+    script:
+        "../../workflow_scripts/figure.py"
+
+
 rule lensf_tables:
     input:
-        basin=graph.scores_in("lensf", LENSF["basin"], "fields"),
-        validation=graph.scores_in("lensf", LENSF["validation"], "fields"),
-        timing=graph.timings_in("lensf", [LENSF["basin"]])[0],
-        rings=graph.scores_in("lensf", [*LENSF["rings"], LENSF["shocks"]], "fields"),
+        basin=expand("results/{scale}/lensf/{study}/scores.nc", study=BASIN, **SCALE),
+        validation=expand("results/{scale}/lensf/{study}/scores.nc", study=VALIDATION, **SCALE),
+        timing=STUDIES.timing("lensf", "shallow_water"),
+        rings=expand("results/{scale}/lensf/{study}/scores.nc", study=RINGS, **SCALE),
     output:
         methods=report(
             expand(
@@ -160,7 +192,7 @@ rule lensf_tables:
         spec=spec(
             "table.py",
             calls="papers.lensf.tables:tables",
-            fields=(f"lensf.cases.{LENSF['basin']}.fields", "discard"),
+            basin=("lensf.cases.basin.assimilate", "discard"),
             rings="lensf.rings",
         ),
     script:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from dalib import limits
 from dalib.experiments import sections
@@ -232,191 +232,13 @@ class Stations:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Dynamics:
-    """The model that forecasts, where it is a network and not a system.
-
-    Attributes:
-        model: a model that learns to forecast.
-    """
-
-    model: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Point:
-    """Where a filter on gridded states runs; what is not given is that of the base.
-
-    Attributes:
-        every: distance of the sensors, in points along either side.
-        noise: one of the relative errors of the observations.
-        start: one of the starts of the prior.
-        interval: observation times from one analysis to the next.
-        errors: of codes, given by the filter, the part that comes from the errors of observations,
-            or all of their discrepancy.
-        model: the model of the codec.
-        label: what follows the filter's name.
-        settings: of the filter.
-        tuned: settings of the filter that validation trajectories choose, each with a list of
-            values; all combinations are tried.
-    """
-
-    every: int = None
-    noise: float = None
-    start: str = None
-    interval: int = None
-    errors: Literal["given", "latent_noise", "mismatch"] = None
-    model: str = None
-    label: str = None
-    settings: Mapping[str, Any] = None
-    tuned: Mapping[str, Any] = None
-
-    def __post_init__(self) -> None:
-        limits.at_least(1, every=self.every, interval=self.interval)
-        limits.at_least(0, noise=self.noise)
-        limits.some(tuned=self.tuned)
-
-
-@dataclass(frozen=True, kw_only=True)
-class BasePoint(Point):
-    """What points differ from."""
-
-    every: int
-    noise: float
-    start: str
-    interval: int
-    errors: Literal["given", "latent_noise", "mismatch"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Choosing:
-    """On which trajectories settings under `tuned` are chosen.
-
-    Attributes:
-        case: the case with the validation trajectories of this one.
-        seeds: how many of them, from the first.
-        analyses: analyses of each.
-        discard: analyses at the beginning that the mean error leaves out.
-    """
-
-    case: str
-    seeds: int
-    analyses: int
-    discard: int
-
-    def __post_init__(self) -> None:
-        limits.at_least(1, seeds=self.seeds, analyses=self.analyses)
-        limits.at_least(0, discard=self.discard)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Maps:
-    """What figures of maps show.
-
-    Attributes:
-        times: analyses, counted from 1.
-        runs: labels of runs.
-        film: the run of the animation.
-        score: the run whose likelihood score is shown.
-    """
-
-    times: list[int]
-    runs: list[str]
-    film: str = None
-    score: str = None
-
-    def __post_init__(self) -> None:
-        limits.some(times=self.times, runs=self.runs)
-        limits.at_least(1, times=self.times)
-
-
-@dataclass(frozen=True, kw_only=True)
-class LinearProblem:
-    """A scalar linear problem for the ensemble score filter.
-
-    Attributes:
-        samples: draws.
-        eps_beta: variances at the end of the diffusion.
-        errors: observation errors in diffusion units.
-        steps: steps of pseudo-time.
-    """
-
-    samples: int
-    eps_beta: list[float]
-    errors: list[float]
-    steps: list[int]
-
-    def __post_init__(self) -> None:
-        limits.at_least(2, samples=self.samples)
-        limits.some(eps_beta=self.eps_beta, errors=self.errors, steps=self.steps)
-        limits.at_least(0, eps_beta=self.eps_beta)
-        limits.more_than(0, errors=self.errors)
-        limits.at_least(1, steps=self.steps)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fields:
-    """Filters that run on the gridded states of a case, each at several points.
-
-    Attributes:
-        base: what points differ from.
-        methods: filters by name, with the points at which each runs.
-        discard: analyses at the beginning that means over time leave out.
-        sampled: components whose members are kept.
-        jobs: filters that one job runs, by the name of the job; others have a job of their own.
-        codecs: models of codecs that are scored though no filter uses them.
-        tuning: on which trajectories settings under `tuned` are chosen.
-        shown: what figures of maps show.
-        linear: a scalar linear problem for the ensemble score filter.
-    """
-
-    base: BasePoint
-    methods: Mapping[str, list[Point]]
-    discard: int
-    sampled: int
-    jobs: Mapping[str, list[str]] = None
-    codecs: list[str] = None
-    tuning: Choosing = None
-    shown: Maps = None
-    linear: LinearProblem = None
-
-    def __post_init__(self) -> None:
-        limits.some(methods=self.methods)
-        limits.at_least(0, discard=self.discard)
-        limits.at_least(1, sampled=self.sampled)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Timing:
-    """What the stage `time` measures.
-
-    Attributes:
-        methods: filters, each at the first of its points.
-        repetitions: measurements, after one to warm up.
-        settings: of filters, by name, where they are timed in another way than they run.
-    """
-
-    methods: list[str]
-    repetitions: int
-    settings: Mapping[str, Mapping[str, Any]] = None
-
-    def __post_init__(self) -> None:
-        limits.some(methods=self.methods)
-        limits.at_least(1, repetitions=self.repetitions)
-
-
-@dataclass(frozen=True, kw_only=True)
 class Case(sections.Case):
     """A case of this paper.
 
     Attributes:
-        validation_of: a case whose validation trajectories take the place of test trajectories,
-            with its models, and what is not given here of its system, integrator, dtype,
-            observations and prior.
         era5: where the truth is a reanalysis.
         stations: demonstration with sparse stations.
         dynamics: the model that forecasts, where it is a network and not a system.
-        fields: filters that run on gridded states.
-        timing: what the stage `time` measures.
     """
 
     system: Choice = None
@@ -424,20 +246,15 @@ class Case(sections.Case):
     truth: Truth = None
     observations: Observations = None
     prior: Prior = None
-    validation_of: str = None
     era5: Reanalysis = None
     stations: Stations = None
-    dynamics: Dynamics = None
-    fields: Fields = None
-    timing: Timing = None
+    dynamics: Choice = None
 
     def __post_init__(self) -> None:
         if self.era5 is None and self.stations is None:
             lacking = [n for n in ("system", "integrator", "truth") if getattr(self, n) is None]
             if lacking:
                 raise ValueError(f'"{lacking[0]}" is missing')
-        if self.validation_of is not None and self.fields is None:
-            raise ValueError('"fields" is missing')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -459,10 +276,8 @@ class Paper(sections.Paper):
     """The section of this paper.
 
     Attributes:
-        roles: the case, or the cases of several sizes, that figures show as an example.
         rings: what figures and tables say of cases of Lorenz 1996.
     """
 
     cases: Mapping[str, Case]
-    roles: Mapping[str, str | list[str]] = None
     rings: Mapping[str, Ring] = None

@@ -23,6 +23,7 @@ LOOK = Look(
         "ensf": ("EnSF", BLUE),
         "ensf_ring": ("EnSF", BLUE),
         "letkf_ring": ("LETKF", PURPLE),
+        "letkf_ring_tuned": ("LETKF", PURPLE),
         "ensf_interpolated": ("EnSF, interpolated", SKY),
         "direct": ("obs.-only decoding", BLACK),
         "latent_ensf": ("Latent-EnSF", VERMILION),

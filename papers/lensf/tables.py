@@ -8,6 +8,7 @@ import xarray as xr
 
 from dalib import io
 from dalib.tables import Row, csv, markdown
+from papers.lensf.view import read, views
 
 LABELS = {
     "free": "free run",
@@ -219,11 +220,11 @@ def together(median: float, low: float, high: float) -> str:
 
 def tables(given: Any, config: Mapping) -> dict[str, list[str]]:
     """Errors of all runs, times of an analysis as in Table 1, and Lorenz-96 of many sizes."""
-    basin = io.read(given.basin)
-    errors = methods(basin, config["fields"]["discard"])
-    changes = mitigations(basin, io.read(given.validation))
+    basin = read(*given.basin)
+    errors = methods(basin, config["basin"]["discard"])
+    changes = mitigations(basin, read(*given.validation or given.basin[:1]))
     times = timing(io.read(given.timing))
-    sizes = rings(io.read_scores(given.rings), config["rings"])
+    sizes = rings(views(given.rings), config["rings"])
     return {
         "methods": [page(errors, ON_METHODS), csv(errors)],
         "remedies": [page(changes, ON_MITIGATIONS), csv(changes)],

@@ -20,6 +20,7 @@ OPERATORS = {
     "within": lambda value, ends: ends[0] <= value <= ends[1],
 }
 SYMBOLS = {"<=": "≤", ">=": "≥"}
+BASE = "base"  # a label: that of the study's base
 ROUNDING = 1e-6  # two coordinates that differ by less are the same
 BOUNDS = {  # of a range: how coordinates are compared with it, and with which tolerance
     "at_least": (">=", -ROUNDING),
@@ -57,11 +58,12 @@ def _of_study(dataset: xr.Dataset, address: Mapping) -> xr.Dataset:
     """The scores of a study with a dimension for method, replicate and each axis.
 
     In its file runs lie along `run`. Where axes leave their base one at a time, those that the
-    address neither chooses (`where`) nor follows (`vary`) stand at their base.
+    address neither chooses (`where`) nor follows (`vary`) stand at their base, and are none of the
+    dimensions.
     """
     axes = [str(n) for n in dataset.coords if dataset[n].dims == ("run",) and n != "is_base"]
     at_base, where = dataset.is_base.values > 0, address.get("where", {})
-    kept = np.ones(len(at_base), bool)
+    kept, single = np.ones(len(at_base), bool), set()
     if "method" in where:  # which may have fewer replicates than others
         own = np.isin(dataset["method"].values, where["method"])
         kept &= own if own.any() else True  # one that is not there is told of later
@@ -70,12 +72,42 @@ def _of_study(dataset: xr.Dataset, address: Mapping) -> xr.Dataset:
     if len(points) < math.prod(len(set(values)) for values in varied.values()):
         followed = address.get("vary", ())
         followed = [followed] if isinstance(followed, str) else followed
-        for name in varied.keys() - {*where, *followed}:
-            kept &= varied[name] == varied[name][at_base][0]
-    dataset = dataset.isel(run=kept.nonzero()[0])
-    dataset = dataset.drop_vars("is_base")
+        single = varied.keys() - {*where, *followed}
+        for name in single:
+            kept &= (varied[name] == _base(dataset, name)) | _none(varied[name])
+    dataset = dataset.isel(run=kept.nonzero()[0]).drop_vars(single)
+    single |= {  # settings that none of the methods kept has
+        name
+        for name in varied.keys() - single
+        if dataset.sizes["run"] and _none(dataset[name].values).all()
+    }
+    dataset = dataset.drop_vars(["is_base", "section", *single], errors="ignore")
+    axes = [name for name in axes if name not in single]
     of_runs = dataset[[name for name in dataset if "run" in dataset[name].dims]]
     return xr.merge([of_runs.set_index(run=axes).unstack("run"), dataset.drop_dims("run")])
+
+
+def _base(dataset: xr.Dataset, name: str) -> Any:
+    """The label of an axis at the base of a study."""
+    values = dataset[name].values[dataset.is_base.values > 0]
+    return next((value for value in values if not _none(np.array([value]))[0]), values[0])
+
+
+def _none(labels: np.ndarray) -> np.ndarray:
+    """Where a method has no such setting."""
+    return np.isnan(labels) if labels.dtype.kind == "f" else labels.astype(str) == ""
+
+
+def _at_base(dataset: xr.Dataset, address: Mapping) -> Mapping:
+    """The address with the labels of the base where it says `base`."""
+
+    def label(name: str, given: Any) -> Any:
+        if isinstance(given, list):
+            return [label(name, one) for one in given]
+        return _base(dataset, name).item() if given == BASE else given
+
+    where = {name: label(name, given) for name, given in address.get("where", {}).items()}
+    return {**address, "where": where}
 
 
 def select(scores: Mapping[str, xr.Dataset], address: Mapping) -> xr.DataArray:
@@ -98,6 +130,7 @@ def select(scores: Mapping[str, xr.Dataset], address: Mapping) -> xr.DataArray:
     if address["variable"] not in dataset:
         raise _missing(address, dataset)
     if "is_base" in dataset.coords:
+        address = _at_base(dataset, address)
         dataset = _of_study(dataset, address)
     values = _picked(dataset, address["variable"], address)
     return _among(dataset, values, address) if "among" in address else values

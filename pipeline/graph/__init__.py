@@ -2,7 +2,7 @@
 
     files.py       where the files of a case lie
     task.py        what a stage reads and what its spec holds, as data
-    estimating.py  simulate, era5, observe, assimilate, forecast
+    estimating.py  simulate, observe, assimilate, forecast
     learning.py    encode, tune, train
     scoring.py     evaluate, time, judge
 
@@ -25,7 +25,6 @@ from pipeline.specs import Specs
 
 STAGES: dict[str, Stage] = {
     "simulate": estimating.SIMULATE,
-    "era5": estimating.ERA5,
     "observe": estimating.OBSERVE,
     "encode": learning.ENCODE,
     "tune": learning.TUNE,

@@ -8,21 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dalib import field_runs
-from dalib.era5 import sources
-from pipeline import kinds, validation
+from pipeline import kinds
 
 Job = Mapping[str, str]  # wildcards of a job
 PRODUCTS = {"forecasts": "forecasters"}  # product: the collection that its methods stand in
-BY_METHOD = ("forecasts", "codecs", "learning", "fields")
+BY_METHOD = ("forecasts", "codecs", "learning")
 
 
 @dataclass(frozen=True)
 class Files:
-    """Files of the results that a checked configuration asks for.
-
-    A case that validates another has the truth and the models of that (`pipeline.validation`).
-    """
+    """Files of the results that a checked configuration asks for."""
 
     config: Mapping[str, Any]
 
@@ -69,27 +64,13 @@ class Files:
     def folder(self, paper: str, case: str) -> str:
         return f"results/{self.config['scale']}/{paper}/{case}"
 
-    def home(self, job: Job) -> str:
-        """Folder of the case whose truth and models a case has: its own, or what it validates."""
-        cases = self.config[job["paper"]]["cases"]
-        return self.folder(job["paper"], validation.home_of(cases, job["case"]))
-
     def at(self, template: str, job: Job) -> str:
-        """A path with the wildcards of a job, and
-
-        {here}    the folder of its case;
-        {home}    that of the case whose truth and models it has;
-        {scored}  the part of that truth which it is scored on: test, or valid of a validation.
-        """
-        places = {}
-        if "case" in job:
-            scored = "valid" if validation.KEY in self.case(job) else "test"
-            here = self.folder(job["paper"], job["case"])
-            places = {"here": here, "home": self.home(job), "scored": scored}
+        """A path with the wildcards of a job, and {here}, the folder of its case."""
+        places = {"here": self.folder(job["paper"], job["case"])} if "case" in job else {}
         return template.format(**places, **job)
 
     def batches(self, kind: str, count: int) -> range:
-        """Numbers of the batches that carry `count` seeds, repeats or points."""
+        """Numbers of the batches that carry `count` seeds or repeats."""
         return range(-(-count // self.config["batches"][kind]))
 
     def model_files(self, paper: str, case: str, model: str, suffix: str = "") -> list[str]:
@@ -139,52 +120,6 @@ class Files:
         found = {name: self.codec_of(job["paper"], "forecasters", name) for name in methods}
         return {name: codec for name, codec in found.items() if codec}
 
-    # -- gridded states ---------------------------------------------------------------------------
-
-    def fields(self, job: Job) -> Mapping[str, Any]:
-        """What filters run on the fields of a case."""
-        return self.case(job)["fields"]
-
-    def filters_of(self, job: Job) -> list[str]:
-        """The filters that a job runs on fields."""
-        return field_runs.jobs_of(self.fields(job))[job["filter"]]
-
-    def field_files(self, job: Job) -> list[str]:
-        """Analyses on fields, one file for each batch of the runs of a job."""
-        product, here = self.fields(job), self.at("{here}", job)
-        return [
-            f"{here}/analyses/{name}/batch{batch}.nc"
-            for name, filters in field_runs.jobs_of(product).items()
-            for batch in self.batches("points", sum(len(product["methods"][f]) for f in filters))
-        ]
-
-    def codecs_of(self, job: Job, names: Iterable[str]) -> list[str]:
-        """Models of the codecs that filters on fields use, each once."""
-        product, filters = self.fields(job), self.config[job["paper"]]["filters"]
-        used = [field_runs.models_of(product, name, filters[name]) for name in names]
-        return list(dict.fromkeys(sum(used, [])))
-
-    def codecs_scored(self, job: Job) -> list[str]:
-        """Models of the codecs of all filters on fields, and of those scored by themselves."""
-        product = self.fields(job)
-        used = self.codecs_of(job, product["methods"])
-        return list(dict.fromkeys([*used, *product.get("codecs", [])]))
-
-    def codec_files(self, job: Job, names: Iterable[str], suffix: str = "") -> list[str] | None:
-        """Weights of codecs of a case, or `suffix=".history"`; None where there are none."""
-        home = self.home(job)
-        return [f"{home}/models/{name}/batch0{suffix}.nc" for name in names] or None
-
-    def dynamics(self, job: Job) -> str | None:
-        """Weights of the network that forecasts the fields of a case, where one does."""
-        section = self.case(job).get("dynamics")
-        return f"{self.home(job)}/models/{section['model']}/batch0.nc" if section else None
-
-    def tunes(self, job: Job) -> bool:
-        """Whether a job on fields chooses settings on validation trajectories."""
-        filters = self.config[job["paper"]]["filters"]
-        return field_runs.tunings_of(self.fields(job), self.filters_of(job), filters)
-
     # -- parameter learning -----------------------------------------------------------------------
 
     def experiment(self, paper: str, name: str) -> Mapping[str, Any]:
@@ -216,15 +151,6 @@ class Files:
         batches = [job["batch"]] if tune["per"] == "repeat" else shared
         return [self.at(f"{{here}}/models/{{model}}/batch{n}.rates.nc", job) for n in batches]
 
-    # -- reanalysis -------------------------------------------------------------------------------
-
-    def reanalysis(self, job: Job, key: str) -> list[str] | None:
-        """Files of the reanalysis that a section of a case points to.
-
-        None of a store, or of the stand-in.
-        """
-        return sources.files(self.case(job)[key]["path"]) or None
-
     # -- scores -----------------------------------------------------------------------------------
 
     def active(self, paper: str) -> list[str]:
@@ -243,11 +169,7 @@ class Files:
             for product in BY_METHOD
             if case.get(product, {}).get("methods")
         ]
-        return found + [
-            f"{self.folder(paper, name)}/scores/stations.nc"
-            for name, case in active.items()
-            if "stations" in case
-        ]
+        return found
 
     def scores_of(self, paper: str, product: str) -> list[str]:
         """The score files of one product, of every active case that has it."""

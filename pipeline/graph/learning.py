@@ -110,10 +110,6 @@ TRAIN = Stage(
             device=True,
             length=TRAINING,
         ),
-        "observations": network_from("{here}/observations_{part}.nc"),
-        "truth": network_from("{here}/truth_{part}.nc"),
-        "fields": network_from("{here}/truth_{part}.nc"),
-        "forecast": network_from("{here}/truth_{part}.nc"),
         "tokens": network_from("{here}/codecs/{codec}.tokens_{part}.nc"),
     },
 )

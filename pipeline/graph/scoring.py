@@ -8,7 +8,6 @@ from typing import Any
 from pipeline.graph.files import Files, Job
 from pipeline.graph.task import (
     CASE,
-    FIELDS_OF,
     LEARNED_FROM,
     Input,
     Sections,
@@ -42,14 +41,6 @@ def codecs_named(files: Files, job: Job) -> dict[str, Any]:
 
 def no_codecs(files: Files, job: Job) -> dict[str, Any]:
     return {"codecs": {}}
-
-
-def filters_scored(files: Files, job: Job) -> Sections:
-    return ("{paper}.filters", *files.methods(job["paper"], job["case"], "fields"))
-
-
-def models_scored(files: Files, job: Job) -> dict[str, Sections]:
-    return {f"model_{name}": f"{{paper}}.models.{name}" for name in files.codecs_scored(job)}
 
 
 def experiments_scored(files: Files, job: Job) -> dict[str, Sections]:
@@ -104,39 +95,11 @@ EVALUATE = Stage(
             more=experiments_scored,
             extras=no_codecs,
         ),
-        "fields": Task(
-            inputs={
-                "truth": "{home}/truth_{scored}.nc",
-                "observations": OBSERVED,
-                "methods": Files.field_files,
-                "models": lambda files, job: files.codec_files(job, files.codecs_scored(job)),
-                "histories": lambda files, job: files.codec_files(
-                    job, files.codecs_scored(job), ".history"
-                ),
-            },
-            sections={"case": FIELDS_OF, "product": PRODUCT, "filters": filters_scored},
-            more=models_scored,
-            extras=no_codecs,
-            length=TEST,
-        ),
-        "stations": Task(
-            inputs={"fields": lambda files, job: files.reanalysis(job, "stations")},
-            sections={"product": PRODUCT},
-            extras=no_codecs,
-        ),
     },
 )
 
 
 # -- time ------------------------------------------------------------------------------------------
-
-
-def codecs_timed(files: Files, job: Job) -> list[str] | None:
-    return files.codec_files(job, files.codecs_of(job, files.case(job)["timing"]["methods"]))
-
-
-def filters_timed(files: Files, job: Job) -> dict[str, Sections]:
-    return {f"filter_{n}": f"{{paper}}.filters.{n}" for n in files.case(job)["timing"]["methods"]}
 
 
 def observations_timed(files: Files, job: Job) -> dict[str, Input]:
@@ -159,27 +122,12 @@ def experiments_timed(files: Files, job: Job) -> dict[str, Sections]:
 TIME = Stage(
     chosen_by={
         f"{CASE}.timing.experiments": "learning",
-        f"{CASE}.fields": "fields",
     },
     tasks={
         "learning": Task(
             inputs=observations_timed,
             sections={"settings": f"{CASE}.timing"},
             more=experiments_timed,
-        ),
-        "fields": Task(
-            inputs={
-                "observations": OBSERVED,
-                "prior": "{here}/prior.nc",
-                "dynamics": Files.dynamics,
-                "models": codecs_timed,
-            },
-            sections={
-                "case": FIELDS_OF,
-                "settings": f"{CASE}.timing",
-                "fields": (f"{CASE}.fields", "base", "methods"),
-            },
-            more=filters_timed,
         ),
     },
 )

@@ -18,7 +18,6 @@ Section = Sections | Callable[[Files, Job], Sections | None]
 
 CASE = "{paper}.cases.{case}"
 LEARNED_FROM = (CASE, "system", "integrator", "observations", "prior")
-FIELDS_OF = (CASE, "system", "integrator", "dynamics", "era5", "dtype", "observations")
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class Task:
         sections: of the configuration, by name (`specs.Specs.spec`).
         more: sections whose names depend on the configuration.
         extras: what else its spec says.
-        batch: what a job has a share of: `seeds`, `repeats` or `points` of `batches`, or the
+        batch: what a job has a share of: `seeds` or `repeats` of `batches`, or the
             `jobs` of an experiment, which says itself how many there are.
         device: whether it may use a GPU.
         length: of the configuration what a job goes through once beside what its spec says.

@@ -7,6 +7,8 @@ rule simulate_data:
         "results/{scale}/logs/simulate_data/{paper}.{data}.log",
     benchmark:
         "results/{scale}/benchmarks/simulate_data/{paper}.{data}.tsv"
+    wildcard_constraints:
+        data=STUDIES.data_of("truth"),
     threads: 1
     resources:
         mem_mb=mem("simulate"),
@@ -15,6 +17,29 @@ rule simulate_data:
         spec=STUDIES.simulate_spec,
     script:
         "../../workflow_scripts/simulate_data.py"
+
+
+rule era5_data:
+    input:
+        unpack(STUDIES.reanalysis),
+    output:
+        train="results/{scale}/{paper}/data/{data}/truth_train.nc",
+        valid="results/{scale}/{paper}/data/{data}/truth_valid.nc",
+        test="results/{scale}/{paper}/data/{data}/truth_test.nc",
+    log:
+        "results/{scale}/logs/era5_data/{paper}.{data}.log",
+    benchmark:
+        "results/{scale}/benchmarks/era5_data/{paper}.{data}.tsv"
+    wildcard_constraints:
+        data=STUDIES.data_of("era5"),
+    threads: 1
+    resources:
+        mem_mb=mem("era5"),
+        runtime=runtime("era5"),
+    params:
+        spec=STUDIES.reanalysis_spec,
+    script:
+        "../../workflow_scripts/era5_data.py"
 
 
 rule observe_data:
@@ -42,11 +67,11 @@ rule prior_data:
     input:
         unpack(STUDIES.prior_inputs),
     output:
-        "results/{scale}/{paper}/data/{data}/prior.nc",
+        "results/{scale}/{paper}/data/{data}/prior{of}.nc",
     log:
-        "results/{scale}/logs/prior_data/{paper}.{data}.log",
+        "results/{scale}/logs/prior_data/{paper}.{data}{of}.log",
     benchmark:
-        "results/{scale}/benchmarks/prior_data/{paper}.{data}.tsv"
+        "results/{scale}/benchmarks/prior_data/{paper}.{data}{of}.tsv"
     threads: 1
     resources:
         mem_mb=mem("observe"),
@@ -55,6 +80,46 @@ rule prior_data:
         spec=STUDIES.prior_spec,
     script:
         "../../workflow_scripts/prior_data.py"
+
+
+rule fit_codec:
+    input:
+        unpack(STUDIES.learned_inputs),
+    output:
+        "results/{scale}/{paper}/data/{data}/codecs/{codec}_{stride}_{std}.nc",
+    log:
+        "results/{scale}/logs/fit_codec/{paper}.{data}.{codec}_{stride}_{std}.log",
+    benchmark:
+        "results/{scale}/benchmarks/fit_codec/{paper}.{data}.{codec}_{stride}_{std}.tsv"
+    threads: 1
+    resources:
+        mem_mb=mem("train"),
+        runtime=runtime("train"),
+        gpu=gpu("train"),
+    params:
+        spec=STUDIES.codec_spec,
+    script:
+        "../../workflow_scripts/fit_codec.py"
+
+
+rule fit_dynamics:
+    input:
+        unpack(STUDIES.learned_inputs),
+    output:
+        "results/{scale}/{paper}/data/{data}/dynamics.nc",
+    log:
+        "results/{scale}/logs/fit_dynamics/{paper}.{data}.log",
+    benchmark:
+        "results/{scale}/benchmarks/fit_dynamics/{paper}.{data}.tsv"
+    threads: 1
+    resources:
+        mem_mb=mem("train"),
+        runtime=runtime("train"),
+        gpu=gpu("train"),
+    params:
+        spec=STUDIES.dynamics_spec,
+    script:
+        "../../workflow_scripts/fit_dynamics.py"
 
 
 rule fit:

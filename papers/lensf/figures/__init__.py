@@ -18,20 +18,18 @@ from papers.lensf.figures import (
     ring,
     weather,
 )
+from papers.lensf.view import read, views, with_maps
 
 
 def states(given: Any, config: Mapping) -> Iterator[Drawn]:
     """Figures 1, 2, 4 and 10, examples, latents, weather and the animation."""
-    shown = ("shown_time", "variable", "x", "y")
-    needs = {
-        "truth_shown": shown,
-        "mean_shown": ("shown_run", *shown),
-        "observed_shown": ("shown_run", *shown),
-        "likelihood_score": shown[1:],
-        "film_truth": ("time", "x", "y"),
-        "film": ("time", "x", "y"),
-    }
-    scores = io.read(given.basin, needs=needs)
+    scores = with_maps(
+        read(given.basin),
+        given.analyses,
+        io.read(given.truth),
+        io.read_all(given.observations),
+        config["plot"]["shown"],
+    )
 
     data = latent_scheme.scheme_data(scores)
     figure = latent_scheme.scheme_figure(data)
@@ -58,7 +56,13 @@ def states(given: Any, config: Mapping) -> Iterator[Drawn]:
     moving, title = animation.animation(data), "Animation: truth, analysis, error"
     yield Drawn("animation", data, moving, title, ["analysis", "error"])
 
-    scores = io.read(given.weather)
+    scores = with_maps(
+        read(given.weather),
+        given.weather_analyses,
+        io.read(given.weather_truth),
+        io.read_all(given.weather_observations),
+        config["plot"]["weather"],
+    )
 
     data = weather.maps_data(scores)
     figure = weather.maps_figure(data)
@@ -71,7 +75,7 @@ def states(given: Any, config: Mapping) -> Iterator[Drawn]:
 
 def errors(given: Any, config: Mapping) -> Iterator[Drawn]:
     """Figures 5, 6, 13, 14, and ours: errors of filters against time and what is varied."""
-    scores = io.read(given.basin)
+    scores, validation = read(*given.basin), read(*given.validation or given.basin[:1])
     lost = ["median", "low", "high"]  # of runs that diverged
     means = ["mean_median", "mean_low", "mean_high"]
 
@@ -103,7 +107,7 @@ def errors(given: Any, config: Mapping) -> Iterator[Drawn]:
     missing = [*means, "place", "likelihood_std"]  # of what is there for comparison
     yield Drawn("figS_tuning", data, figure, "Error by settings of the score filter", missing)
 
-    data = mitigations.mitigations_data(scores, io.read(given.validation))
+    data = mitigations.mitigations_data(scores, validation)
     figure = mitigations.mitigations_figure(data)
     yield Drawn(
         "figS_remedies",
@@ -121,12 +125,12 @@ def errors(given: Any, config: Mapping) -> Iterator[Drawn]:
     figure = calibration.training_figure(data)
     yield Drawn("figS_training", data, figure, "Training of the codecs", list(data))
 
-    data = grids.grids_data(io.read_scores(given.tuned))
+    data = grids.grids_data({"basin": scores} | views(given.tuned))
     yield Drawn(
         "figS_grids", data, grids.grids_figure(data), "Settings that were tried", list(data)
     )
 
-    data = ring.ring_data(io.read_scores(given.rings), config["rings"])
+    data = ring.ring_data(views(given.rings), config["rings"])
     figure = ring.ring_figure(data)
     missing = list(data)  # runs differ in length, and not all have published values
     yield Drawn("figS_ring", data, figure, "Lorenz-96: error, spread and coverage", missing)

@@ -1,6 +1,9 @@
 """A scalar linear problem, in which what the ensemble score filter computes is known exactly."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -9,6 +12,7 @@ import xarray as xr
 from dalib.filters.base import Ensemble
 from dalib.filters.ensf import EnSF
 from dalib.filters.ensf_linear import moments
+from dalib.metrics.base import Evaluation
 from dalib.observe import Identity
 from dalib.streams import stream
 
@@ -19,6 +23,35 @@ TEXTS = {
     "linear_variance_limit": "variance after infinitely many steps",
     "linear_gain_bayes": "gain of an exact step",
 }
+
+
+@dataclass(frozen=True)
+class LinearProblem:
+    """One of the numbers of `linear_problem`, which has nothing to do with the runs.
+
+    Args:
+        of: which of `TEXTS`, without "linear_".
+        samples, eps_beta, errors, steps: see `linear_problem`.
+    """
+
+    of: str
+    samples: int
+    eps_beta: Sequence[float]
+    errors: Sequence[float]
+    steps: Sequence[int]
+    asks: ClassVar[frozenset[str]] = frozenset()
+    of_truth: ClassVar[bool] = True
+
+    def __call__(self, evaluation: Evaluation) -> xr.DataArray:
+        lists = (tuple(self.eps_beta), tuple(self.errors), tuple(self.steps))
+        return _solved(self.samples, *lists)[f"linear_{self.of}"]
+
+
+@cache
+def _solved(samples: int, eps_beta: tuple, errors: tuple, steps: tuple) -> xr.Dataset:
+    """The numbers of all metrics, found once."""
+    settings = {"samples": samples, "eps_beta": eps_beta, "errors": errors, "steps": steps}
+    return linear_problem(settings, "linear problem")
 
 
 def linear_problem(settings: Mapping, experiment: str) -> xr.Dataset:
@@ -56,9 +89,9 @@ def linear_problem(settings: Mapping, experiment: str) -> xr.Dataset:
     return xr.Dataset(
         {n: (dims, v, {"units": "1", "long_name": TEXTS[n]}) for n, (dims, v) in values.items()},
         {
-            "linear_eps_beta": ("linear_eps_beta", eps, number),
-            "linear_error": ("linear_error", errors, number),
-            "linear_steps": ("linear_steps", counts),
+            "linear_eps_beta": ("linear_eps_beta", list(eps), number),
+            "linear_error": ("linear_error", list(errors), number),
+            "linear_steps": ("linear_steps", list(counts)),
         },
     )
 

@@ -20,7 +20,7 @@ from dalib import build, train
 from dalib.era5 import synthetic
 from dalib.era5.prepare import trimmed
 from dalib.era5.read import read
-from dalib.field_runs import FieldRun, runs_of
+from dalib.experiments import tuning
 from dalib.filters import Ensemble, assimilate
 from dalib.filters.ensf import EnSF
 from dalib.filters.latent import DirectDecode, LatentFilter
@@ -30,7 +30,6 @@ from dalib.nets.scaling import per_variable
 from dalib.nets.vae import CoupledVAE
 from dalib.observe import EveryKth, Identity
 from dalib.streams import Generator, Streams, integers, normal, stream
-from papers.lensf import tuning
 from papers.lensf.stations import baselines as stations
 
 STAND_IN = {"lat": (58.0, 50.25), "lon": (-10.0, 1.75)}  # of the size of the real field
@@ -43,11 +42,6 @@ METHODS = {
     "latent_letkf": "Latent-LETKF",
     "latent_ensf": "Latent-EnSF",
 }
-
-
-def scores(sections: Mapping, inputs: Mapping | None = None) -> xr.Dataset:
-    """The demonstration of a case, for the stage that scores: settings in `product`."""
-    return demonstration(sections["product"], sections["product"]["path"])
 
 
 def demonstration(section: Mapping, file: str | Path | None) -> xr.Dataset:
@@ -185,15 +179,14 @@ def tuned(section: Mapping, learned: Learned, valid: xr.DataArray, y: xr.DataArr
     unseen = np.setdiff1d(np.arange(x.shape[1]), y["station"].values)
     values, edges, whole = {}, {}, dict(section)
     for name, given in section["tuned"].items():
-        point = {"tuned": {SECTIONS[name]: given}}
-        run = runs_of({"base": {}, "methods": {name: [point]}}, name, whole)[0]
+        grid = {f"{SECTIONS[name]}.{key}": tried for key, tried in given.items()}
 
-        def error_of(candidate: FieldRun, name: str = name) -> np.ndarray:
-            found = estimate(candidate.settings, name, learned, y)
+        def error_of(candidate: Mapping, name: str = name) -> np.ndarray:
+            found = estimate(candidate, name, learned, y)
             return np.array([_rms(found.mean[:, unseen] - x[:, unseen])])
 
-        best = tuning.tuned(run, error_of)
-        whole, edges[name] = dict(best.run.settings), int(best.on_edge)
+        best = tuning.tuned(whole, grid, error_of)
+        whole, edges[name] = dict(best.settings), int(best.table.on_edge)
         values[name] = {key: whole[SECTIONS[name]][key] for key in given}
     return Chosen(whole, values, edges)
 

@@ -23,17 +23,18 @@ import json, sys
 from pathlib import Path
 import torch
 from benchmarks.ensf import watched
-from dalib.cases import observed, truth
-from papers.lensf import fields
+from dalib import fitted
+from dalib.cases.checkpoint import FORGOTTEN
+from dalib.experiments import data, gridded, parts
 from pipeline import settings
 
 torch.set_num_threads(1)
 paper = settings.load(Path(sys.argv[1]), {"scale": "paper"})["lensf"]
-case, section = paper["cases"]["basin"], paper["models"]["vae"] | {"name": "vae"}
+case, section = paper["cases"]["basin"], dict(paper["codecs"]["vae"])
 for split, (seeds, samples) in {"train": (2, 20), "valid": (1, 20), "test": (1, 1)}.items():
     case["truth"][split] |= {"seeds": seeds, "samples": samples}
 case["prior"]["members"] = 20
-section["training"] |= {"steps": 3, "check_every": 3}
+section |= {"steps": 3, "check_every": 3, "stride": 15, "obs_std_relative": 0.1}
 
 class Kept:  # the state after each update
     def __init__(self, states):
@@ -49,32 +50,31 @@ class Second(Kept):
     def load(self):
         return torch.load(self.states / "1.pt", weights_only=True)
 
-x = {split: truth.truth(case, split, "paper") for split in ("train", "valid", "test")}
-states, given = Path(sys.argv[2]), dict(batch={"index": 0, "size": 1}, experiment="p", device="cpu")
+x = data.truths(case, "paper")
+states = Path(sys.argv[2])
 
 def learn(kept):
-    return fields.trained({"model": section}, x["train"], x["valid"], checkpoint=kept, **given)
+    return parts.codec(section, case, x["train"], x["valid"], "p", checkpoint=kept)
 
-first, again = [], []
-seconds, learning = watched(lambda: first.extend(learn(Kept(states))))
-again.extend(learn(Second(states)))
+first = []
+seconds, learning = watched(lambda: first.append(learn(Kept(states))))
+again = learn(Second(states))
 
-made = observed.observed(case, x, "paper")
-sections = {
-    "case": case,
-    "filters": {"latent_ensf": paper["filters"]["latent_ensf"]},
-    "methods": {"latent_ensf": [{"model": section}]},
-    "fields": {name: case["fields"][name] for name in ("base", "sampled")},
-}
-inputs = {"observations": made["test"], "prior": made["prior"], "models": {"vae": first[0]}}
+seen = data.observations(case, x, "paper")["test"]
+known = data.prior(case, x["test"], "paper", x["train"])
+entry = {"method": "m", "coordinates": {}, "values": {}, "replicate": 0}
+entry |= {"data": 0, "prior": 0, "codec": 0}
+method = {k: v for k, v in paper["filters"]["latent_ensf"].items() if k != "codec"}
 found = []
-given["experiment"] = "p/latent_ensf"
-analysis, analysing = watched(lambda: found.append(fields.analyses(sections, inputs, **given)))
+analysis, analysing = watched(lambda: found.append(gridded.analyses(
+    method, case, [entry], [seen], [known], "p", "cpu", FORGOTTEN, sampled=500, codecs=first
+)))
+learned = fitted.from_dataset(first[0])
 print(json.dumps({
-    "weights": sum(first[0][n].size for n in first[0]),
-    "loss": float(first[1].loss[0, 0]),
+    "weights": sum(value.numel() for value in learned.codec.weights.values()),
+    "loss": float(learned.history["state_error"][-1]),
     "updates": len(list(states.glob("*"))),
-    "resumed": all(one.identical(other) for one, other in zip(first, again, strict=True)),
+    "resumed": first[0].identical(again),
     "learning": {"CPU s": seconds, "MiB": learning},
     "analysis": {"CPU s": analysis, "MiB": analysing},
     "size": found[0].sizes["state"],
@@ -106,7 +106,7 @@ def test_one_analysis_of_a_million_sites_needs_less_than_a_gigabyte_beyond_the_e
     """Lorenz-96 seen through an arctangent, N = 20; K = 100 of the paper's 500 steps."""
     paper = settings.load(ROOT, {"scale": "paper"})["lensf"]
     case, section = paper["cases"]["ring6"], paper["filters"]["ensf_ring"] | {"steps": 100}
-    size, sigma = case["system"]["size"], case["observations"]["error_std"]
+    size, sigma = case["system"]["size"], case["observations"]["obs_std"]
     operator = build.operator(case, size)
     step = build.step(case)
     start = 3 * normal((1, size), stream("million", "start"), torch.float32)

@@ -8,6 +8,7 @@ import xarray as xr
 from dalib import io
 from papers.lensf.stations import experiment as stations
 from papers.lensf.stations.baselines import every, observed
+from papers.lensf.stations.figure import figures
 
 SMALL = {
     "path": None,
@@ -136,11 +137,14 @@ def test_the_stand_in_is_of_the_size_of_the_real_field():
     assert fields.attrs["units"] == "K" and 200 < float(fields.mean()) < 320
 
 
-def test_results_can_be_written(fields, monkeypatch, tmp_path):
+def test_results_can_be_written_and_are_drawn(fields, monkeypatch, tmp_path):
     monkeypatch.setattr(stations, "_fields", lambda section, file: fields)
-    made = stations.scores({"product": {**SMALL, "training": {**SMALL["training"], "steps": 2}}})
-    io.write(made, tmp_path / "stations.nc", title="stations", missing=list(made))
-    xr.testing.assert_equal(io.read(tmp_path / "stations.nc"), made)
+    section = {**SMALL, "training": {**SMALL["training"], "steps": 2}, "path": None}
+    (drawn,) = figures(None, {"stations": section})
+    io.write(drawn.data, tmp_path / "stations.nc", title="stations", missing=list(drawn.data))
+    xr.testing.assert_equal(io.read(tmp_path / "stations.nc"), drawn.data)
+    (ax,) = drawn.figure.axes
+    assert len(ax.lines) == len(stations.METHODS)
 
 
 def test_a_test_before_its_training_is_refused(fields, monkeypatch):
