@@ -13,23 +13,14 @@ from pipeline.problems import Problem, said, schema_problems, setting_problems, 
 
 SETTINGS_ONLY = {"system", "integrator"}  # roles whose objects are built of nothing else
 NAMES_IN_A_CASE = [  # keys of a case, and the collection whose entries stand there
-    ("codecs", "methods", "codecs"),
     ("fields", "codecs", "models"),
     ("fields", "methods", "filters"),
-    ("forecasts", "methods", "forecasters"),
     ("timing", "methods", "filters"),
     ("timing", "settings", "filters"),
     ("timing", "experiments", "learning"),
     ("timing", "cases", "learning"),
     ("timing", "fixed", "learning"),
 ]
-NAMES_IN_A_COLUMN = {
-    "case": "cases",
-    "cells": "codecs",
-    "network": "models",
-    "generated": "forecasters",
-    "chain": "forecasters",
-}
 
 
 def check(config: Mapping, schema: Mapping, classes: Classes) -> list[Problem]:
@@ -99,7 +90,7 @@ def _setting_problems(
     """Settings of one class that are unknown or missing, and those that it refuses."""
     own = {name for name, value in section.items() if _is_choice(name, value)}
     given = {name: value for name, value in section.items() if name not in own}
-    also = {"kind", *kinds.REFERENCES}
+    also = {"kind", *kinds.REFERENCES, *(("name",) if choice.role == "metric" else ())}
     yield from setting_problems(given, settings, choice.path, also)
     if choice.role in SETTINGS_ONLY:
         for name, setting in settings.items():
@@ -127,6 +118,13 @@ def _study_problems(
     """Studies that cannot be read; methods and metrics whose classes refuse their settings."""
     for choice in kinds.study_methods(paper, path):
         yield from _choice_problems(choice, classes)
+    told = (
+        Problem(where, problem.message)
+        for where, study, axis, value in _values(paper, path)
+        for choice in kinds.varied_methods(paper, study, axis, value)
+        for problem in _choice_problems(choice, classes)
+    )
+    yield from dict.fromkeys(told)
     for where, case, axis, value in _varied(paper, path):
         section = runs.case_at(case, {axis: value})
         found = schema_problems(section, schema["$defs"]["case"], schema, ("cases", ""))
@@ -134,7 +132,6 @@ def _study_problems(
         keys = axis.split(".")
         of_axis = (p for p in found if list(p.path[2:])[: len(keys)] == keys)
         yield from (Problem(where, problem.message) for problem in of_axis)
-    yield from dict.fromkeys(_method_value_problems(paper, classes, path))
     found = [Problem((*path, *p.path), p.message, p.missing) for p in spec.problems(paper)]
     yield from found
     for name, study in {} if found else spec.studies(paper).items():
@@ -170,21 +167,6 @@ def _values(paper: Mapping, path: kinds.Path) -> Iterator[tuple[kinds.Path, Any,
                     yield (*path, "studies", name, given, axis), study, axis, value
 
 
-def _method_value_problems(paper: Mapping, classes: Classes, path: kinds.Path) -> Iterator[Problem]:
-    """Values of an axis of methods that the class of one of them refuses."""
-    methods: dict[str, list[kinds.Choice]] = {}
-    for choice in kinds.study_methods(paper, path):
-        methods.setdefault(choice.path[len(path) + 1], []).append(choice)
-    for where, _, axis, value in _values(paper, path):
-        for choice in methods.get(where[len(path) + 1], []):
-            section = runs.method_at(choice.section, {axis: value})
-            if section == choice.section:  # an axis of the case
-                continue
-            key = axis.split(".")[1]
-            found = _choice_problems(kinds.Choice(("",), choice.role, section), classes)
-            yield from (Problem(where, p.message) for p in found if key in p.path)
-
-
 # -- names ---------------------------------------------------------------------------------------
 
 
@@ -203,13 +185,6 @@ def _references(paper: Mapping) -> Iterator[tuple[kinds.Path, str, str]]:
     """(path in the paper, collection, name) of everything that names an entry of a collection."""
     yield from _listed(paper.get("active"), ("active",), "cases")
     yield from _listed(paper.get("labels"), ("labels",), "cases")
-    yield from _listed(paper.get("table"), ("table",), "columns")
-    for name, column in _entries(paper.get("columns")):
-        for key in NAMES_IN_A_COLUMN.keys() & dict(_entries(column)).keys():
-            yield ("columns", name, key), NAMES_IN_A_COLUMN[key], column[key]
-    for case, name in _entries(paper.get("shown")):
-        yield ("shown", case), "cases", case
-        yield ("shown", case), "columns", name
     for role, cases in _entries(paper.get("roles")):
         if isinstance(cases, str):
             yield ("roles", role), "cases", cases
@@ -225,7 +200,7 @@ def _references(paper: Mapping) -> Iterator[tuple[kinds.Path, str, str]]:
         for where, _, point in kinds.field_points(paper, case):
             if "model" in point:
                 yield (*where, "model"), "models", point["model"]
-    for collection in ("filters", "forecasters", "models"):
+    for collection in ("filters", "models"):
         for entry, section in _entries(paper.get(collection)):
             for key in kinds.REFERENCES.keys() & dict(_entries(section)).keys():
                 if "kind" not in dict(_entries(section[key])):  # else a part of its own

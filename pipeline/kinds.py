@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dalib.experiments.spec import TASKS
+from dalib.experiments.spec import OF_METHODS, TASKS, over
 from dalib.registry import REGISTRIES
 from pipeline.fields import Classes, NoSuchClassError, Setting
 
@@ -103,6 +103,33 @@ def study_methods(paper: Mapping, path: Path) -> Iterator[Choice]:
             if isinstance(own, Mapping) and isinstance(kind, str):
                 where = (*path, "studies", name, "methods", method)
                 yield Choice(where, role, {"kind": kind, **own})
+                for key, value in own.items():  # of a part whose kind the shared method says
+                    part = get(_shared(paper, collections, method), key, "kind")
+                    own_kind = not isinstance(value, Mapping) or "kind" in value
+                    if key in REGISTRIES and not own_kind and isinstance(part, str):
+                        yield Choice((*where, key), key, {"kind": part, **value})
+
+
+def _shared(paper: Mapping, collections: tuple[str, ...], method: str) -> Mapping:
+    """The section of a method that studies share."""
+    found = (get(paper, collection, method) for collection in collections)
+    return next((one for one in found if isinstance(one, Mapping)), {})
+
+
+def varied_methods(paper: Mapping, study: Any, axis: str, value: Any) -> Iterator[Choice]:
+    """The classes, of methods or of parts of them, whose setting an axis varies, with a value."""
+    task, methods = get(study, "task"), get(study, "methods")
+    head, *above = axis.split(".")
+    if head != OF_METHODS or not above or not isinstance(methods, Mapping):
+        return
+    if not isinstance(task, str) or task not in TASKS:
+        return
+    (collections, role), (*above, last) = TASKS[task], above
+    for method, own in methods.items():
+        whole = _shared(paper, collections, method)
+        kind = get(over(whole, own) if isinstance(own, Mapping) else whole, *above, "kind")
+        if isinstance(kind, str):
+            yield Choice(("",), above[-1] if above else role, {"kind": kind, last: value})
 
 
 def tunings(paper: Mapping, classes: Classes, path: Path) -> Iterator[tuple]:

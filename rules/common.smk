@@ -41,9 +41,7 @@ wildcard_constraints:
     model=r"\w+",
     filter=r"\w+",
     sampler=r"\w+",
-    forecaster=r"\w+",
-    codec=r"\w+",
-    product="analyses|forecasts|samples|codecs|learning|fields|stations",
+    product="analyses|samples|learning|fields|stations",
     batch=r"\d+",
 
 

@@ -95,7 +95,8 @@ ARROWS["cases"] = ARROWS["build"] | {
     *("era5", "field_runs"),  # truths may be those of a reanalysis
 }
 ARROWS["experiments"] = ARROWS["build"] | {
-    *("build", "cases", "fitted", "lyapunov", "resumable", "scores", "simulate", "timing")
+    *("build", "cases", "fingerprint", "fitted", "lyapunov", "resumable", "scores", "simulate"),
+    "timing",
 }
 
 THIRD_PARTY_FORBIDDEN = {

@@ -22,7 +22,8 @@ ORBITS, ALIGNED, AVERAGED = 100, 20.0, 40.0  # of an exponent: orbits, and time 
 def observations(
     case: Mapping, truth: Mapping[str, xr.Dataset], experiment: str
 ) -> dict[str, xr.Dataset]:
-    """y (seed, time, obs) of every part, from the second time of the truth on.
+    """y (seed, time, obs) of every part, from the second time of the truth on; with `from_start`
+    from the first.
 
         y = h(x) + s N(0, I)
 
@@ -37,20 +38,25 @@ def observations(
         std = settings["obs_std_relative"] * known.flatten(0, -2).std(0)
     else:
         std = torch.full(known.shape[-1:], settings["obs_std"], dtype=known.dtype)
-    made = {part: _observed(truth[part], operator, std, part, experiment) for part in PARTS}
+    first = 0 if settings.get("from_start", False) else 1
+    made = {part: _observed(truth[part], first, operator, std, part, experiment) for part in PARTS}
     until = settings.get("until")
     if until is not None:
         made["test"]["y"] = made["test"].y.where(made["test"].time <= until + 1e-9)
     return made
 
 
-def _observed(truth: xr.Dataset, operator, std: Tensor, part: str, experiment: str) -> xr.Dataset:
-    seeds, x = truth.seed.values.tolist(), truth.x.isel(time=slice(1, None))
+def _observed(
+    truth: xr.Dataset, first: int, operator, std: Tensor, part: str, experiment: str
+) -> xr.Dataset:
+    seeds, x = truth.seed.values.tolist(), truth.x.isel(time=slice(first, None))
     drawn = streams(experiment, seeds, f"observations {part}")
     y = noisy(operator, arrays.to_tensor(x, std.dtype), std, drawn)
     names = getattr(operator, "seen", lambda names: None)(x.state.values.tolist())
-    interval = float(truth.time[1])
-    return arrays.observations_dataset(y, std, seeds=seeds, interval=interval, names=names)
+    start, interval = float(truth.time[first]), float(truth.time[1])
+    return arrays.observations_dataset(
+        y, std, seeds=seeds, interval=interval, start=start, names=names
+    )
 
 
 def largest_exponent(case: Mapping, states: xr.DataArray) -> float:

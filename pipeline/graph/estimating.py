@@ -1,4 +1,4 @@
-"""Stages from the truth to estimates: simulate, era5, observe, assimilate, forecast."""
+"""Stages from the truth to estimates: simulate, era5, observe, assimilate."""
 
 from __future__ import annotations
 
@@ -12,11 +12,6 @@ def observed_from(files: Files, job: Job) -> Sections:
     """Of a case what its observations depend on: its system where ensembles are drawn from that."""
     more = ("system", "integrator", "era5") if "starts" in files.case(job)["prior"] else ()
     return (CASE, "observations", "prior", "dtype", *more)
-
-
-def weights(collection: str) -> Input:
-    """The trained weights of a method; none of a method without a model."""
-    return lambda files, job: files.weights(collection, job) or None
 
 
 def where_tuned(template: str) -> Input:
@@ -47,23 +42,6 @@ def runs_of_filters(files: Files, job: Job) -> Sections:
 def conditions(files: Files, job: Job) -> Sections:
     """Of the fields of a case what filters run with."""
     return (f"{CASE}.fields", "base", "sampled", *(["tuning"] if files.tunes(job) else []))
-
-
-def with_codec(template: str) -> Input:
-    """A file of the {codec} of a forecaster."""
-
-    def path(files: Files, job: Job) -> str:
-        codec = files.codec_of(job["paper"], "forecasters", job["forecaster"])
-        return files.at(template, {**job, "codec": codec})
-
-    return path
-
-
-def fitted_to(files: Files, job: Job) -> str | None:
-    """Tokens of the training part, which a forecaster without trained weights is fitted to."""
-    if files.weights("forecasters", job):
-        return None
-    return with_codec("{here}/codecs/{codec}.tokens_train.nc")(files, job)
 
 
 SIMULATE = one(
@@ -127,27 +105,6 @@ ASSIMILATE = Stage(
             batch="points",
             device=True,
             length=TEST,
-        ),
-    },
-)
-
-FORECASTS = {"case": (CASE, "forecasts"), "forecaster": "{paper}.forecasters.{forecaster}"}
-
-FORECAST = Stage(
-    chosen_by={
-        "{paper}.forecasters.{forecaster}.codec": "tokens",
-        "{paper}.forecasters.{forecaster}.model.codec": "tokens",
-    },
-    tasks={
-        "tokens": Task(
-            inputs={
-                "tokens": with_codec("{here}/codecs/{codec}.tokens_test.nc"),
-                "codec": with_codec("{here}/codecs/{codec}.nc"),
-                "model": weights("forecasters"),
-                "training": fitted_to,
-            },
-            sections=FORECASTS,
-            device=True,
         ),
     },
 )
