@@ -92,10 +92,12 @@ def observations_dataset(
     *,
     seeds: Sequence[int],
     interval: float,
+    start: float | None = None,
     names: Sequence[str] | None = None,
     units: str = "1",
 ) -> xr.Dataset:
-    """Observations y ([error,] seed, time, obs), one interval after the start of the truth and on.
+    """Observations y ([error,] seed, time, obs) from the time `start` on, by default one interval
+    after that of the truth.
 
     `obs_std` ([error,] obs) is the standard deviation of their errors; a missing value is NaN.
     `names` are those of the state where its components are observed, else y0, y1, ...
@@ -103,7 +105,8 @@ def observations_dataset(
     names = [f"y{i}" for i in range(y.shape[-1])] if names is None else list(names)
     errors = ("error",) * (obs_std.ndim - 1)
     y = labelled((*errors, "seed", "time", "obs"), y, units, "observation")
-    coords = _seeds(seeds) | times_of(y.sizes["time"], interval, interval)
+    start = interval if start is None else start
+    coords = _seeds(seeds) | times_of(y.sizes["time"], interval, start)
     if errors:
         attrs = {"units": units, "long_name": "standard deviation of the errors"}
         coords["error"] = xr.Variable("error", obs_std[:, 0].numpy(), attrs)

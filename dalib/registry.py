@@ -162,7 +162,7 @@ FORECASTERS = {
     "deep_kalman": "dalib.estimators.deep_kalman:DeepKalman",
     "equations": "dalib.forecasters.equations:Equations",
     "esn": "dalib.forecasters.esn:ESN",
-    "gpt": "dalib.forecasters.gpt:GPTForecaster",
+    "gpt": "dalib.forecasters.gpt:GPT2",
     "lstm": "dalib.forecasters.lstm:LSTM",
     "markov": "dalib.forecasters.markov:Markov",
     "nvar": "dalib.forecasters.nvar:NVAR",

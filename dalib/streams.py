@@ -30,7 +30,13 @@ class Streams:
 Generator = torch.Generator | Streams
 
 
-def stream(*names: object) -> torch.Generator:
+class Stream(torch.Generator):
+    """A generator that knows the names it was seeded by."""
+
+    names: tuple[object, ...] = ()
+
+
+def stream(*names: object) -> Stream:
     """A generator seeded by the SHA-256 of the names, e.g. `stream("2026/dkf/base", 3, "truth")`.
 
     All 256 bits count: `manual_seed` keeps 32 of them, with which two of 1e5 streams would
@@ -38,11 +44,29 @@ def stream(*names: object) -> torch.Generator:
     numpy's SeedSequence.
     """
     digest = hashlib.sha256("\0".join(map(str, names)).encode()).digest()
-    generator = torch.Generator().manual_seed(int.from_bytes(digest[:4], "little"))
+    generator = Stream()
+    generator.names = names
+    generator.manual_seed(int.from_bytes(digest[:4], "little"))
     state = generator.get_state()
     words = np.random.SeedSequence(int.from_bytes(digest, "little")).generate_state(WORDS)
     state.numpy().view(np.uint64)[HEADER : HEADER + WORDS] = words
-    return generator.set_state(state)
+    generator.set_state(state)
+    return generator
+
+
+def purpose(generator: Generator, name: str) -> Generator:
+    """The stream of the same experiment and seed for another purpose; of Streams each one's.
+
+        purpose(stream("e", 3, "fit"), "watched")  is  stream("e", 3, "watched")
+
+    So what a method draws for one purpose does not hang on how much it drew for another. Of a
+    generator without names the stream is named by the next number that it draws.
+    """
+    if isinstance(generator, Streams):
+        return Streams(tuple(purpose(one, name) for one in generator.generators))
+    if isinstance(generator, Stream) and generator.names:
+        return stream(*generator.names[:-1], name)
+    return stream(int(integers(2**62, (), generator)), name)
 
 
 def streams(experiment: str, seeds: Iterable[int], purpose: str) -> Streams:

@@ -20,21 +20,12 @@ from pipeline.problems import (
 # Roles whose objects are built of nothing else.
 SETTINGS_ONLY = {"system", "integrator", "schedule", "codec", "localisation", "metric", "measure"}
 NAMES_IN_A_CASE = [  # keys of a case, and the collection whose entries stand there
-    ("codecs", "methods", "codecs"),
-    ("forecasts", "methods", "forecasters"),
     ("timing", "methods", "filters"),
     ("timing", "settings", "filters"),
     ("timing", "experiments", "learning"),
     ("timing", "cases", "learning"),
     ("timing", "fixed", "learning"),
 ]
-NAMES_IN_A_COLUMN = {
-    "case": "cases",
-    "cells": "codecs",
-    "network": "models",
-    "generated": "forecasters",
-    "chain": "forecasters",
-}
 
 
 def check(config: Mapping, classes: Classes) -> list[Problem]:
@@ -106,7 +97,11 @@ def _setting_problems(
 def _plain_problems(
     section: Mapping, settings: Mapping[str, Setting], choice: kinds.Choice, classes: Classes
 ) -> Iterator[Problem]:
-    given = {name: value for name, value in section.items() if name not in kinds.REFERENCES}
+    given = {
+        name: value
+        for name, value in section.items()
+        if name not in kinds.REFERENCES and not kinds.completes(name, value)
+    }
     also = {"kind", *kinds.REFERENCES, *({"name"} if choice.role == "metric" else ())}
     yield from setting_problems(given, settings, choice.path, also, classes)
     if choice.role in SETTINGS_ONLY:
@@ -223,13 +218,6 @@ def _references(paper: Mapping) -> Iterator[tuple[kinds.Path, str, str]]:
     """(path in the paper, collection, name) of everything that names an entry of a collection."""
     yield from _listed(paper.get("active"), ("active",), "cases")
     yield from _listed(paper.get("labels"), ("labels",), "cases")
-    yield from _listed(paper.get("table"), ("table",), "columns")
-    for name, column in _entries(paper.get("columns")):
-        for key in NAMES_IN_A_COLUMN.keys() & dict(_entries(column)).keys():
-            yield ("columns", name, key), NAMES_IN_A_COLUMN[key], column[key]
-    for case, name in _entries(paper.get("shown")):
-        yield ("shown", case), "cases", case
-        yield ("shown", case), "columns", name
     for role, cases in _entries(paper.get("roles")):
         if isinstance(cases, str):
             yield ("roles", role), "cases", cases
@@ -239,7 +227,7 @@ def _references(paper: Mapping) -> Iterator[tuple[kinds.Path, str, str]]:
         for *keys, collection in NAMES_IN_A_CASE:
             where = ("cases", case, *keys)
             yield from _listed(kinds.get(paper, *where), where, collection)
-    for collection in ("filters", "forecasters", "models"):
+    for collection in ("filters", "models"):
         for entry, section in _entries(paper.get(collection)):
             for key in kinds.REFERENCES.keys() & dict(_entries(section)).keys():
                 if "kind" not in dict(_entries(section[key])):  # else a part of its own

@@ -106,3 +106,18 @@ def study_methods(paper: Mapping, path: Path) -> Iterator[Choice]:
                 where = (*path, "studies", name, "methods", method)
                 settings = {key: value for key, value in own.items() if key != "tune"}
                 yield Choice(where, role, {"kind": kind, **settings})
+                for key, value in settings.items():  # of a part whose kind the shared method says
+                    part = get(_shared(paper, collections, method), key, "kind")
+                    if completes(key, value) and isinstance(part, str):
+                        yield Choice((*where, key), key, {"kind": part, **value})
+
+
+def completes(name: str, value: Any) -> bool:
+    """Whether settings are laid over those of a part whose kind another section says."""
+    return name in REGISTRIES and isinstance(value, Mapping) and "kind" not in value
+
+
+def _shared(paper: Mapping, collections: tuple[str, ...], method: str) -> Mapping:
+    """The section of a method that studies share."""
+    found = (get(paper, collection, method) for collection in collections)
+    return next((one for one in found if isinstance(one, Mapping)), {})

@@ -48,8 +48,9 @@ READS = {  # of a case, what the stage of a task reads beside the equations
     "assimilate": ("observations", "prior", "era5"),
     "sample": ("sample", "system"),
 }
-OF_FITS = frozenset({"parameters", "exponent", "history"})  # what metrics ask of fitted methods
-TIMES = frozenset({"forecast_seconds"})  # and of measured ones
+# What metrics ask of fitted methods, and of measured ones.
+OF_FITS = frozenset({"parameters", "exponent", "history", "fitted", "coded"})
+TIMES = frozenset({"forecast_seconds"})
 
 
 class Fit(NamedTuple):

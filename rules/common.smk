@@ -44,9 +44,7 @@ wildcard_constraints:
     model=r"\w+",
     filter=r"\w+",
     sampler=r"\w+",
-    forecaster=r"\w+",
-    codec=r"\w+",
-    product="forecasts|codecs|learning",
+    product="learning",
     batch=r"\d+",
 
 

@@ -94,7 +94,8 @@ ARROWS["cases"] = ARROWS["build"] | {
     *("era5",),  # truths may be those of a reanalysis
 }
 ARROWS["experiments"] = ARROWS["build"] | {
-    *("build", "cases", "fitted", "lyapunov", "resumable", "scores", "simulate", "timing")
+    *("build", "cases", "fingerprint", "fitted", "lyapunov", "resumable", "scores", "simulate"),
+    "timing",
 }
 
 THIRD_PARTY_FORBIDDEN = {

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from dalib import arrays, build, io
+from dalib import io
 from dalib.cases import observed
 from dalib.cases.checkpoint import Parts
 from dalib.cases.truth import truth
@@ -21,11 +21,9 @@ from dalib.diffusion import ReverseSDE
 from dalib.experiments import fit
 from dalib.experiments.data import observations
 from dalib.generators.score import FittedScore
-from dalib.nets.gpt import GPT
 from dalib.nets.scaling import Scaling
 from dalib.nets.score import Score
 from dalib.streams import streams
-from papers.gpt import tokens
 from pipeline import settings
 from pipeline.checkpoint import SHARE, Checkpoint
 from pipeline.specs import Specs
@@ -175,8 +173,8 @@ runpy.run_path(job["script"], {"snakemake": snakemake})
 
 def progress(state):
     """How many steps, times, levels, tokens or updates a state has behind it."""
-    if "free run" in state:
-        return progress(state["free run"])
+    if any(name.endswith("forecast") for name in state):  # then the free run, if that has begun
+        return next((one["done"] for name, one in state.items() if name.endswith("run")), 0)
     if "current" in state:  # of one run after the other
         return progress(state["current"])
     if len(state) == 1:  # of one fit after the other
@@ -243,6 +241,8 @@ class Job:
 
 
 STEPS, TIMES, LEVELS, TOKENS, EPOCHS = 60, 150, 1601, 2000, 10
+TOKEN_RUN = {"method": "gpt", "coordinates": {}, "values": {}, "replicate": 0, "data": 0}
+TOKEN_RUN |= {"fit": "one"}
 UPDATES = 3 * EPOCHS  # of 60 times in segments of 20
 
 
@@ -290,18 +290,14 @@ def of_study(config, study, method, stage):
 
 
 def some_tokens(paper, folder):
-    """The files that a forecast of tokens reads, with a network that has learned nothing."""
-    case = paper["cases"]["henon"]
-    case["forecasts"]["free_run"] = {"chains": 4, "samples": TOKENS, "start": 100}
-    parts = {split: truth(case, split, "e") for split in ("train", "test")}
-    codec, encoded = tokens.encoded(paper["codecs"]["bins50"], parts)
-    vocabulary = codec.sizes["token"]
-    settings = build.without(paper["models"]["henon"]["network"], "kind", "precision")
-    network = GPT(vocabulary, **settings, generator=streams("e", (0,), "weights"))
-    weights = arrays.weights_dataset(network.state_dict(), {"repeat": [0]})
-    io.write(codec, folder / "codec.nc", title="codec")
-    io.write(encoded["test"], folder / "tokens.nc", title="tokens")
-    io.write(weights.assign_coords(vocabulary=vocabulary), folder / "gpt.nc", title="weights")
+    """The files that a forecast of tokens reads, of a network that has learned next to nothing."""
+    case, method = paper["cases"]["henon"], paper["forecasters"]["gpt"]
+    method["forecaster"] |= {"steps": 1, "precision": "float32"}
+    case["forecast"] |= {"climate": TOKENS}
+    parts = [truth(case, split, "e") for split in ("train", "valid", "test")]
+    found = fit.fits("forecaster", method, {}, [TOKEN_RUN], parts[:1], parts[1:2], "e")
+    io.write(found, folder / "gpt.nc", title="fits", missing=list(found.variables))
+    io.write(parts[2], folder / "henon.nc", title="truth")
 
 
 def some_species(paper, folder):
@@ -336,17 +332,22 @@ def sampling(data, folder):
 
 
 def forecasting(data, folder):
-    wildcards = {"scale": "smoke", "paper": "gpt", "case": "henon", "forecaster": "henon_gpt"}
-    spec = Specs(data.config, ROOT).spec(
-        "forecast.py",
-        device=True,
-        case=("{paper}.cases.{case}", "forecasts"),
-        forecaster="{paper}.forecasters.{forecaster}",
-        calls="papers.gpt.tokens:forecasts",
-    )
-    files = {"tokens": data.files["tokens"], "codec": data.files["codec"]}
-    files |= {"model": data.files["gpt"]}
-    return Job(folder, "forecast", spec(wildcards), wildcards, files, {"0": "forecasts.nc"})
+    wildcards = {"scale": "smoke", "paper": "gpt", "study": "henon_tokens", "part": "0"}
+    request = {
+        "script": "forecast_runs.py",
+        "sections": {
+            "case": ["gpt.cases.henon", "forecast"],
+            "method": ["gpt.forecasters.gpt"],
+        },
+        "experiment": "e",
+        "runs": [TOKEN_RUN],
+        "role": "forecaster",
+        "roles": {"method": "forecaster"},
+        "device": "cpu",
+    }
+    spec = Specs(data.config, ROOT).made(request)[0]
+    files = {"context": data.files["henon"], "fits": data.files["gpt"]}
+    return Job(folder, "forecast_runs", spec, wildcards, files, {"0": "forecasts.nc"})
 
 
 def tuning(data, folder):

@@ -1,6 +1,7 @@
 """The work of the stages of a study, from data to scores, in one small case."""
 
 import itertools
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 import xarray as xr
 
 from dalib import arrays, io
+from dalib.cases.checkpoint import FORGOTTEN, Parts
 from dalib.experiments import assimilate, data, evaluate, fit, forecast, runs, sample, time
 from dalib.experiments.spec import Forecasts
 from pipeline.claims import inputs
@@ -231,7 +233,8 @@ def test_a_diverged_forecast_is_missing_and_scored_as_infinitely_wrong(observed)
             return ahead
 
     settings = Forecasts(context=30, horizon=20, starts=3)
-    made = forecast._run(Bursting(), settings, observed[1][0]["test"], None)
+    work = forecast._Work([Bursting()], ("lab", 0), "", Parts(FORGOTTEN))
+    (made,) = forecast._run(work, settings, observed[1][0]["test"])
     assert made.forecast.isnull().sum() == 6 * 15 * 3
     truth = observed[0]
     one = made.expand_dims(run=[0])
@@ -241,6 +244,59 @@ def test_a_diverged_forecast_is_missing_and_scored_as_infinitely_wrong(observed)
         isinstance(compared.truth, xr.DataArray)
         and arrays.to_tensor(compared.truth).isfinite().all()
     )
+
+
+def test_forecasts_may_start_later_than_their_context_allows():
+    settings = Forecasts(context=10, horizon=5, starts=3, first=20)
+    assert forecast.start_indices(settings, 45) == [20, 30, 40]
+    with pytest.raises(ValueError, match="5 samples from 20 on do not fit into 26 samples"):
+        forecast.start_indices(settings, 26)
+    with pytest.raises(ValueError, match="first is 9: a start needs the 10 samples"):
+        Forecasts(context=10, horizon=5, starts=3, first=9)
+
+
+def test_free_runs_begin_at_the_first_start(observed):
+    """Persistence holds the last state that it is given."""
+    case = CASE | {"forecast": CASE["forecast"] | {"first": 50}}
+    run = entries("persistence", 1)[:1]
+    context = [observed[1][0]["test"]]
+    given = ("forecaster", METHODS["persistence"], case, run, context, [], "lab")
+    made = forecast.forecasts(*given)
+    last = observed[0]["test"].x.values[:, 50]  # the 50th observation is of this time
+    assert np.array_equal(made.free_run[0].isel(time=0), last)
+
+
+def test_exact_observations_from_the_start_are_the_states(observed):
+    own = {"operator": {"kind": "identity"}, "obs_std": 0.0, "from_start": True}
+    for part, one in data.observations(CASE | {"observations": own}, observed[0], "lab").items():
+        assert np.array_equal(one.y.values, observed[0][part].x.values)
+        assert np.array_equal(one.time.values, observed[0][part].time.values)
+
+
+@dataclass(frozen=True)
+class Both:
+    """A metric that gives two scores."""
+
+    asks = frozenset({"truth", "estimate"})
+
+    def __call__(self, evaluation):
+        error = abs(evaluation.estimate - evaluation.truth)
+        text = {"units": "1", "long_name": "an error"}
+        mean, largest = error.mean(("case", "lead", "state")), error.max().reset_coords(drop=True)
+        return xr.Dataset({"mean_error": mean, "largest_error": largest}).map(
+            lambda one: one.assign_attrs(text)
+        )
+
+
+def test_scores_that_are_computed_together_stand_each_under_its_name(observed):
+    own = entries("persistence")
+    made = forecasts("persistence", observed, own, [])
+    metrics = {"both": {"kind": "test_experiments:Both"}}
+    given = evaluate.Given([observed[0]["test"]], [observed[0]["train"]])
+    entry = [one | {"data": 0, "observations": 0} for one in own]
+    scores = evaluate.scores("forecast", {"case": CASE}, metrics, entry, [made], given)
+    assert scores.mean_error.dims == scores.largest_error.dims == ("run",)
+    assert (scores.largest_error > scores.mean_error).all() and "both" not in scores
 
 
 def test_every_combination_is_there_so_that_axes_can_be_dimensions(scores):

@@ -3,20 +3,22 @@ import copy
 import pytest
 import torch
 
-from dalib.forecasters.gpt import GPTForecaster, Reader
+from dalib.forecasters.gpt import Reader, TrainedGPT2
 from dalib.nets.gpt import GPT
-from dalib.streams import Streams, normal, stream
+from dalib.streams import normal, stream, streams
 
 
-def forecaster(repeats=1, context=10) -> GPTForecaster:
-    generator = Streams(tuple(stream("w", r) for r in range(repeats)))
-    network = GPT(20, repeats, 2, 16, 2, context, generator=generator)
+def forecaster(context=10) -> TrainedGPT2:
+    """A network that was never trained, in the place of a trained one."""
+    sizes = {"layers": 2, "width": 16, "heads": 2, "context": context}
+    network = GPT(20, 1, **sizes, generator=streams("w", range(1), "weights"))
     with torch.no_grad():
         network.tokens.mul_(20)  # sharper choices than those of small first weights
         for name, value in network.named_parameters():
             if name.endswith(("gain", "bias")):  # 1 and 0 at first
                 value.add_(normal(tuple(value.shape), stream(name), value.dtype), alpha=0.1)
-    return GPTForecaster(network)
+    weights = {name: value.detach() for name, value in network.state_dict().items()}
+    return TrainedGPT2(weights, sizes, 20, {})
 
 
 @pytest.fixture
@@ -37,12 +39,11 @@ def full_passes(network: GPT, past: torch.Tensor, steps: int) -> torch.Tensor:
     return sequence[:, -steps:]
 
 
-@pytest.mark.parametrize("repeat", [0, 1])
-def test_reading_on_gives_the_logits_of_the_network(past, repeat):
-    network = forecaster(repeats=2).network
-    reader = Reader(network, repeat, len(past))
+def test_reading_on_gives_the_logits_of_the_network(past):
+    network = forecaster().network()
+    reader = Reader(network, len(past))
     with torch.no_grad():
-        expected = network.logits(network(past.expand(2, -1, -1)))[repeat]
+        expected = network.logits(network(past[None]))[0]
         found = [reader.read(past[:, :4]), *(reader.read(one) for one in past[:, 4:].split(1, 1))]
     torch.testing.assert_close(torch.stack(found, 1), expected[:, 3:], rtol=1e-5, atol=1e-5)
 
@@ -51,45 +52,43 @@ def test_reading_on_gives_the_logits_of_the_network(past, repeat):
 def test_with_a_cache_the_same_tokens_follow_as_without_across_refills(past, context):
     own = forecaster(context=context)
     found = own.generate(past, 40, 0.0, None)
-    assert torch.equal(found[0], full_passes(own.network, past, 40))
+    assert torch.equal(found, full_passes(own.network(), past, 40))
 
 
-def test_each_case_has_its_own_temperature(past):
-    own = forecaster()
-    mixed = own.generate(past, 15, torch.tensor([0.0, 1.0, 0.0]), stream("g"))
-    greedy = own.generate(past, 15, 0.0, None)
-    assert torch.equal(mixed[0, [0, 2]], greedy[0, [0, 2]])
-    assert not torch.equal(mixed[0, 1], greedy[0, 1])
+def test_temperatures_side_by_side_give_what_each_gives_alone(past):
+    own, temperatures = forecaster(), (0.0, 1.0, 2.0)
+    together = own.generate(past, 15, torch.tensor(temperatures), stream("g"))
+    for T, made in zip(temperatures, together, strict=True):
+        assert torch.equal(made, own.generate(past, 15, T, stream("g")))
+
+
+def test_a_case_with_a_stream_of_its_own_is_continued_as_alone(past):
+    own, names = forecaster(), range(len(past))
+    together = own.generate(past, 15, 1.0, streams("g", names, "case"))
+    for i in names:
+        alone = own.generate(past[i : i + 1], 15, 1.0, streams("g", [i], "case"))
+        assert torch.equal(alone[0], together[i])
 
 
 def test_the_first_token_has_the_law_of_the_softmax():
     own = forecaster()
     past = torch.zeros(4000, 1, dtype=torch.int64)
     drawn = own.generate(past, 1, 2.0, stream("g")).flatten()
+    network = own.network()
     with torch.no_grad():
-        z = own.network.logits(own.network(past[None, :1]))[0, 0, -1]
+        z = network.logits(network(past[None, :1]))[0, 0, -1]
     p = torch.softmax(z / 2, -1)
     share = torch.bincount(drawn, minlength=20) / len(drawn)
     assert (share - p).abs().max() < 4 * (p * (1 - p) / len(drawn)).sqrt().max()
 
 
-def test_repeats_generate_what_each_does_alone(past):
-    both = forecaster(repeats=2)
-    found = both.generate(past, 12, 0.0, None)
-    assert found.shape == (2, 3, 12)
-    for r in range(2):
-        one = forecaster(repeats=1)
-        state = {name: value[r : r + 1] for name, value in both.network.state_dict().items()}
-        one.network.load_state_dict(state)
-        assert torch.equal(one.generate(past, 12, 0.0, None)[0], found[r])
-
-
 def test_log_prob_is_the_logarithm_of_the_softmax(past):
     own = forecaster()
+    network = own.network()
     with torch.no_grad():
-        logits = own.network.logits(own.network(past[None, :, :-1]))
+        logits = network.logits(network(past[None, :, :-1]))
     expected = logits.log_softmax(-1)[0].gather(-1, past[:, 1:, None])[..., 0]
-    torch.testing.assert_close(own.log_prob(past)[0], expected)
+    torch.testing.assert_close(own.log_prob(past), expected)
 
 
 def test_draws_follow_from_the_generator_and_leave_the_global_state_alone(past):
@@ -97,11 +96,6 @@ def test_draws_follow_from_the_generator_and_leave_the_global_state_alone(past):
     first = own.generate(past, 20, 1.0, stream("g"))
     assert torch.equal(own.generate(past, 20, 1.0, stream("g")), first)
     assert torch.equal(torch.get_rng_state(), state)
-
-
-def test_as_many_streams_as_repeats_are_needed(past):
-    with pytest.raises(ValueError, match="1 repeats need as many streams, got 2"):
-        forecaster().generate(past, 3, 1.0, Streams((stream("a"), stream("b"))))
 
 
 def test_a_temperature_below_zero_is_refused(past):
@@ -119,33 +113,20 @@ def test_a_token_outside_the_vocabulary_is_named(past, wrong):
         forecaster().log_prob(past)
 
 
-def generators():
-    return Streams((stream("a"), stream("b")))
-
-
 def test_a_generation_continues_from_any_state_as_if_it_had_not_stopped(past):
-    """States are left where the context is full and where a repeat has done its part."""
-    own, saved = forecaster(repeats=2), []
-    temperature = torch.tensor([0.0, 1.0, 2.0])
+    """States are left where the context is full, and at the end."""
+    own, saved, T = forecaster(), [], torch.tensor([0.0, 1.0, 2.0])
     whole = own.generate(
-        past,
-        13,
-        temperature,
-        generators(),
-        save=lambda state: saved.append(copy.deepcopy(state())),
+        past, 13, T, stream("a"), save=lambda state: saved.append(copy.deepcopy(state()))
     )
-    assert [(state["repeat"], state["time"]) for state in saved] == [
-        *((0, 3), (0, 9), (0, 13)),
-        *((1, 3), (1, 9), (1, 13)),
-    ]
+    assert [state["done"] for state in saved] == [3, 9, 13]
     for state in saved:
-        other = Streams((stream("x"), stream("y")))
-        assert torch.equal(own.generate(past, 13, temperature, other, resume=state), whole)
+        assert torch.equal(own.generate(past, 13, T, stream("x"), resume=state), whole)
 
 
 def test_what_was_saved_of_another_generation_is_left_aside(past, caplog):
-    own, saved = forecaster(repeats=2), []
-    own.generate(past, 13, 1.0, generators(), save=lambda state: saved.append(state()))
-    found = own.generate(past, 14, 1.0, generators(), resume=saved[0])
+    own, saved = forecaster(), []
+    own.generate(past, 13, 1.0, stream("a"), save=lambda state: saved.append(state()))
+    found = own.generate(past, 14, 1.0, stream("a"), resume=saved[0])
     assert "of another generation; starts from the beginning" in caplog.text
-    assert torch.equal(found, own.generate(past, 14, 1.0, generators()))
+    assert torch.equal(found, own.generate(past, 14, 1.0, stream("a")))

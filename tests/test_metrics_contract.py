@@ -26,19 +26,12 @@ def noise(*dims, seed=0, scale=1.0):
         "time": 150,
         "member": MEMBERS,
         "state": STATES,
-        "token": 9,
         "channel": 2,
         "lat": 5,
         "lon": 4,
     }
     draws = np.random.default_rng(seed).normal(size=[lengths[d] for d in dims])
     return xr.DataArray(scale * draws, dims=dims)
-
-
-def tokens(*dims, seed):
-    """Of nine cells, those in the middle more often."""
-    cells = 3 + noise(*dims, seed=seed)
-    return cells.clip(0, 8).astype(int)
 
 
 def evaluation():
@@ -57,9 +50,6 @@ def evaluation():
         period=0.7,
         free_run=noise("run", "case", "time", "state", seed=4),
         climate=noise("case", "time", "state", seed=5).assign_attrs(UNITS),
-        tokens=tokens("run", "case", "time", seed=6),
-        true_tokens=tokens("case", "time", seed=7),
-        centres=noise("token", "state", seed=8),
         exponent=xr.DataArray([0.8, 0.9, 1.0], dims="run"),
         parameters=xr.DataArray([0.0, 9.0, 99.0], dims="run"),
         fit_seconds=xr.DataArray([0.0, 0.1, 10.0], dims="run"),

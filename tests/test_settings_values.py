@@ -188,7 +188,16 @@ def test_a_seed_is_the_same_number_however_it_is_written():
         ("1: 2", "line 1, column 1: the key 1 is no text; put it in quotes"),
         ("a: " + 3000 * "[" + 3000 * "]", "lists and mappings lie too deep within each other"),
         ("dkf: {models: [a]}", "dkf.models: ["),
-        ("gpt: {columns: 3, shown: 3}", "gpt.columns: 3 is given, a mapping is needed"),
+        (
+            "gpt: {studies: {rossler_tokens: {methods: {gpt: {forecaster: {stepz: 3}}}}}}",
+            "gpt.studies.rossler_tokens.methods.gpt.forecaster.stepz: unknown key",
+        ),
+        (
+            "gpt: {studies: {lorenz_tokens: {vary: {method.codec.cells: [many]}, "
+            "base: {method.codec.cells: many}}}}",
+            'gpt.studies.lorenz_tokens.vary.method.codec.cells: "many" is a text, a whole number',
+        ),
+        ("gpt: {plot: 3}", "gpt.plot: 3 is given, a mapping is needed"),
         ("gpt: null", "gpt: null is given, a mapping is needed"),
         ("gpt: [1]", "gpt: [1] is given, a mapping is needed"),
         ("dkf: {cases: {clean: {system: {kind: [a]}}}}", "system.kind: ["),

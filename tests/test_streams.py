@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from dalib.streams import integers, normal, normal_like, stream, streams, uniform
+from dalib.streams import integers, normal, normal_like, purpose, stream, streams, uniform
 
 
 def test_a_stream_is_its_names():
@@ -102,3 +102,18 @@ def test_numbers_lie_where_their_generator_lies():
         assert draw((2,), torch.Generator("cpu")).device.type == "cpu"
     if torch.cuda.is_available():
         assert normal((2,), torch.Generator("cuda")).device.type == "cuda"
+
+
+def test_a_purpose_has_a_stream_of_its_own_however_much_another_drew():
+    generator = streams("run", range(2), "fit")
+    normal((2, 8), generator)
+    found = purpose(generator, "watched")
+    assert torch.equal(normal((2, 5), found), normal((2, 5), streams("run", range(2), "watched")))
+
+
+def test_a_generator_without_a_name_gives_a_purpose_what_follows_from_its_seed():
+    first, again = (purpose(torch.Generator().manual_seed(3), "watched") for _ in range(2))
+    other = purpose(torch.Generator().manual_seed(4), "watched")
+    drawn = normal((5,), first)
+    assert torch.equal(drawn, normal((5,), again))
+    assert not torch.equal(drawn, normal((5,), other))

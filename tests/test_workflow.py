@@ -178,7 +178,7 @@ def test_every_figure_of_tokens_leaves_the_series_of_the_specification(project):
     assert data["3"].sizes["time"] == 50
     assert data["3"].difference.isel(repeat=0).notnull().all()
     assert data["S1"].model.values.tolist() == ["lorenz20", "henon", "rossler"]
-    assert {"training", "held_out", "floor", "order1", "order2"} <= set(data["S1"].data_vars)
+    assert {"training", "validation", "floor", "order1", "order2"} <= set(data["S1"].data_vars)
     assert data["S2"].source.values.tolist() == ["truth", "gpt", "gpt_greedy", "markov"]
     for name in ("1", "2"):
         assert all(data[name][variable].notnull().all() for variable in data[name].data_vars)
@@ -249,7 +249,7 @@ def test_without_results_and_metadata_everything_is_reused(project):
 
 def test_one_core_gives_the_same_bytes_as_two(project, tmp_path):
     alone = Project(tmp_path / "alone")
-    names = ("gpt/henon/scores/forecasts", "adda/cw/scores/learning", "adda/glv/scores/learning")
+    names = ("gpt/henon_tokens/scores", "adda/cw/scores/learning", "adda/glv/scores/learning")
     files = [f"results/smoke/{name}.nc" for name in names]
     run = alone.snakemake("dkf", *files, cores=1)
     assert run.returncode == 0, run.stdout

@@ -6,8 +6,7 @@ with Stage(snakemake) as stage:
     from dalib import build, io
 
     product, case = stage.wildcards["product"], stage.wildcards["case"]
-    sections = stage.config | {"codecs": stage.spec["codecs"]}
-    scores = build.task(stage.spec["calls"])(sections, io.read_inputs(snakemake.input))
+    scores = build.task(stage.spec["calls"])(stage.config, io.read_inputs(snakemake.input))
     io.write(
         scores,
         snakemake.output[0],

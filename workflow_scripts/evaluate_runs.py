@@ -15,6 +15,7 @@ with Stage(snakemake) as stage:
         inputs.pop("results"),
         evaluate.Given(**inputs),
         role=stage.spec["role"],
+        experiment=stage.experiment,
     )
     every = list(found.variables)
     io.write(found, snakemake.output[0], title="scores", missing=every, infinite=every)

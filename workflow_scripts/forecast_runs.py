@@ -16,5 +16,6 @@ with Stage(snakemake) as stage:
         io.read_all(snakemake.input.get("fits", [])),
         stage.experiment,
         stage.device,
+        stage.checkpoint,
     )
     io.write(found, snakemake.output[0], title="forecasts", missing=list(found.data_vars))

@@ -23,7 +23,8 @@ ORBITS, ALIGNED, AVERAGED = 100, 20.0, 40.0  # of an exponent: orbits, and time 
 def observations(
     case: Mapping, truth: Mapping[str, xr.Dataset], experiment: str
 ) -> dict[str, xr.Dataset]:
-    """y (seed, time, obs) of every part, from the second time of the truth on.
+    """y (seed, time, obs) of every part, from the second time of the truth on; with `from_start`
+    from the first.
 
         y = h(x) + s N(0, I)
 
@@ -38,10 +39,11 @@ def observations(
         std = settings["obs_std_relative"] * _observed_std(case, operator, truth["train"], moments)
     else:
         std = torch.full((_count(operator, system_size),), settings["obs_std"], dtype=dtype(case))
+    first = 0 if settings.get("from_start", False) else 1
     made = {}
     for part in PARTS:
         own = truth[part].isel(seed=slice(settings.get("trajectories", {}).get(part)))
-        made[part] = _observed(own, operator, std.to(dtype(case)), part, experiment)
+        made[part] = _observed(own, first, operator, std.to(dtype(case)), part, experiment)
         if mapped:
             made[part] = gridded.thinned(case, made[part], own, operator, moments)
     until = settings.get("until")
@@ -62,15 +64,19 @@ def _count(operator, size: int) -> int:
     return operator(torch.zeros(size)).shape[-1]
 
 
-def _observed(truth: xr.Dataset, operator, std: Tensor, part: str, experiment: str) -> xr.Dataset:
-    seeds, x = truth.seed.values.tolist(), truth.x.isel(time=slice(1, None))
+def _observed(
+    truth: xr.Dataset, first: int, operator, std: Tensor, part: str, experiment: str
+) -> xr.Dataset:
+    seeds, x = truth.seed.values.tolist(), truth.x.isel(time=slice(first, None))
     drawn = streams(experiment, seeds, f"observations {part}")
     y = noisy(operator, arrays.to_tensor(x, std.dtype), std, drawn)
     names = getattr(operator, "seen", lambda names: None)(x.state.values.tolist())
     if names is None and y.shape[-1] > arrays.MANY:
         names = range(y.shape[-1])
-    interval = float(truth.time[1])
-    return arrays.observations_dataset(y, std, seeds=seeds, interval=interval, names=names)
+    start, interval = float(truth.time[first]), float(truth.time[1])
+    return arrays.observations_dataset(
+        y, std, seeds=seeds, interval=interval, start=start, names=names
+    )
 
 
 def largest_exponent(case: Mapping, states: xr.DataArray) -> float:

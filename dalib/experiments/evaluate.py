@@ -19,13 +19,14 @@ from dalib import arrays, build
 from dalib.experiments import data, runs
 from dalib.experiments.fit import fit_of
 from dalib.experiments.spec import Analyses, Forecasts, over
+from dalib.fingerprint import fingerprint
 from dalib.fitted import from_dataset, to_dataset
 from dalib.forecasters.base import OneStepMap
-from dalib.metrics.base import Evaluation
+from dalib.metrics.base import Coded, Dynamics, Evaluation
 from dalib.scores import at_times
 
 FREE = frozenset({"free_run", "climate"})  # what a metric of free runs asks for
-OF_FITS = frozenset({"parameters", "exponent", "history", "codec"})
+OF_FITS = frozenset({"parameters", "exponent", "history", "codec", "fitted", "coded"})
 CHOSEN = "chosen"  # settings that validation has chosen, as JSON, and what was tried
 TRIED = ("tried_", "on_edge")
 
@@ -61,55 +62,69 @@ def scores(
     given: Given,
     *,
     role: str = "forecaster",
+    experiment: str = "",
 ) -> xr.Dataset:
     """The scores of every run.
 
     Args:
         sections: `case`; beside it method.<method> and shared.<method>, of their `role`, where
             metrics ask for what was fitted.
-        metrics: `kind` and settings by the name of the scores.
+        metrics: `kind` and settings by the name of the scores; a metric that gives several scores
+            names them itself.
         entries: the runs of all files in their order, with `data` and `observations`, the numbers
             of their truth and of what is observed of it.
         results: what the stage of the task has made.
+        experiment: first name of the random streams that metrics draw from.
     """
     case = sections["case"]
     measures = {name: build.make("metric", one) for name, one in metrics.items()}
     asked = frozenset().union(*(metric.asks | takes(metric) for metric in measures.values()))
     known = _exponents(case, asked, entries, given.training)
     codecs = [from_dataset(one) for one in given.codecs]
-    found: dict[str, list[xr.DataArray]] = {name: [] for name in measures}
+    found: dict[str, list[xr.DataArray]] = {}
+    scored: set[str] = set()
+    shared = _Shared(given)
     once: dict[str, xr.DataArray] = {}
     for entry, one, exponent in zip(entries, _each(results), known, strict=True):
         evaluation = TASKS[task](one, runs.case_at(case, entry["values"]), entry, given)
         evaluation = replace(
-            evaluation, lyapunov=exponent, period=_period(case), values=entry["values"]
+            evaluation,
+            lyapunov=exponent,
+            period=_period(case),
+            values=entry["values"],
+            experiment=experiment,
         )
         if asked & OF_FITS and given.fits and "fit" in entry:
             evaluation = _with_fit(evaluation, asked, entry, given, role, sections)
         if asked & OF_FITS and "codec" in entry:
             codec = codecs[entry["codec"]]
             evaluation = replace(evaluation, codec=codec, history=history_dataset(codec.history))
+        if asked & {"coded", "dynamics"}:
+            own = runs.case_at(case, entry["values"])
+            evaluation = shared.beside(evaluation, asked, entry["data"], own)
         if given.timing:
             evaluation = _with_times(evaluation, entry, given.timing[0])
         for name, metric in measures.items():
             if all(getattr(evaluation, ask) is not None for ask in metric.asks):
+                scored.add(name)
                 if not getattr(metric, "of_truth", False):
-                    found[name].append(_named(metric, metric(evaluation), one))
+                    for key, values in _by_name(name, metric, metric(evaluation), one).items():
+                        found.setdefault(key, []).append(values)
                 elif entry["is_base"] and name not in once:
                     once[name] = _alone(metric(evaluation))
-    unscored = [name for name in measures if not found[name] and name not in once]
+    unscored = [name for name in measures if name not in scored]
     if unscored:
         raise ValueError(
             f"no run has what {', '.join(unscored)} ask for; take them out of the study's metrics, "
             "or give the case's forecasts a climate"
         )
-    scored = {n: _put(values, len(entries)) for n, values in found.items() if values}
+    values = {n: _put(own, len(entries)) for n, own in found.items()}
     if known[0] is not None:
         attrs = {"units": "1", "long_name": "largest Lyapunov exponent, per unit of model time"}
-        scored["lyapunov"] = xr.DataArray(known, dims="run", attrs=attrs)
+        values["lyapunov"] = xr.DataArray(known, dims="run", attrs=attrs)
     floors = _floors(measures, case, results[0], given) if task == "forecast" else {}
     made = xr.Dataset(
-        {**scored, **once, **floors, **_carried(results), **_sections(entries, results)}
+        {**values, **once, **floors, **_carried(results), **_sections(entries, results)}
     )
     return _described(made.assign_coords(runs.labels(entries)), results[0])
 
@@ -185,6 +200,16 @@ def takes(metric: Any) -> frozenset[str]:
     return getattr(metric, "takes", frozenset())
 
 
+def _by_name(
+    name: str, metric: Any, values: xr.DataArray | xr.Dataset, result: xr.Dataset
+) -> dict[str, xr.DataArray]:
+    """{name: scores (run, ...)} of what a metric gave for one run."""
+    if isinstance(values, xr.DataArray):
+        return {name: _named(metric, values, result)}
+    of = values if "run" in values.dims else values.expand_dims("run")
+    return {str(key): one for key, one in of.assign_coords(run=result.run.values).items()}
+
+
 def _named(metric: Any, values: xr.DataArray, result: xr.Dataset) -> xr.DataArray:
     """Scores of a run along `case`, the starts, or `chain`, the free runs of a metric of these."""
     if "run" in result.coords and "run" in values.dims:
@@ -228,7 +253,13 @@ def of_forecasts(result: xr.Dataset, case: Mapping, entry: Mapping, given: Given
         reference=None if reference is None else reference.x.rename(seed="case"),
         start=result.analysis if "analysis" in result else None,
         step=true_map(case),
+        starts=_starts(truth, result),
     )
+
+
+def _starts(truth: xr.Dataset, result: xr.Dataset) -> list[int]:
+    """How many states of a trajectory come before each of its starts."""
+    return list(dict.fromkeys(_after(truth, result.start).tolist()))
 
 
 def compared(
@@ -435,10 +466,57 @@ def _with_fit(
         exponent = _of_run(_own_exponent(fitted, given.training[entry["data"]]))
     return replace(
         evaluation,
+        fitted=fitted,
         parameters=_of_run(_count(fitted)),
         history=history_dataset(history) if history else None,
         exponent=exponent,
     )
+
+
+class _Shared:
+    """The equations, and the truth through codecs: the same objects to all runs that share them."""
+
+    def __init__(self, given: Given) -> None:
+        self.given = given
+        self.dynamics: dict[str, Dynamics] = {}
+        self.coded: dict[str, Coded] = {}
+
+    def beside(
+        self, evaluation: Evaluation, asked: frozenset[str], data: int, case: Mapping
+    ) -> Evaluation:
+        """The evaluation with them."""
+        codec = getattr(evaluation.fitted, "codec", None)
+        coded = "coded" in asked and codec is not None
+        return replace(
+            evaluation,
+            dynamics=self._dynamics(case) if "dynamics" in asked else None,
+            coded=self._coded(codec, data) if coded else None,
+        )
+
+    def _dynamics(self, case: Mapping) -> Dynamics:
+        key = f"{case['system']} {case['integrator']}"
+        if key not in self.dynamics:
+            self.dynamics[key] = Dynamics(
+                build.system(case), build.step(case), build.tangent(case), build.interval(case)
+            )
+        return self.dynamics[key]
+
+    def _coded(self, codec: Any, data: int) -> Coded:
+        key = f"{fingerprint(codec)} {data}"
+        if key not in self.coded:
+            dims = ("seed", "time", "state")
+            states, train = (
+                part[data].x.transpose(*dims).values
+                for part in (self.given.truth, self.given.training)
+            )
+
+            def encode(x: np.ndarray) -> np.ndarray:
+                return codec.encode(torch.as_tensor(np.ascontiguousarray(x))).numpy()
+
+            self.coded[key] = Coded(
+                codec, encode, codec.centres.numpy(), states, encode(train), encode(states)
+            )
+        return self.coded[key]
 
 
 def _of_run(value: float) -> xr.DataArray:

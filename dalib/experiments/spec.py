@@ -14,7 +14,7 @@ A method without `kind` is an entry of the paper's `forecasters` (or `filters`, 
 `generators`), with other settings as given here. An axis of `vary` names a key of the case, or with
 `method.` in front a setting of every method. Its values are numbers or texts, or labels of
 anything: `{sparse: {kind: every_kth, k: 8}}`. Axes of `vary` are combined; those of `vary_each`
-leave their base one at a time.
+leave their base one at a time. A scale leaves a study out with null in its place.
 """
 
 import difflib
@@ -123,6 +123,8 @@ class Forecasts:
         context: samples that a method is given before each start.
         horizon: samples that it forecasts.
         starts: starts in each test trajectory, evenly spaced.
+        first: samples of a trajectory before the first start; as many as the context where it is
+            not given.
         climate: samples of a free run from the first start of each test trajectory; 0 for none.
         discard: samples at the beginning of a free run that statistics leave out.
     """
@@ -130,6 +132,7 @@ class Forecasts:
     context: int
     horizon: int
     starts: int
+    first: int | None = None
     climate: int = 0
     discard: int = 0
 
@@ -137,11 +140,21 @@ class Forecasts:
         for name in ("context", "horizon", "starts"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, at least 1 is needed")
+        if self.first is not None and self.first < self.context:
+            raise ValueError(
+                f"first is {self.first}: a start needs the {self.context} samples of its context "
+                "before it"
+            )
         if not 0 <= self.discard <= self.climate:
             raise ValueError(
                 f"discard is {self.discard} and climate {self.climate}: of a free run some samples "
                 "have to be left"
             )
+
+    @property
+    def seen(self) -> int:
+        """Samples of a trajectory before the first start."""
+        return self.context if self.first is None else self.first
 
 
 @dataclass(frozen=True)

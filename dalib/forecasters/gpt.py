@@ -1,21 +1,25 @@
-"""Generation from a trained GPT, with the keys and values of the past kept."""
+"""A GPT-2 trained on tokens, and generation from it with the keys and values of the past kept."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import embedding, scaled_dot_product_attention
 
+from dalib import train
 from dalib.codecs.bins import require_tokens
-from dalib.forecasters.tokens import drawn, require_temperature
+from dalib.forecasters.tokens import drawn, draws, require_temperature
 from dalib.nets.gpt import GPT, Affine, Norm, gelu
 from dalib.resumable import Resumable, Save
-from dalib.streams import Generator, Streams
+from dalib.streams import Generator, Streams, purpose
+
+WATCHED = 64  # windows held fixed, on which a training reports
 
 
 class Reader:
-    """One repeat of a network, reading on: keys and values of what it has read are kept.
+    """A network, reading on: keys and values of what it has read are kept.
 
     Gains and biases of the norms are made part of the products that follow them,
 
@@ -25,19 +29,18 @@ class Reader:
     the number of operations counts, not their size.
 
     Args:
-        network: the trained network.
-        repeat: which of its trainings.
+        network: the trained network, of one repeat.
         cases: sequences read side by side.
     """
 
-    def __init__(self, network: GPT, repeat: int, cases: int) -> None:
+    def __init__(self, network: GPT, cases: int) -> None:
         def plain(affine: Affine) -> tuple[Tensor, Tensor]:
-            return affine.bias[repeat, 0], affine.weight[repeat]
+            return affine.bias[0, 0], affine.weight[0]
 
         def folded(norm: Norm, bias: Tensor | float, weight: Tensor) -> tuple[Tensor, Tensor]:
-            return bias + norm.bias[repeat] @ weight, norm.gain[repeat, :, None] * weight
+            return bias + norm.bias[0] @ weight, norm.gain[0, :, None] * weight
 
-        self.tokens, self.positions = network.tokens[repeat], network.positions[repeat]
+        self.tokens, self.positions = network.tokens[0], network.positions[0]
         self.layers = [
             (
                 folded(block.norm, *plain(block.qkv)),
@@ -77,7 +80,104 @@ def _affine(x: Tensor, weights: tuple[Tensor, Tensor]) -> Tensor:
 
 
 @dataclass(frozen=True)
-class GPTForecaster:
+class GPT2:
+    """A GPT-2 (`dalib.nets.gpt`) as a model of tokens, and its training.
+
+    A window of training is as long as the context, and one token longer for what follows. The
+    weights that are kept are those of the least validation loss, where there are validation tokens.
+
+    Args:
+        layers, width, heads, context, dropout, precision: of the network, see `GPT`.
+        steps, batch: updates, and windows in each.
+        rate, warmup, flat, last, betas, epsilon, decay, clip, check_every, patience: of the
+            training, see `dalib.train.Training`.
+    """
+
+    layers: int = 12
+    width: int = 768
+    heads: int = 12
+    context: int = 1024
+    dropout: float = 0.0
+    precision: str = "float32"
+    steps: int = 2000
+    batch: int = 8
+    rate: float = 0.012
+    warmup: int = 50
+    flat: float = 0.1
+    last: float = 0.03
+    betas: tuple[float, float] = (0.9, 0.99)
+    epsilon: float = 1e-8
+    decay: float = 0.01
+    clip: float | None = 1.0
+    check_every: int = 200
+    patience: int | None = 5
+
+    def fit_each(
+        self,
+        train_tokens: Tensor,
+        valid_tokens: Tensor | None,
+        vocabulary: int,
+        generator: Streams,
+        *,
+        save: Save | None = None,
+        resume: dict | None = None,
+    ) -> list["TrainedGPT2"]:
+        """One for each stream, trained at once on tokens (case, time), on the device of these."""
+        repeats = len(generator)
+        network = GPT(
+            vocabulary, repeats, **self._sizes, generator=purpose(generator, "first weights")
+        ).to(train_tokens.device)
+        named = {"training": train_tokens, "validation": valid_tokens}
+        draw = {
+            name: train.Windows(tokens, self.context + 1, self.batch, repeats)
+            for name, tokens in named.items()
+            if tokens is not None
+        }
+        watched = {
+            name: replace(one, batch=WATCHED)(purpose(generator, "watched"))
+            for name, one in draw.items()
+        }
+        history = train.fit(
+            network,
+            draw["training"],
+            self._training("validation" in draw),
+            watched=watched,
+            progress="GPT-2",
+            save=save,
+            resume=resume,
+            generator=purpose(generator, "training"),
+        )
+        weights = {name: value.detach().cpu() for name, value in network.state_dict().items()}
+        reports = {name: value.detach().cpu() for name, value in history.reports.items()}
+        checks = torch.as_tensor(history.checks)
+        return [
+            TrainedGPT2(
+                {name: value[i : i + 1].clone() for name, value in weights.items()},
+                self._sizes,
+                vocabulary,
+                {"checks": checks, **{name: value[i] for name, value in reports.items()}},
+            )
+            for i in range(repeats)
+        ]
+
+    @property
+    def _sizes(self) -> dict[str, Any]:
+        names = ("layers", "width", "heads", "context", "dropout", "precision")
+        return {name: getattr(self, name) for name in names}
+
+    def _training(self, validated: bool) -> train.Training:
+        names = ("steps", "rate", "warmup", "flat", "last", "clip", "epsilon", "decay")
+        return train.Training(
+            **{name: getattr(self, name) for name in names},
+            betas=tuple(self.betas),
+            check_every=self.check_every,
+            best_by="validation_loss" if validated else None,
+            patience=self.patience if validated else None,
+        )
+
+
+@dataclass(frozen=True)
+class TrainedGPT2:
     """A trained network that continues tokens.
 
     Positions are absolute and learned, so a full cache cannot be shifted: when the context is
@@ -85,10 +185,22 @@ class GPTForecaster:
     thus conditioned on at least half a context, and reading twice costs one token more per token.
 
     Args:
-        network: the trained network; its dropout plays no part here.
+        weights: of the network, each (1, ...).
+        sizes: of the network: layers, width, ...
+        vocabulary: tokens there are.
+        history: of the training, `checks` (check,), updates done, and losses (check,) in nats.
     """
 
-    network: GPT
+    weights: Mapping[str, Tensor]
+    sizes: Mapping[str, Any]
+    vocabulary: int
+    history: Mapping[str, Tensor]
+
+    def network(self, device: torch.device | str = "cpu") -> GPT:
+        """The network with these weights."""
+        network = GPT(self.vocabulary, 1, **self.sizes)
+        network.load_state_dict(dict(self.weights))
+        return network.to(device).eval()
 
     def generate(
         self,
@@ -101,90 +213,78 @@ class GPTForecaster:
         save: Save | None = None,
         resume: dict | None = None,
     ) -> Tensor:
-        """(case, time) tokens -> (repeat, case, steps), what follows.
+        """(case, time) tokens -> ([temperature,] case, steps), what follows.
 
             p = softmax(z / T);   T = 0: argmax, of equal logits the first
 
         Args:
-            context: tokens of the past, of which the last half context counts.
-            temperature: one number, or one for each case (case,).
-            generator: one, or one stream for each repeat.
+            context: tokens of the past, of which the last context of the network counts.
+            temperature: one number, or several (temperature,) that share their random numbers.
+            generator: one, or one stream for each case.
             progress: label of the progress bar on stderr; None for none.
-            save, resume: whenever the context is full, and after each repeat, see `resumable`;
-                what is of another model, context or number of tokens is left aside.
+            save, resume: whenever the context is full, see `resumable`; what is of another model,
+                past or number of tokens is left aside.
         """
-        device, repeats = self.network.tokens.device, len(self.network.tokens)
-        temperature = require_temperature(temperature, len(context)).to(device)
-        require_tokens(context, self.network.vocabulary)
-        past = context[:, -self.network.context :].to(device)
-        made = past.new_zeros(repeats, len(past), steps, dtype=torch.int64)
-        generation = _Generation(self, past, made, temperature, generator)
-        return generation.run(save=save, resume=resume, progress=progress)
+        require_tokens(context, self.vocabulary)
+        T = require_temperature(temperature)
+        generation = _Generation(self.network(context.device), context, steps, T, generator)
+        made = generation.run(save=save, resume=resume, progress=progress)
+        return made if isinstance(temperature, Tensor) and temperature.ndim else made[0]
 
+    @torch.no_grad()
     def log_prob(self, tokens: Tensor) -> Tensor:
-        """(case, time) -> (repeat, case, time - 1), log p of each next token.
+        """(case, time) -> (case, time - 1), log p of each next token.
 
         No more than context + 1 tokens of a case.
         """
-        require_tokens(tokens, self.network.vocabulary)
-        device = self.network.tokens.device
-        tokens = tokens.to(device).expand(len(self.network.tokens), -1, -1)
-        return -self.network.costs(tokens).cpu()
+        require_tokens(tokens, self.vocabulary)
+        return -self.network(tokens.device).costs(tokens[None])[0].cpu()
 
 
 class _Generation(Resumable):
-    """Tokens under way, one repeat after the other. What was read is read again to go on."""
+    """Tokens under way. What was read is read again to go on."""
 
     what, unit = "another generation", "token"
 
     def __init__(
         self,
-        forecaster: GPTForecaster,
+        network: GPT,
         past: Tensor,
-        made: Tensor,
+        steps: int,
         temperature: Tensor,
         generator: Generator | None,
     ) -> None:
-        self.forecaster, self.past, self.temperature = forecaster, past, temperature
-        self.made = made  # (repeat, case, step)
-        self.repeat = self.time = 0  # the next token
-        self.generator, self.streams = generator, _of_repeats(generator, len(made))
-        self.steps, self.total = made.shape[-1], len(made) * made.shape[-1]
+        self.network, self.temperature, self.cases = network, temperature, len(past)
+        self.past = past[:, -network.context :].repeat(len(temperature), 1)
+        self.of_row = temperature.repeat_interleave(self.cases).to(past.device)
+        self.made = past.new_zeros(len(self.past), steps, dtype=torch.int64)
+        self.generator, self.done, self.total = generator, 0, steps  # done: the next token
         self.reader: Reader | None = None
 
-    @property
-    def done(self) -> int:
-        """How many tokens of a case there are, those of all repeats together."""
-        return self.repeat * self.steps + self.time
-
     def decides(self) -> tuple:
-        """Model and contexts, and how many tokens are wanted."""
-        return self.forecaster, self.past, self.made.shape
+        """Model, contexts and temperatures, and how many tokens are wanted."""
+        return self.network, self.past, self.temperature, self.made.shape
 
     @torch.inference_mode()
     def advance(self) -> None:
-        """Generate until the context is full, or all steps of a repeat are done.
+        """Generate until the context is full, or all is done.
 
         At first all that is given is read, later the latest half of a context.
         """
-        if self.time == self.steps:
-            self.repeat, self.time, self.reader = self.repeat + 1, 0, None
-        network, made, generator = self._network, self.made[self.repeat], self.streams[self.repeat]
+        context = self.network.context
         if self.reader is None:
-            self.reader = Reader(network, self.repeat, len(self.past))
-        again = max(network.context // 2, 1)  # tokens that are read again when the context is full
-        latest = made[:, max(self.time - again, 0) : self.time]
+            self.reader = Reader(self.network, len(self.past))
+        again = max(context // 2, 1)  # tokens that are read again when the context is full
+        latest = self.made[:, max(self.done - again, 0) : self.done]
         self.reader.length, fresh = 0, torch.cat([self.past, latest], 1)
-        if self.time:
+        if self.done:
             fresh = fresh[:, -again:]
-        while self.time < self.steps and self.reader.length + fresh.shape[1] <= network.context:
-            token = drawn(self.reader.read(fresh), self.temperature, generator)
-            made[:, self.time], fresh = token, token[:, None]
-            self.time += 1
-
-    @property
-    def _network(self) -> GPT:
-        return self.forecaster.network
+        while self.done < self.total and self.reader.length + fresh.shape[1] <= context:
+            logits = self.reader.read(fresh)
+            u = draws(self.temperature, self.cases, self.generator, torch.float32).flatten()
+            token = drawn(logits, self.of_row, u)
+            self.made[:, self.done], fresh = token, token[:, None]
+            self.done += 1
 
     def fixed(self) -> dict[str, Any]:
         """The tokens."""
@@ -192,22 +292,13 @@ class _Generation(Resumable):
 
     def changing(self) -> dict[str, Any]:
         """Where the next token is."""
-        return {"repeat": self.repeat, "time": self.time}
+        return {"done": self.done}
 
     def restore(self, state: dict) -> None:
         """Take back the tokens."""
-        self.repeat, self.time = state["repeat"], state["time"]
+        self.done = state["done"]
         self.made.copy_(state["made"])
 
     def finish(self) -> Tensor:
-        """(repeat, case, step)."""
-        return self.made.cpu()
-
-
-def _of_repeats(generator: Generator | None, repeats: int) -> tuple[torch.Generator | None, ...]:
-    """One for each repeat; a single generator goes on from one to the next."""
-    if not isinstance(generator, Streams):
-        return (generator,) * repeats
-    if len(generator) != repeats:
-        raise ValueError(f"{repeats} repeats need as many streams, got {len(generator)}")
-    return generator.generators
+        """(temperature, case, step)."""
+        return self.made.cpu().unflatten(0, (len(self.temperature), self.cases))

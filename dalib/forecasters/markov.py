@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from dalib.codecs.bins import require_tokens
-from dalib.forecasters.tokens import require_temperature
-from dalib.streams import Generator, uniform
+from dalib.forecasters.tokens import draws, require_temperature
+from dalib.resumable import Save
+from dalib.streams import Generator, each
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,22 @@ class Markov:
             tuple(successors(tokens, m, vocabulary) for m in range(self.order + 1)), vocabulary
         )
 
+    def fit_each(
+        self,
+        train: Tensor,
+        valid: Tensor | None,
+        vocabulary: int,
+        generator: Generator | None,
+        *,
+        save: Save | None = None,
+        resume: dict | None = None,
+    ) -> list["Chain"]:
+        """The chain of tokens (case, time), once for each stream: nothing is drawn.
+
+        save, resume: not needed, a chain is counted in a moment.
+        """
+        return [self.fit(train.cpu(), vocabulary)] * max(1, len(each(generator)))
+
 
 def successors(tokens: Tensor, order: int, vocabulary: int) -> Successors:
     """Successors of all contexts of `order` tokens in (case, time)."""
@@ -92,28 +109,32 @@ class Chain:
     vocabulary: int
 
     def generate(
-        self, context: Tensor, steps: int, temperature: float | Tensor, generator: Generator | None
+        self,
+        context: Tensor,
+        steps: int,
+        temperature: float | Tensor,
+        generator: Generator | None,
+        *,
+        save: Save | None = None,
+        resume: dict | None = None,
     ) -> Tensor:
-        """(case, time) -> (case, steps), with probabilities n^(1/T); T = 0: the most frequent.
+        """(case, time) -> ([temperature,] case, steps), with probabilities n^(1/T).
 
-        Of equally frequent tokens T = 0 takes the lowest. A case may have its own temperature.
+        T = 0 takes the most frequent token, of equally frequent ones the lowest. Temperatures
+        (temperature,) share their random numbers. It is quick: nothing is saved to continue.
         """
-        temperature = require_temperature(temperature, len(context))
+        T = require_temperature(temperature)
         require_tokens(context, self.vocabulary)
-        if generator is None and (temperature > 0).any():
-            raise ValueError("a positive temperature needs a generator to draw with")
-        groups = [(temperature == T, self._laws(float(T))) for T in temperature.unique().tolist()]
-        tokens = torch.empty(len(context), context.shape[-1] + steps, dtype=torch.int64)
-        tokens[:, : context.shape[-1]] = context
-        order = len(self.tables) - 1
-        for t in range(context.shape[-1], tokens.shape[-1]):
-            past = tokens[:, max(t - order, 0) : t]
-            u = torch.zeros(len(past), dtype=torch.float64)
-            if generator is not None:
-                u = uniform(u.shape, generator)
-            for chosen, laws in groups:
-                tokens[chosen, t] = self._next(past[chosen], u[chosen], laws)
-        return tokens[:, context.shape[-1] :]
+        laws = [self._laws(value) for value in T.tolist()]
+        length, order = context.shape[-1], len(self.tables) - 1
+        tokens = torch.empty(len(T), len(context), length + steps, dtype=torch.int64)
+        tokens[..., :length] = context
+        for t in range(length, length + steps):
+            u = draws(T, len(context), generator, torch.float64)
+            for made, own, law in zip(tokens, u, laws, strict=True):
+                made[:, t] = self._next(made[:, max(t - order, 0) : t], own, law)
+        made = tokens[..., length:]
+        return made if isinstance(temperature, Tensor) and temperature.ndim else made[0]
 
     def _laws(self, temperature: float) -> list[Tensor]:
         """Of each table the cumulative weights of all successors, one context after the other."""

@@ -9,7 +9,7 @@ an error, 0 for a coverage), never a gap that a later mean might skip. A missing
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
@@ -98,12 +98,16 @@ class Evaluation:
     """(run,), wall time of the fit."""
     forecast_seconds: xr.DataArray | None = None
     """(run,), wall time of one step of one forecast."""
-    tokens: xr.DataArray | None = None
-    """(run, case, time), free runs of token models."""
-    true_tokens: xr.DataArray | None = None
-    """([run,] case, time), tokens of independent true runs."""
-    centres: xr.DataArray | None = None
-    """(token, state), the state that a token stands for."""
+    fitted: Any | None = None
+    """What the method of a single run has become in its fit."""
+    coded: "Coded | None" = None
+    """The truth through the codec of `fitted`."""
+    dynamics: "Dynamics | None" = None
+    """The equations of the case."""
+    starts: Sequence[int] | None = None
+    """Of forecasts: how many states of a true trajectory come before each of its starts."""
+    experiment: str | None = None
+    """The first name of the random streams that a metric draws from."""
 
     def __post_init__(self):
         for name, dims in NEEDED_DIMS.items():
@@ -166,10 +170,55 @@ NEEDED_DIMS = {
     "parameters": ("run",),
     "fit_seconds": ("run",),
     "forecast_seconds": ("run",),
-    "tokens": ("run", "case", "time"),
-    "true_tokens": ("case", "time"),
-    "centres": ("token", "state"),
 }
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What several metrics and runs share is computed once."""
+
+    found: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
+
+    def once(self, name: str, compute: Callable[[], Any]) -> Any:
+        """`compute()`, at the first call of this name."""
+        if name not in self.found:
+            self.found[name] = compute()
+        return self.found[name]
+
+
+@dataclass(frozen=True, eq=False)
+class Coded(Known):
+    """The truth through a codec of states.
+
+    codec: as it was fitted.
+    encode: (..., state) -> (...), tokens, of arrays.
+    centres: (token, state), the states that tokens stand for.
+    states: (case, time, state), the test part, exact.
+    train, test: (case, time), tokens of the training and of the test part.
+    """
+
+    codec: Any
+    encode: Callable[[np.ndarray], np.ndarray]
+    centres: np.ndarray
+    states: np.ndarray
+    train: np.ndarray
+    test: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Dynamics(Known):
+    """The equations of a case.
+
+    system: as in `dalib.systems`.
+    step, tangent: the map over one sampling interval, and it with its derivative; None where the
+        system gives none.
+    interval: in model time.
+    """
+
+    system: Any
+    step: Callable
+    tangent: Callable | None
+    interval: float
 
 
 @runtime_checkable
@@ -178,8 +227,10 @@ class Score(Protocol):
 
     asks: ClassVar[frozenset[str]]
 
-    def __call__(self, evaluation: Evaluation) -> xr.DataArray:
-        """A labelled array with the attributes `units` and `long_name`."""
+    def __call__(self, evaluation: Evaluation) -> xr.DataArray | xr.Dataset:
+        """A labelled array with the attributes `units` and `long_name`; or several by their names,
+        that are computed together. What has no dimension `run` is of a single run.
+        """
         ...
 
 
@@ -226,7 +277,7 @@ class Metric:
 
 def require(evaluation: Evaluation, asks: frozenset[str], name: str) -> None:
     """Refuse an evaluation in which something is None that a metric asks for."""
-    unknown = asks - {field.name for field in fields(Evaluation)}
+    unknown = asks - {one.name for one in fields(Evaluation)}
     if unknown:
         raise ValueError(f"{name} asks for {', '.join(sorted(unknown))}: no field of Evaluation")
     missing = sorted(ask for ask in asks if getattr(evaluation, ask) is None)

@@ -1,7 +1,5 @@
 """Figures and tables of "Deep representation learning for dynamical systems modeling"."""
 
-from papers.gpt.wiring import codec_shown, forecasts_shown, histories, sizes_of_updates
-
 GPT_FIGURES = ["fig1", "fig2", "fig3", "figS1", "figS2"]
 GPT_TABLES = ["table1", "table_dynamics"]
 
@@ -26,18 +24,21 @@ rule gpt:
     localrule: True
 
 
-rule gpt_fig1:
+rule gpt_figures:
     input:
-        truth="results/{scale}/gpt/lorenz/truth_test.nc",
-        codec=codec_shown(graph, "lorenz"),
-        tokens=codec_shown(graph, "lorenz", ".tokens_test"),
-        forecasts=forecasts_shown(graph, "lorenz", "generated"),
+        scores=STUDIES.scores("gpt"),
+        henon_truth="results/{scale}/gpt/data/henon/truth_test.nc",
+        henon=STUDIES.results("gpt", "henon_tokens", "forecast"),
+        rossler_truth="results/{scale}/gpt/data/rossler/truth_test.nc",
+        rossler=STUDIES.results("gpt", "rossler_tokens", "forecast"),
+        lorenz_truth="results/{scale}/gpt/data/lorenz/truth_test.nc",
+        lorenz=STUDIES.results("gpt", "lorenz_tokens", "forecast"),
     output:
-        **figure_files("gpt", "fig1"),
+        **figure_files("gpt", *GPT_FIGURES),
     log:
-        "results/{scale}/logs/figures/gpt_fig1.log",
+        "results/{scale}/logs/figures/gpt.log",
     benchmark:
-        "results/{scale}/benchmarks/figures/gpt_fig1.tsv"
+        "results/{scale}/benchmarks/figures/gpt.tsv"
     threads: 1
     resources:
         mem_mb=mem("figures"),
@@ -45,100 +46,11 @@ rule gpt_fig1:
     params:
         spec=spec(
             "figure.py",
-            calls="papers.gpt.figures:fig1",
-            columns="gpt.columns",
-            shown="gpt.shown",
-        ),
-    script:
-        "../../workflow_scripts/figure.py"
-
-
-rule gpt_fig2:
-    input:
-        truth="results/{scale}/gpt/lorenz/truth_test.nc",
-        tokens=codec_shown(graph, "lorenz", ".tokens_test"),
-        forecasts=forecasts_shown(graph, "lorenz", "generated"),
-    output:
-        **figure_files("gpt", "fig2"),
-    log:
-        "results/{scale}/logs/figures/gpt_fig2.log",
-    benchmark:
-        "results/{scale}/benchmarks/figures/gpt_fig2.tsv"
-    threads: 1
-    resources:
-        mem_mb=mem("figures"),
-        runtime=runtime("figures"),
-    params:
-        spec=spec(
-            "figure.py",
-            calls="papers.gpt.figures:fig2",
-            columns="gpt.columns",
-            shown="gpt.shown",
-            settings=("gpt.cases.lorenz.forecasts", "context", "free_run"),
-        ),
-    script:
-        "../../workflow_scripts/figure.py"
-
-
-rule gpt_fig3:
-    input:
-        codecs="results/{scale}/gpt/rossler/scores/codecs.nc",
-        codec=codec_shown(graph, "rossler"),
-        forecasts="results/{scale}/gpt/rossler/scores/forecasts.nc",
-    output:
-        **figure_files("gpt", "fig3"),
-    log:
-        "results/{scale}/logs/figures/gpt_fig3.log",
-    benchmark:
-        "results/{scale}/benchmarks/figures/gpt_fig3.tsv"
-    threads: 1
-    resources:
-        mem_mb=mem("figures"),
-        runtime=runtime("figures"),
-    params:
-        spec=spec(
-            "figure.py",
-            calls="papers.gpt.figures:fig3",
-            columns="gpt.columns",
-            shown="gpt.shown",
-            settings=("gpt.cases.rossler.forecasts", "context"),
-        ),
-    script:
-        "../../workflow_scripts/figure.py"
-
-
-rule gpt_figS:
-    input:
-        histories=histories(graph),
-        codecs=graph.scores_of("gpt", "codecs"),
-        forecasts=graph.scores_of("gpt", "forecasts"),
-        henon_codec=codec_shown(graph, "henon"),
-        henon_tokens=codec_shown(graph, "henon", ".tokens_test"),
-        henon=forecasts_shown(graph, "henon", "generated", "chain"),
-        rossler_codec=codec_shown(graph, "rossler"),
-        rossler_tokens=codec_shown(graph, "rossler", ".tokens_test"),
-        rossler=forecasts_shown(graph, "rossler", "generated", "chain"),
-        lorenz_codec=codec_shown(graph, "lorenz"),
-        lorenz_tokens=codec_shown(graph, "lorenz", ".tokens_test"),
-        lorenz=forecasts_shown(graph, "lorenz", "generated", "chain"),
-    output:
-        **figure_files("gpt", "figS1", "figS2"),
-    log:
-        "results/{scale}/logs/figures/gpt_figS.log",
-    benchmark:
-        "results/{scale}/benchmarks/figures/gpt_figS.tsv"
-    threads: 1
-    resources:
-        mem_mb=mem("figures"),
-        runtime=runtime("figures"),
-    params:
-        spec=spec(
-            "figure.py",
-            calls="papers.gpt.figures:figS",
-            columns="gpt.columns",
-            table="gpt.table",
-            shown="gpt.shown",
-            **sizes_of_updates(graph),
+            calls="papers.gpt.figures:figures",
+            plot="gpt.plot",
+            lorenz="gpt.cases.lorenz.forecast",
+            rossler="gpt.cases.rossler.forecast",
+            gpt=("gpt.forecasters.gpt.forecaster", "batch", "context"),
         ),
     script:
         "../../workflow_scripts/figure.py"
@@ -146,7 +58,7 @@ rule gpt_figS:
 
 rule gpt_tables:
     input:
-        scores=graph.scores_of("gpt", "codecs") + graph.scores_of("gpt", "forecasts"),
+        scores=STUDIES.scores("gpt"),
         template="papers/gpt/story.md",
     output:
         table1=report(
@@ -173,8 +85,6 @@ rule gpt_tables:
         mem_mb=mem("tables"),
         runtime=runtime("tables"),
     params:
-        spec=spec(
-            "table.py", calls="papers.gpt.tables:tables", columns="gpt.columns", table="gpt.table"
-        ),
+        spec=spec("table.py", calls="papers.gpt.tables:tables", plot="gpt.plot"),
     script:
         "../../workflow_scripts/table.py"

@@ -2,8 +2,8 @@
 
     files.py       where the files of a case lie
     task.py        what a stage reads and what its spec holds, as data
-    estimating.py  simulate, observe, assimilate, forecast
-    learning.py    encode, tune, train
+    estimating.py  simulate, observe, assimilate
+    learning.py    tune, train
     scoring.py     evaluate, time, judge
 
 Rules ask one `Graph`. Nothing here knows Snakemake.
@@ -26,11 +26,9 @@ from pipeline.specs import Specs
 STAGES: dict[str, Stage] = {
     "simulate": estimating.SIMULATE,
     "observe": estimating.OBSERVE,
-    "encode": learning.ENCODE,
     "tune": learning.TUNE,
     "train": learning.TRAIN,
     "assimilate": estimating.ASSIMILATE,
-    "forecast": estimating.FORECAST,
     "evaluate": scoring.EVALUATE,
     "time": scoring.TIME,
     "judge": scoring.JUDGE,

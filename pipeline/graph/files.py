@@ -11,8 +11,7 @@ from typing import Any
 from pipeline import kinds
 
 Job = Mapping[str, str]  # wildcards of a job
-PRODUCTS = {"forecasts": "forecasters"}  # product: the collection that its methods stand in
-BY_METHOD = ("forecasts", "codecs", "learning")
+BY_METHOD = ("learning",)
 
 
 @dataclass(frozen=True)
@@ -78,47 +77,6 @@ class Files:
         repeats = self.config[paper]["models"][model]["training"]["repeats"]
         folder = f"{self.folder(paper, case)}/models/{model}"
         return [f"{folder}/batch{batch}{suffix}.nc" for batch in self.batches("repeats", repeats)]
-
-    def weights(self, collection: str, job: Job) -> str | list[str]:
-        """The trained weights that a method names with `model:`, of its batch; [] without."""
-        name = job[kinds.singular(collection)]
-        model = self.config[job["paper"]][collection][name].get("model")
-        return self.at(f"{{here}}/models/{model}/batch{{batch}}.nc", job) if model else []
-
-    # -- results of methods -----------------------------------------------------------------------
-
-    def results(self, paper: str, case: str, product: str) -> dict[str, list[str]]:
-        """{method: its result files} of one product of one case."""
-        return {
-            method: [
-                f"{self.folder(paper, case)}/{product}/{method}/batch{batch}.nc"
-                for batch in self._batches_of(paper, product, method)
-            ]
-            for method in self.methods(paper, case, product)
-        }
-
-    def _batches_of(self, paper: str, product: str, method: str) -> range:
-        """Batches of its training repeats if a method has a model, else one."""
-        section = self.config[paper]
-        model = section[PRODUCTS[product]][method].get("model")
-        repeats = section["models"][model]["training"]["repeats"] if model else 1
-        return self.batches("repeats", repeats)
-
-    def of_methods(self, job: Job) -> list[str]:
-        """Result files of all methods of a product, one method after the other."""
-        return sum(self.results(job["paper"], job["case"], job["product"]).values(), [])
-
-    def codec_of(self, paper: str, collection: str, name: str) -> str | None:
-        """The codec of a model, or of a method itself or through its model; None without one."""
-        section = self.config[paper][collection][name]
-        model = self.config[paper]["models"].get(section.get("model"), {})
-        return section.get("codec", model.get("codec"))
-
-    def codecs_of_forecasts(self, job: Job) -> dict[str, str]:
-        """{method: codec} of the forecasts of a case; of those that forecast tokens."""
-        methods = self.methods(job["paper"], job["case"], "forecasts")
-        found = {name: self.codec_of(job["paper"], "forecasters", name) for name in methods}
-        return {name: codec for name, codec in found.items() if codec}
 
     # -- parameter learning -----------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Stages that fit something: encode, tune and train."""
+"""Stages that fit something: tune and train."""
 
 from __future__ import annotations
 
@@ -52,13 +52,8 @@ def learned_as(files: Files, job: Job) -> Sections:
 
 
 def part_of(data: str, part: str) -> Input:
-    """One part of what a model learns from; {codec} is that of the model."""
-
-    def path(files: Files, job: Job) -> str:
-        codec = files.codec_of(job["paper"], "models", job["model"])
-        return files.at(data, {**job, "codec": codec, "part": part})
-
-    return path
+    """One part of what a model learns from."""
+    return lambda files, job: files.at(data, {**job, "part": part})
 
 
 def network_from(data: str) -> Task:
@@ -75,17 +70,6 @@ OBSERVATIONS = {
     "training": "{here}/observations_train.nc",
     "held_out": "{here}/observations_valid.nc",
 }
-
-# A codec is fitted to the training part; all parts are encoded with it.
-ENCODE = Stage(
-    tasks={
-        "tokens": Task(
-            inputs={part: f"{{here}}/truth_{part}.nc" for part in ("train", "valid", "test")},
-            sections={"codec": "{paper}.codecs.{codec}"},
-            length=("{paper}.cases.{case}.truth",),
-        )
-    }
-)
 
 TUNE = Stage(
     tasks={
@@ -110,6 +94,5 @@ TRAIN = Stage(
             device=True,
             length=TRAINING,
         ),
-        "tokens": network_from("{here}/codecs/{codec}.tokens_{part}.nc"),
     },
 )

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
-
 from pipeline.graph.files import Files, Job
 from pipeline.graph.task import (
     CASE,
@@ -19,30 +16,6 @@ from pipeline.graph.task import (
 # -- evaluate --------------------------------------------------------------------------------------
 
 
-def codecs_scored(files: Files, job: Job) -> list[str]:
-    return files.methods(job["paper"], job["case"], "codecs")
-
-
-def codecs_of_forecasts(files: Files, job: Job) -> Iterable[str]:
-    return dict.fromkeys(files.codecs_of_forecasts(job).values())
-
-
-def for_each(
-    names: Callable[[Files, Job], Iterable[str]], template: str
-) -> Callable[[Files, Job], list[str]]:
-    """A file of each {name}."""
-    return lambda files, job: [files.at(template, {**job, "name": n}) for n in names(files, job)]
-
-
-def codecs_named(files: Files, job: Job) -> dict[str, Any]:
-    """Which codec a method has is part of the spec."""
-    return {"codecs": files.codecs_of_forecasts(job)}
-
-
-def no_codecs(files: Files, job: Job) -> dict[str, Any]:
-    return {"codecs": {}}
-
-
 def experiments_scored(files: Files, job: Job) -> dict[str, Sections]:
     return {f"experiment_{name}": f"{{paper}}.learning.{name}" for name in files.experiments(job)}
 
@@ -53,33 +26,8 @@ TEST = (f"{CASE}.truth.test", "seeds", "samples")
 SCORED = {"case": (CASE, "system", "integrator"), "product": PRODUCT}
 
 EVALUATE = Stage(
-    chosen_by={
-        lambda files, job: files.codecs_of_forecasts(job): "{product} of tokens",
-        PRODUCT: "{product}",
-    },
+    chosen_by={PRODUCT: "{product}"},
     tasks={
-        "codecs": Task(
-            inputs={
-                "truth": TESTED,
-                "codecs": for_each(codecs_scored, "{here}/codecs/{name}.nc"),
-                "training": for_each(codecs_scored, "{here}/codecs/{name}.tokens_train.nc"),
-                "tokens": for_each(codecs_scored, "{here}/codecs/{name}.tokens_test.nc"),
-            },
-            sections=SCORED,
-            extras=no_codecs,
-            length=TEST,
-        ),
-        "forecasts of tokens": Task(
-            inputs={
-                "methods": Files.of_methods,
-                "marks": "{here}/scores/codecs.nc",
-                "training": for_each(codecs_of_forecasts, "{here}/codecs/{name}.tokens_train.nc"),
-                "tokens": for_each(codecs_of_forecasts, "{here}/codecs/{name}.tokens_test.nc"),
-            },
-            sections=SCORED,
-            extras=codecs_named,
-            length=TEST,
-        ),
         "learning": Task(
             inputs={
                 "truth": TESTED,
@@ -93,7 +41,6 @@ EVALUATE = Stage(
                 "product": PRODUCT,
             },
             more=experiments_scored,
-            extras=no_codecs,
         ),
     },
 )

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from dalib import plotting
+from papers.gpt.runs import Cells, base_cells, first
 
 SOURCES = {
     "truth": "truth",
@@ -17,10 +18,10 @@ SOURCES = {
     "gpt_greedy": "GPT-2, $T = 0$",
     "markov": "Markov chain, order 1",
 }
-RUNS = {  # source: key of its method in a column of the table, temperature
-    "gpt": ("generated", 1.0),
-    "gpt_greedy": ("generated", 0.0),
-    "markov": ("chain", 1.0),
+RUNS = {  # source: method, temperature
+    "gpt": ("gpt", 1.0),
+    "gpt_greedy": ("gpt", 0.0),
+    "markov": ("markov", 1.0),
 }
 LEAST = 1e-5  # smallest share told from the colour
 
@@ -70,29 +71,26 @@ def panel(ax: Axes, data: xr.Dataset, norm: LogNorm) -> AxesImage:
 
 
 def gallery_data(
-    codecs: Mapping[str, xr.Dataset],
-    codes: Mapping[str, xr.Dataset],
-    made: Mapping[str, Mapping[str, xr.Dataset]],
-    columns: Mapping[str, Mapping],
-    shown: Mapping[str, str],
+    truth: Mapping[str, xr.Dataset],
+    scores: Mapping[str, xr.Dataset],
+    forecasts: Mapping[str, Sequence[xr.Dataset]],
+    labels: Mapping[str, str],
     planes: Mapping[str, Sequence[str]],
 ) -> xr.Dataset:
     """share (system, source, row, column) of the states in each cell of a plane, and the box.
 
     visited (system, source) counts cells of the whole space; rows and columns from `cells` on are
-    missing. Of trained methods the first training is shown; a source that was not run has no share
-    anywhere.
+    missing. The cells are those of the base of a study, the first training is shown; a source that
+    was not run has no share anywhere.
 
     Args:
-        codecs: by case.
-        codes: token (seed, time) of the test part, by case.
-        made: token forecasts, by case and method.
-        columns: of the table, each with `label`, `generated` and `chain`.
-        shown: {case: its column}.
-        planes: {case: components across and up}, in the order of the rows.
+        truth: test part, by system.
+        scores, forecasts: of its study.
+        labels: what readers call it.
+        planes: {system: components across and up}, in the order of the rows.
     """
-    own = {case: columns[shown[case]] for case in planes}
-    rows = [_row(codecs[c], codes[c], made[c], own[c], planes[c]) for c in planes]
+    cells = {name: Cells.of(scores[name], base_cells(scores[name])) for name in planes}
+    rows = [_row(truth[n], cells[n], forecasts[n], planes[n]) for n in planes]
     most = max(int(row.cells) for row in rows)
     rows = [row.pad({d: (0, most - int(row.cells)) for d in ("row", "column")}) for row in rows]
     systems = xr.DataArray(list(planes), dims="system", name="system")
@@ -107,48 +105,42 @@ def gallery_data(
     }
     for name, long_name in long_names.items():
         data[name].attrs = {"units": "1", "long_name": long_name}
-    return data.assign_coords(label=("system", [c["label"] for c in own.values()]))
+    return data.assign_coords(label=("system", [labels[name] for name in planes]))
 
 
 def _row(
-    codec: xr.Dataset,
-    codes: xr.Dataset,
-    made: Mapping[str, xr.Dataset],
-    column: Mapping,
-    plane: Sequence[str],
+    truth: xr.Dataset, cells: Cells, forecasts: Sequence[xr.Dataset], plane: Sequence[str]
 ) -> xr.Dataset:
-    counts = [_visits(codes.token, codec.sizes["token"])]
+    sources = [truth.x]
     for method, temperature in RUNS.values():
-        run = made.get(column[method])
-        run = None if run is None else run.free_run.sel(temperature=temperature)
-        counts.append(_visits(run, codec.sizes["token"]))
-    box = codec.sel(state=list(plane)).rename(state="axis").drop_vars("axis")
+        run = first(forecasts, method, cells.cells, temperature)
+        sources.append(None if run is None else run.free_run)
+    counts = [_visits(states, cells) for states in sources]
+    axes = [list(cells.state).index(name) for name in plane]
     return xr.Dataset(
         {
-            "share": (("source", "row", "column"), [_plane(c, codec, plane) for c in counts]),
+            "share": (("source", "row", "column"), [_plane(c, cells, axes) for c in counts]),
             "visited": ("source", [int((c > 0).sum()) for c in counts]),
-            "lower": box.lower,
-            "upper": box.upper,
-            "cells": box.cells,
+            "lower": ("axis", cells.lower[axes]),
+            "upper": ("axis", cells.upper[axes]),
+            "cells": ((), cells.cells),
             "component": ("axis", list(plane)),
         },
         {"source": ["truth", *RUNS]},
     )
 
 
-def _visits(tokens: xr.DataArray | None, size: int) -> np.ndarray:
-    """(token,), how often each occurs, in the first training where there are several."""
-    if tokens is None:
+def _visits(states: xr.DataArray | None, cells: Cells) -> np.ndarray:
+    """(token,), how often each occurs."""
+    size = len(cells.centres)
+    if states is None:
         return np.zeros(size)
-    first = tokens.isel(repeat=0) if "repeat" in tokens.dims else tokens
-    return np.bincount(first.values.ravel(), minlength=size)
+    return np.bincount(cells.tokens(states.values).ravel(), minlength=size)
 
 
-def _plane(visits: np.ndarray, codec: xr.Dataset, plane: Sequence[str]) -> np.ndarray:
+def _plane(visits: np.ndarray, cells: Cells, axes: Sequence[int]) -> np.ndarray:
     """(row, column), shares of visits (token,) in the cells of the plane."""
-    cells, names = int(codec.cells), list(codec.state.values)
-    index = np.unravel_index(codec.cell_number.values, (cells,) * len(names))
-    across, up = (index[names.index(name)] for name in plane)
-    share = np.zeros((cells, cells))
+    across, up = cells.indices(cells.centres).T[list(axes)]
+    share = np.zeros((cells.cells, cells.cells))
     np.add.at(share, (up, across), visits)
     return share / max(1, visits.sum())

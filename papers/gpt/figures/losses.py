@@ -10,11 +10,12 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from dalib import plotting
 from papers.gpt import style
+from papers.gpt.runs import select
 
 MARK = {"linewidth": 0.9, "zorder": 1}
 LONG_NAMES = {
     "training": "loss on watched training windows, in nats",
-    "held_out": "loss on validation windows, in nats",
+    "validation": "loss on validation windows, in nats",
     "tokens_seen": "training tokens seen",
     "order1": "conditional entropy given one token, in nats",
     "order2": "conditional entropy given two tokens, in nats",
@@ -44,7 +45,7 @@ def losses_figure(data: xr.Dataset) -> Figure:
 
 
 def learning(ax: Axes, data: xr.Dataset) -> None:
-    """training and held_out (repeat, check) against tokens seen, with the marks of one model."""
+    """training and validation (repeat, check) of one model, with its references."""
     seen = data.tokens_seen.dropna("check")
     own = data.isel(check=slice(seen.sizes["check"]))
     millions = seen / 10.0 ** _power(float(seen.max()))
@@ -57,7 +58,7 @@ def learning(ax: Axes, data: xr.Dataset) -> None:
         ax.axhline(float(value), color=colour, linestyle=dashes, label=label, **MARK)
     for name, said, colour, dashes in (
         ("training", "training", plotting.GREY, "-"),
-        ("held_out", "validation", style.colour("gpt"), (0, (3, 1.2))),
+        ("validation", "validation", style.colour("gpt"), (0, (3, 1.2))),
     ):
         lines = own[name].dropna("repeat", how="all")
         plotting.band(ax, millions, lines, "repeat", colour, f"GPT-2, {said}", linestyle=dashes)
@@ -80,9 +81,9 @@ def _unit(largest: float) -> str:
 
 
 def unseen(ax: Axes, data: xr.Dataset) -> None:
-    """unseen (model, temperature, repeat) in percent, with its median, a place for each model."""
+    """unseen (model, repeat) in percent, with its median, a place for each model."""
     for i, model in enumerate(data.model.values):
-        share = 100 * data.unseen.sel(model=model, temperature=1.0).dropna("repeat")
+        share = 100 * data.unseen.sel(model=model).dropna("repeat")
         dots = {"linestyle": "none", "marker": "o", "markersize": 4, "markeredgewidth": 0}
         ax.plot(np.full(share.size, i), share, color=style.colour("gpt"), **dots)
         if share.size:
@@ -104,50 +105,57 @@ def unseen(ax: Axes, data: xr.Dataset) -> None:
 
 
 def losses_data(
-    histories: Mapping[str, xr.Dataset],
-    marks: Mapping[str, xr.Dataset],
-    generated: Mapping[str, xr.Dataset],
+    scores: Mapping[str, xr.Dataset],
     columns: Mapping[str, Mapping],
     names: Sequence[str],
-    settings: Mapping,
+    network: Mapping,
 ) -> xr.Dataset:
-    """training, held_out (model, repeat, check) and tokens_seen (model, check), with their marks.
+    """training, validation (model, repeat, check) and tokens_seen (model, check), with references.
 
-    order1, order2, floor (model) are entropies of the next token; unseen (model, temperature,
-    repeat) is the share of generated transitions that training never shows. Of the columns those
-    are left out whose model is not among the histories; NaN is what a shorter training lacks.
+    order1, order2, floor (model) are entropies of the next token; unseen (model, repeat) is the
+    share of generated transitions that training never shows, at T = 1. Columns whose model was not
+    trained are left out; NaN is what a shorter training lacks.
 
     Args:
-        histories: {model: history}.
-        marks: {case/codecs: scores of the truth}; `generated`: {case/forecasts: scores}.
-        columns: of the table, each with `label`, `case`, `cells`, `network` and `generated`.
+        scores: by study.
+        columns: of the table, each with `label`, `study` and `cells`.
         names: of the columns, in their order.
-        settings: `batch_<model>` and `context_<model>`, whose product is the tokens of an update.
+        network: with `batch` and `context`, whose product is the tokens of an update.
     """
-    shown = [columns[name] for name in names if columns[name].get("network") in histories]
-    found = []
-    for column in shown:
-        model = column["network"]
-        truth = marks[f"{column['case']}/codecs"].reset_coords(drop=True)
-        scores = generated[f"{column['case']}/forecasts"].sel({"method": column["generated"]})
-        entropy = truth.entropy.sel(codec=column["cells"], drop=True)
-        update = settings[f"batch_{model}"] * settings[f"context_{model}"]
-        history = histories[model]
+    update, found, shown = network["batch"] * network["context"], [], {}
+    for name in names:
+        column = columns[name]
+        own = scores.get(column["study"])
+        own = None if own is None else select(own, "gpt", column["cells"], 1.0)
+        if own is None:
+            continue
+        shown[name] = column["label"]
+        one = own.isel(run=0)
+        entropy = one.entropy.drop_vars([n for n in one.entropy.coords if n != "order"])
+        curves = own[["training_loss", "validation_loss"]].dropna("check", how="all")
+        seen = update * curves.check.values.astype(float)
+        training, validation = (_repeats(curves[n]) for n in ("training_loss", "validation_loss"))
         found.append(
             xr.Dataset(
                 {
-                    "training": history.training_loss,
-                    "held_out": history.held_out_loss,
-                    "tokens_seen": ("check", update * history.check.values.astype(float)),
+                    "training": training,
+                    "validation": validation,
+                    "tokens_seen": ("check", seen),
                     "order1": entropy.sel(order=1, drop=True),
                     "order2": entropy.sel(order=2, drop=True),
-                    "floor": truth.entropy_rate,
-                    "unseen": scores.unseen_bigram_share.reset_coords(drop=True),
+                    "floor": float(one.entropy_rate),
+                    "unseen": _repeats(own.unseen_bigram_share),
                 }
-            ).assign_coords(check=np.arange(history.sizes["check"]))
+            ).assign_coords(check=np.arange(len(seen)))
         )
-    models = xr.DataArray([c["network"] for c in shown], dims="model", name="model")
+    models = xr.DataArray(list(shown), dims="model", name="model")
     data = xr.concat(found, models, join="outer", combine_attrs="override")
     for name, long_name in LONG_NAMES.items():
         data[name].attrs = {"units": "1", "long_name": long_name}
-    return data.assign_coords(label=("model", [c["label"] for c in shown]))
+    return data.assign_coords(label=("model", list(shown.values())))
+
+
+def _repeats(values: xr.DataArray) -> xr.DataArray:
+    """(run, ...) -> (repeat, ...), numbered and without other labels."""
+    plain = values.drop_vars([name for name in values.coords if name not in values.dims])
+    return plain.rename(run="repeat").assign_coords(repeat=np.arange(values.sizes["run"]))

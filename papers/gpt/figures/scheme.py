@@ -1,5 +1,7 @@
 """From a trajectory to tokens and back: the idea, drawn from real data."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import xarray as xr
 from matplotlib import colormaps
@@ -10,6 +12,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 
 from dalib import plotting
 from papers.gpt import style
+from papers.gpt.runs import Cells, first
 
 Colour = str | np.ndarray
 
@@ -19,6 +22,21 @@ ROW = 0.62  # height of the strip's middle, in inches
 FRAME = plotting.VERMILION  # of what is enlarged
 CLOUD = {"color": "#c4c4c4", "markeredgewidth": 0}
 PATH = {"color": plotting.BLACK, "zorder": 2.5}
+LONG_NAMES = {
+    "cloud": "true states",
+    "past_state": "true states that are given",
+    "past_token": "their tokens",
+    "past_centre": "centres of their cells",
+    "future_state": "true states that follow",
+    "future_token": "generated tokens, T = 1",
+    "future_centre": "centres of their cells, T = 1",
+    "greedy_token": "generated tokens, T = 0",
+    "greedy_centre": "centres of their cells, T = 0",
+    "visited_centre": "centre of a visited cell, in the plane",
+    "lower": "lower edge of the box",
+    "upper": "upper edge of the box",
+    "cells": "cells in each dimension",
+}
 
 
 @plotting.published
@@ -186,9 +204,9 @@ def window(data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
 
 def scheme_data(
     truth: xr.Dataset,
-    codec: xr.Dataset,
-    codes: xr.Dataset,
-    made: xr.Dataset,
+    cells: Cells,
+    forecasts: Sequence[xr.Dataset],
+    settings: Mapping,
     past: int = 60,
     future: int = 4,
 ) -> xr.Dataset:
@@ -199,47 +217,38 @@ def scheme_data(
     are other true states.
 
     Args:
-        codes: token (seed, time) of the truth.
+        settings: of the forecasts of the case: `context`, and `first` where it is not that.
     """
-    plane = {"state": [0, -1]}
-    x = truth.x.isel(plane).isel(seed=0, drop=True)
-    start = x.get_index("time").get_indexer([float(made.start[0])], method="nearest")[0]
-    before = {"time": slice(max(0, start + 1 - past), start + 1)}
-    after = {"time": slice(start + 1, start + 1 + future)}
-    given = codes.token.isel(seed=0, drop=True).isel(before)
-    forecast = made.forecast.isel(seed=0, start=0, lead=slice(future), drop=True)
-    forecast = forecast.isel(repeat=0, drop=True) if "repeat" in forecast.dims else forecast
-    drawn, greedy = (forecast.sel(temperature=T, drop=True) for T in (1.0, 0.0))
-    centre, every = codec.centre.isel(plane), max(1, x.sizes["time"] // 4000)
-    return xr.Dataset(
-        {
-            "cloud": unlabelled(x.isel(time=slice(None, None, every)), time="sample"),
-            "past_state": unlabelled(x.isel(before), time="past"),
-            "past_token": unlabelled(given, time="past"),
-            "past_centre": unlabelled(centre[given], time="past"),
-            "future_state": unlabelled(x.isel(after), time="future"),
-            "future_token": unlabelled(drawn, lead="future"),
-            "future_centre": unlabelled(centre[drawn], lead="future"),
-            "greedy_token": unlabelled(greedy, lead="future"),
-            "greedy_centre": unlabelled(centre[greedy], lead="future"),
-            "visited_centre": distinct(centre),
-            "lower": codec.lower.isel(plane),
-            "upper": codec.upper.isel(plane),
-            "cells": codec.cells,
-        }
+    x = truth.x.isel(seed=0, drop=True)
+    start, every = settings.get("first", settings["context"]), max(1, x.sizes["time"] // 4000)
+    before, after = slice(max(0, start - past), start), slice(start, start + future)
+    drawn, greedy = (
+        first(forecasts, "gpt", cells.cells, T).forecast.isel(member=0, case=0, lead=slice(future))
+        for T in (1.0, 0.0)
     )
-
-
-def unlabelled(x: xr.DataArray, **names: str) -> xr.DataArray:
-    """`x` with other names of dimensions, and no labels but those of the state."""
-    return x.drop_vars([name for name in x.coords if name != "state"]).rename(names)
-
-
-def distinct(centre: xr.DataArray) -> xr.DataArray:
-    """Centres (token, state) in the plane, each once: (visited, state)."""
-    return xr.DataArray(
-        np.unique(centre.values, axis=0),
-        dims=("visited", "state"),
-        coords={"state": centre.state},
-        attrs={"units": "1", "long_name": "centre of a visited cell, in the plane"},
+    given = cells.tokens(x.values[before])
+    shown = {
+        "cloud": ("sample", x.values[::every]),
+        "past_state": ("past", x.values[before]),
+        "past_centre": ("past", cells.centres[given]),
+        "future_state": ("future", x.values[after]),
+        "future_centre": ("future", drawn.values),
+        "greedy_centre": ("future", greedy.values),
+        "visited_centre": ("visited", np.unique(cells.centres[:, [0, -1]], axis=0)),
+    }
+    tokens = {
+        "past_token": ("past", given),
+        "future_token": ("future", cells.tokens(drawn.values)),
+        "greedy_token": ("future", cells.tokens(greedy.values)),
+    }
+    box = {"lower": cells.lower[[0, -1]], "upper": cells.upper[[0, -1]]}
+    data = xr.Dataset(
+        {name: ((dim, "state"), values[:, [0, -1]]) for name, (dim, values) in shown.items()}
+        | tokens
+        | {name: ("state", values) for name, values in box.items()}
+        | {"cells": ((), cells.cells)},
+        {"state": x.state.values[[0, -1]]},
     )
+    for name, long_name in LONG_NAMES.items():
+        data[name].attrs = {"units": "1", "long_name": long_name}
+    return data

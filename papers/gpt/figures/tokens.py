@@ -1,6 +1,6 @@
 """Trajectories of tokens: generated ones beside the truth, and how fast they part."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import xarray as xr
@@ -10,16 +10,10 @@ from matplotlib.ticker import LogLocator
 
 from dalib import plotting
 from papers.gpt import style
+from papers.gpt.runs import Cells, base_cells, first, select
 
 LABELS = {"gpt": "GPT-2, $T = 1$", "gpt_greedy": r"GPT-2, $T \to 0$"}
 BESIDE = {"fontsize": 6, "color": "#707070", "va": "bottom"}
-
-
-def states(made: xr.Dataset, name: str, temperature: float) -> xr.DataArray:
-    """Centres (..., state) of the tokens `forecast` or `free_run`, of the first training."""
-    tokens = made[name].sel(temperature=temperature, drop=True)
-    tokens = tokens.isel(repeat=0, drop=True) if "repeat" in tokens.dims else tokens
-    return made.centre[tokens.load()]
 
 
 def conditioning(ax: Axes, end: float, text: str = "") -> None:
@@ -77,10 +71,9 @@ def _line(source: str) -> dict:
 
 def trajectories_data(
     truth: xr.Dataset,
-    codes: xr.Dataset,
-    made: xr.Dataset,
+    cells: Cells,
+    forecasts: Sequence[xr.Dataset],
     settings: Mapping,
-    chain: int = 0,
     length: int = 500,
 ) -> xr.Dataset:
     """truth (time, state) and generated (temperature, time, state): `length` samples of free runs.
@@ -88,28 +81,24 @@ def trajectories_data(
     The generated trajectories begin with the centres of the cells given.
 
     Args:
-        codes: token (seed, time) of the truth.
-        settings: of the forecasts of the case: `context`, and `free_run` with its `start`.
+        settings: of the forecasts of the case: `context`, and `first` where it is not that.
     """
-    first, context = settings["free_run"]["start"], settings["context"]
-    seed = {"seed": chain % truth.sizes["seed"]}
-    later = [
-        states(made, "free_run", T).isel(chain=chain, drop=True).values
-        for T in made.temperature.values
-    ]
-    length = min(length, context + len(later[0]), truth.sizes["time"] - first)
-    x = truth.x.isel(seed, drop=True).isel(time=slice(first, first + length))
-    given = made.centre[codes.token.isel(seed, drop=True).isel(time=slice(first, first + context))]
-    interval = float(made.time[0])
-    joined = [np.concatenate([given.values, one])[:length] for one in later]
+    context = settings["context"]
+    begin = settings.get("first", context) - context
+    runs = {T: first(forecasts, "gpt", cells.cells, T).free_run.isel(chain=0) for T in (1.0, 0.0)}
+    interval = float(runs[1.0].time[0])
+    length = min(length, context + runs[1.0].sizes["time"], truth.sizes["time"] - begin)
+    x = truth.x.isel(seed=0, drop=True).isel(time=slice(begin, begin + length))
+    given = cells.coded(x.values[:context])
+    joined = [np.concatenate([given, one.values])[:length] for one in runs.values()]
     generated = xr.DataArray(joined, dims=("temperature", *x.dims), attrs=x.attrs)
     return xr.Dataset(
         {
             "truth": x,
             "generated": generated.assign_attrs(long_name="centre of the cell"),
-            "temperature": made.temperature,
             "conditioning": ((), interval * context, _text("end of the tokens given")),
         },
+        {"temperature": ("temperature", list(runs), _text("temperature"))},
     ).assign_coords(time=("time", interval * np.arange(1, length + 1), _text("time")))
 
 
@@ -154,9 +143,7 @@ def _counted(data: xr.Dataset, method: str) -> str:
     return name + (f" ({count} of {most} windows)" if count < most else "")
 
 
-def distances_data(
-    generated: xr.Dataset, marks: xr.Dataset, codec: xr.Dataset, column: Mapping, context: int
-) -> xr.Dataset:
+def distances_data(scores: xr.Dataset, context: int) -> xr.Dataset:
     """difference (method, repeat, time) after the tokens given; NaN: not repeated.
 
     The GPT stands there at T = 1 (gpt) and T = 0 (gpt_greedy), the chain at T = 1. windows (method)
@@ -164,48 +151,43 @@ def distances_data(
     know nothing of each other.
 
     Args:
-        generated: scores of generations, difference (method, temperature, [repeat,] lead).
-        marks: scores of the truth, paired_difference (lead), paired (seed, start, lead) and
-            independent (codec).
-        codec: with the centres of the cells.
-        column: methods by their part, `generated` and `chain` (those not there are left out), and
-            the codec, `cells`.
+        scores: of the study, at whose base cells the runs are shown.
         context: tokens given.
     """
-    runs = {
-        "gpt": (column["generated"], 1.0),
-        "gpt_greedy": (column["generated"], 0.0),
-        "markov": (column["chain"], 1.0),
-    }
-    names = {
-        name: {"method": method, "temperature": T}
-        for name, (method, T) in runs.items()
-        if method in generated.method and T in generated.temperature
-    }
-    parts = [generated.difference.sel(where, drop=True) for where in names.values()]
-    apart = xr.concat(parts, xr.DataArray(list(names), dims="method", name="method"))
-    apart = apart if "repeat" in apart.dims else apart.expand_dims(repeat=[0])
-    paired = marks.paired_difference.expand_dims(method=["paired"], repeat=apart.repeat[:1])
-    both = xr.concat([apart, paired], "method", join="outer", combine_attrs="override")
-    there = (marks.paired >= 0).all("lead")
-    windows = [there.size] * len(names) + [int(there.sum())]
-    width = (codec.upper - codec.lower) / codec.cells
-    given = float(apart.lead[0]) * context
+    cells = Cells.of(scores, base_cells(scores))
+    named = {"gpt": ("gpt", 1.0), "gpt_greedy": ("gpt", 0.0), "markov": ("markov", 1.0)}
+    found = {n: select(scores, method, cells.cells, T) for n, (method, T) in named.items()}
+    parts = {n: _repeated(one.difference) for n, one in found.items() if one is not None}
+    own = found["gpt"].isel(run=0)
+    parts["paired"] = _repeated(own.paired_difference.expand_dims("run"))
+    both = xr.concat(
+        list(parts.values()), xr.DataArray(list(parts), dims="method", name="method"), join="outer"
+    )
+    there = (own.paired >= 0).all("lead")
+    windows = [there.size] * (len(parts) - 1) + [int(there.sum())]
+    lead = scores.lead.values
+    given = float(lead[0]) * context
     return xr.Dataset(
         {
             "difference": both.rename(lead="time").assign_attrs(
                 _text("mean distance to the truth")
             ),
             "windows": ("method", windows, _text("windows in the mean")),
-            "cell": ((), float(width.min()), _text("least width of a cell")),
+            "cell": ((), float(cells.width.min()), _text("least width of a cell")),
             "independent": (
                 (),
-                float(marks.independent.sel(codec=column["cells"])),
+                float(own.independent),
                 _text("mean distance of two states that know nothing of each other"),
             ),
             "conditioning": ((), given, _text("end of the tokens given")),
         },
-    ).assign_coords(time=("time", given + apart.lead.values, _text("time")))
+    ).assign_coords(time=("time", given + lead, _text("time")))
+
+
+def _repeated(values: xr.DataArray) -> xr.DataArray:
+    """(run, lead) -> (repeat, lead), numbered and without other labels."""
+    kept = values.drop_vars([name for name in values.coords if name != "lead"])
+    return kept.rename(run="repeat").assign_coords(repeat=np.arange(values.sizes["run"]))
 
 
 def _text(long_name: str) -> dict[str, str]:

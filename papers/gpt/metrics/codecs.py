@@ -1,46 +1,38 @@
-"""What the truth itself gives through each codec: the marks that generations are held against."""
+"""What the truth itself gives through a codec: references that generations are held against."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import torch
 import xarray as xr
 
+from dalib.lyapunov import lyapunov_spectrum
+from dalib.metrics.base import Coded, Dynamics, Evaluation, require
 from dalib.metrics.transport import counts, wasserstein_cells
 from dalib.scores import describe
 from papers.gpt.metrics import divergence, symbolic
 from papers.gpt.metrics.tokens import (
     LAGS,
     Jacobian,
-    Tokens,
-    agreement,
     disjoint_groups,
     growth_rates,
     labels,
-    number_of_trajectories,
     pair_distances,
-    parting,
     places,
-    stacked,
     without_transients,
 )
 
 ORDERS = (1, 2, 3, 4)
 COMMON = 10  # visits of a cell that is not rare
+ALIGNED = AVERAGED = 1000  # samples in the Lyapunov exponent, from each of its starts
 
 Pairs = list[tuple[np.ndarray, np.ndarray]]  # of groups of trajectories
 
 
-def score_codecs(
-    codecs: Mapping[str, xr.Dataset],
-    tokens: Mapping[str, Tokens],
-    settings: Mapping,
-    exponent: float,
-    interval: float,
-    states: np.ndarray,
-    jacobian: Jacobian | None,
-    generator: np.random.Generator,
-) -> xr.Dataset:
-    """What the truth itself gives through each codec.
+@dataclass(frozen=True)
+class TrueTokens:
+    """What the truth itself gives through the codec of a method.
 
     Groups are as many training trajectories as the test part has. The distances of disjoint groups
     are what no model can beat but by luck. The first samples of a trajectory, not yet on the
@@ -48,111 +40,165 @@ def score_codecs(
     system the way out of the origin would outweigh all else.
 
     Args:
-        codecs: by name, as `datasets.codec_dataset` makes them.
-        tokens: by codec and split ("train", "test"), (seed, time).
-        settings: `discard`, how many first samples these are; `pairs` of disjoint groups; `sets`,
-            of how many of them the distance to all training states and that between the laws of
-            pairs of states, `pair_points` of each group, are taken; with `lyapunov`, the `longest`
-            stretch of growth rates.
-        exponent: largest Lyapunov exponent of the system, per unit of model time.
-        interval: between two samples, in model time.
-        states: (seed, time, state), those of the test part, exact.
-        jacobian: of the map, where growth rates are wanted.
-        generator: of the groups, then of the pairs of states; the same serve every codec.
+        discard: how many first samples these are.
+        pairs: of disjoint groups.
+        sets: of how many of them the distance to all training states and that between the laws of
+            pairs of states are taken.
+        pair_points: pairs of states of each group.
+        longest: steps in the longest stretch of growth rates; None for no such rates.
     """
-    if settings["sets"] > settings["pairs"]:
-        raise ValueError(
-            f"the sets are first groups of pairs: at most {settings['pairs']}, got "
-            f"{settings['sets']}"
+
+    discard: int
+    pairs: int
+    sets: int
+    pair_points: int
+    longest: int | None = None
+
+    asks = frozenset({"coded", "dynamics"})
+
+    def __post_init__(self) -> None:
+        if self.sets > self.pairs:
+            raise ValueError(
+                f"the sets are first groups of pairs: at most {self.pairs}, got {self.sets}"
+            )
+
+    def __call__(self, evaluation: Evaluation) -> xr.Dataset:
+        require(evaluation, self.asks, type(self).__name__)
+        coded, dynamics = evaluation.coded, evaluation.dynamics
+        names = evaluation.training.state.values
+        return coded.once(f"{self}", lambda: self.of(coded, dynamics, names))
+
+    def of(self, coded: Coded, dynamics: Dynamics, names: Sequence[str]) -> xr.Dataset:
+        """The scores of the truth through one codec, and its cells."""
+        exponent = exponent_of(dynamics, coded.states)
+        jacobian = None if self.longest is None else jacobian_of(dynamics)
+        return _described(
+            xr.Dataset(self._scores(coded, jacobian)).assign(
+                lyapunov=exponent,
+                lyapunov_time=1 / exponent,
+                entropy_rate=exponent * dynamics.interval,
+                **cells_of(coded, names),
+            )
         )
-    train = number_of_trajectories(part["train"] for part in tokens.values())
-    size = number_of_trajectories(part["test"] for part in tokens.values())
-    pairs = [disjoint_groups(train, size, generator) for _ in range(settings["pairs"])]
-    where = [places(settings["pair_points"], generator) for _ in range(settings["sets"])]
-    found = {
-        name: _codec_scores(codecs[name], tokens[name], pairs, where, settings, jacobian)
-        for name in codecs
+
+    def _scores(self, coded: Coded, jacobian: Jacobian | None) -> dict:
+        generator = np.random.default_rng(0)  # the same groups for every codec
+        pairs = self.groups(coded, generator)
+        where = [places(self.pair_points, generator) for _ in range(self.sets)]
+        centres, some = coded.centres, slice(self.sets)
+        late = late_of(coded, self.discard)
+        train, test = late["train"], late["test"]
+        everything = counts(train, len(centres))
+        w1_pairs = [
+            pair_distances(train[a], train[b], centres, at)
+            for (a, b), at in zip(pairs[some], where, strict=True)
+        ]
+        scores = {
+            "vocabulary": ((), len(centres)),
+            "common": ((), int((coded.codec.visits >= COMMON).sum())),
+            "clipped_test": ((), coded.codec.outside(torch.as_tensor(coded.states))),
+            "unseen_test": ((), coded.codec.unseen(torch.as_tensor(coded.states))),
+            "true_w1": (("pair",), true_distances(coded, self.discard, self.pairs)),
+            "true_w1_training": (
+                ("set",),
+                [
+                    wasserstein_cells(counts(train[a], len(centres)), everything, centres)
+                    for a, _ in pairs[some]
+                ],
+            ),
+            "true_w1_pairs": (("lag", "set"), np.transpose(w1_pairs)),
+            "lag": labels("lag", LAGS, "lag in samples"),
+            "entropy": (("order",), symbolic.conditional_entropies(coded.train, max(ORDERS))),
+            "order": labels("order", ORDERS, "tokens before"),
+            "independent": ((), independent_of(coded, self.discard)),
+            **_unseen(coded, test),
+        }
+        if jacobian is not None:
+            scores |= growth_rates(centres[test], jacobian, self.longest, prefix="true_")
+            exact = coded.states[:, self.discard :]
+            scores |= growth_rates(exact, jacobian, self.longest, prefix="exact_")
+        return scores
+
+    def groups(self, coded: Coded, generator: np.random.Generator) -> Pairs:
+        """Pairs of disjoint groups of training trajectories, each as many as the test part."""
+        train, test = len(coded.train), len(coded.test)
+        return [disjoint_groups(train, test, generator) for _ in range(self.pairs)]
+
+
+def cells_of(coded: Coded, names: Sequence[str]) -> dict:
+    """The box of a codec, and the centres of the cells that training visits."""
+    return {
+        "lower": (("state",), coded.codec.lower.numpy()),
+        "upper": (("state",), coded.codec.upper.numpy()),
+        "centre": (("token", "state"), coded.centres),
+        "state": labels("state", names, "component of the state"),
     }
-    scores = stacked(list(found.values()), xr.DataArray(list(found), dims="codec", name="codec"))
-    if "lyapunov" in settings:
-        longest, late = settings["lyapunov"]["longest"], states[:, settings["discard"] :]
-        scores = scores.assign(growth_rates(late, jacobian, longest, prefix="exact_"))
-    scores = scores.assign(
-        discard=settings["discard"],
-        lyapunov=exponent,
-        lyapunov_time=1 / exponent,
-        entropy_rate=exponent * interval,
+
+
+def true_distances(coded: Coded, discard: int, pairs: int) -> list[float]:
+    """(pair,), W₁ between disjoint groups of true trajectories."""
+
+    def found() -> list[float]:
+        train, generator = late_of(coded, discard)["train"], np.random.default_rng(0)
+        size, centres = len(coded.centres), coded.centres
+        groups = [disjoint_groups(len(train), len(coded.test), generator) for _ in range(pairs)]
+        return [
+            wasserstein_cells(counts(train[a], size), counts(train[b], size), centres)
+            for a, b in groups
+        ]
+
+    return coded.once(f"true distances {discard} {pairs}", found)
+
+
+def late_of(coded: Coded, discard: int) -> dict[str, np.ndarray]:
+    """Tokens of the training and the test part without the first `discard` of each trajectory."""
+    return dict(without_transients({"train": coded.train, "test": coded.test}, discard))
+
+
+def independent_of(coded: Coded, discard: int) -> float:
+    """Mean distance of two true states that know nothing of each other."""
+
+    def found() -> float:
+        everything = counts(late_of(coded, discard)["train"], len(coded.centres))
+        return divergence.independent(everything, coded.centres)
+
+    return coded.once(f"independent {discard}", found)
+
+
+def words_of(coded: Coded, length: int) -> np.ndarray:
+    """Stretches of so many tokens that occur in training, transients included."""
+    return coded.once(
+        f"words {length}", lambda: symbolic.words(coded.train, len(coded.centres), length)
     )
-    return describe(
-        scores,
-        discard=("1", "samples at the beginning of a trajectory in no distance or growth rate"),
-        vocabulary=("1", "visited cells"),
-        common=("1", f"cells visited at least {COMMON} times"),
-        cells=("1", "cells in each dimension"),
-        clipped_test=("1", "test states outside the box"),
-        unseen_test=("1", "test states in cells without token"),
-        w1=("1", "Wasserstein distance of two disjoint groups of true trajectories"),
-        w1_training=("1", "Wasserstein distance of a true group to all training states"),
-        w1_pairs=("1", "Wasserstein distance between laws of two states a lag apart, two groups"),
-        independent=("1", "mean distance of two states that know nothing of each other"),
-        unseen_pairs=("1", "share of true transitions that training never shows"),
-        unseen_triples=("1", "share of true triples of cells that training never shows"),
-        unseen_by_chance=("1", "share of unseen transitions among states drawn independently"),
-        entropy=("1", "conditional entropy of the next token, in nats"),
-        growth=("1", "mean growth rate of tangents at cell centres, per step"),
-        lyapunov_fit=("1", "growth rates extrapolated to long stretches, per step"),
-        exact_growth=("1", "mean growth rate of tangents at exact states, per step"),
-        exact_lyapunov_fit=("1", "these rates extrapolated to long stretches, per step"),
-        lyapunov=("1", "largest Lyapunov exponent, per unit of model time"),
-        lyapunov_time=("1", "its inverse, in model time"),
-        entropy_rate=("1", "largest Lyapunov exponent times the sampling interval, in nats"),
-    )
 
 
-def _codec_scores(
-    codec: xr.Dataset,
-    tokens: Tokens,
-    pairs: Pairs,
-    where: list[np.ndarray],
-    settings: Mapping,
-    jacobian: Jacobian | None,
-) -> xr.Dataset:
-    late, centres = without_transients(tokens, settings["discard"]), codec.centre.values
-    train = late["train"]
-    visits = [[counts(train[g], len(centres)) for g in pair] for pair in pairs]
-    everything = counts(train, len(centres))
-    some = slice(settings["sets"])
-    w1_pairs = [
-        pair_distances(train[a], train[b], centres, at)
-        for (a, b), at in zip(pairs[some], where, strict=True)
-    ]
-    scores = {
-        "vocabulary": ((), len(centres)),
-        "common": ((), int((codec.visits >= COMMON).sum())),
-        "cells": ((), int(codec.cells)),
-        "clipped_test": ((), int(codec.clipped_test)),
-        "unseen_test": ((), int(codec.unseen_test)),
-        "w1": (("pair",), [wasserstein_cells(a, b, centres) for a, b in visits]),
-        "w1_training": (
-            ("set",),
-            [wasserstein_cells(a, everything, centres) for a, _ in visits[some]],
-        ),
-        "w1_pairs": (("lag", "set"), np.transpose(w1_pairs)),
-        "lag": labels("lag", LAGS, "lag in samples"),
-        "entropy": (("order",), symbolic.conditional_entropies(tokens["train"], max(ORDERS))),
-        "order": labels("order", ORDERS, "tokens before"),
-        "independent": ((), divergence.independent(everything, centres)),
-        **_unseen(tokens, late["test"], len(centres)),
-    }
-    if "lyapunov" in settings:
-        longest = settings["lyapunov"]["longest"]
-        scores |= growth_rates(centres[late["test"]], jacobian, longest)
-    return xr.Dataset(scores)
+def exponent_of(dynamics: Dynamics, truth: np.ndarray) -> float:
+    """Largest Lyapunov exponent per unit of model time, from stretches all along the truth.
+
+    The first tenth of each trajectory (case, time, state) is left out.
+    """
+
+    def found() -> float:
+        spectrum = lyapunov_spectrum(
+            dynamics.tangent,
+            torch.as_tensor(truth[:, truth.shape[1] // 10 :: AVERAGED]),
+            AVERAGED,
+            interval=dynamics.interval,
+            discard=ALIGNED,
+        )
+        return float(spectrum[..., 0].mean())
+
+    return dynamics.once("largest exponent", found)
 
 
-def _unseen(tokens: Tokens, test: np.ndarray, size: int) -> dict:
+def jacobian_of(dynamics: Dynamics) -> Jacobian:
+    """The derivative of a map at states (..., state), in arrays."""
+    return lambda states: dynamics.system.jacobian(torch.as_tensor(states)).numpy()
+
+
+def _unseen(coded: Coded, test: np.ndarray) -> dict:
     """What truth and chance score where transitions are asked for that training never shows."""
-    pairs, triples = (symbolic.words(tokens["train"], size, n) for n in (2, 3))
+    size, pairs, triples = len(coded.centres), words_of(coded, 2), words_of(coded, 3)
     return {
         "unseen_pairs": ((), symbolic.unseen_share(test, pairs, size)),
         "unseen_triples": ((), symbolic.unseen_share(test, triples, size, 3)),
@@ -160,44 +206,29 @@ def _unseen(tokens: Tokens, test: np.ndarray, size: int) -> dict:
     }
 
 
-def score_shadows(
-    shadows: Mapping[str, np.ndarray],
-    tokens: np.ndarray,
-    centres: np.ndarray,
-    interval: float,
-    independent: float,
-) -> xr.Dataset:
-    """How the true continuations of the windows part from other ones with the same past.
-
-    Args:
-        shadows: `shadow` (seed, draw, lead), `accepted`, `drawn` (seed) of the first window of each
-            test trajectory, and where wanted `paired` (seed, start, lead), one for each window.
-        tokens: (seed, start, lead), the true continuations.
-        centres: (token, state).
-        interval: between two samples, in model time.
-        independent: mean distance of two states that know nothing of each other.
-    """
-    scores = {
-        "shadow": (("seed", "draw", "lead"), shadows["shadow"].astype(np.int32)),
-        "accepted": (("seed",), shadows["accepted"]),
-        "drawn": (("seed",), shadows["drawn"]),
-        **agreement(tokens[:, 0], shadows["shadow"], interval),
-    }
-    if "paired" in shadows:
-        paired = shadows["paired"]
-        scores["paired"] = (("seed", "start", "lead"), paired.astype(np.int32))
-        scores |= parting(tokens, paired, centres, interval, independent, prefix="paired_")
+def _described(scores: xr.Dataset) -> xr.Dataset:
     return describe(
-        xr.Dataset(scores),
-        shadow=("1", "token of an accepted draw, -1: none"),
-        accepted=("1", "accepted draws"),
-        drawn=("1", "draws"),
-        divergence=("1", "model time that the truth agrees with an accepted draw"),
-        match_median=("1", "median model time that accepted draws agree with the truth"),
-        match_longest=("1", "longest such time of a trajectory's draws, mean over trajectories"),
-        paired=("1", "token of the first accepted draw, -1: none"),
-        paired_difference=("1", "mean distance of the truth to a trajectory with the same past"),
-        paired_late_difference=("1", "that distance in the last quarter of the windows"),
-        paired_parting_time=("1", "model time until it is a tenth of that of independent states"),
-        paired_growth_rate=("1", "growth rate of its logarithm, per unit of model time"),
+        scores,
+        lower=("1", "lower edge of the box"),
+        upper=("1", "upper edge of the box"),
+        centre=("1", "centre of the cell of a token"),
+        vocabulary=("1", "visited cells"),
+        common=("1", f"cells visited at least {COMMON} times"),
+        clipped_test=("1", "test states outside the box"),
+        unseen_test=("1", "test states in cells without token"),
+        true_w1=("1", "Wasserstein distance of two disjoint groups of true trajectories"),
+        true_w1_training=("1", "Wasserstein distance of a true group to all training states"),
+        true_w1_pairs=("1", "Wasserstein distance of laws of two states a lag apart, two groups"),
+        independent=("1", "mean distance of two states that know nothing of each other"),
+        unseen_pairs=("1", "share of true transitions that training never shows"),
+        unseen_triples=("1", "share of true triples of cells that training never shows"),
+        unseen_by_chance=("1", "share of unseen transitions among states drawn independently"),
+        entropy=("1", "conditional entropy of the next token, in nats"),
+        true_growth=("1", "mean growth rate of tangents at true cell centres, per step"),
+        true_lyapunov_fit=("1", "growth rates extrapolated to long stretches, per step"),
+        exact_growth=("1", "mean growth rate of tangents at exact states, per step"),
+        exact_lyapunov_fit=("1", "these rates extrapolated to long stretches, per step"),
+        lyapunov=("1", "largest Lyapunov exponent, per unit of model time"),
+        lyapunov_time=("1", "its inverse, in model time"),
+        entropy_rate=("1", "largest Lyapunov exponent times the sampling interval, in nats"),
     )

@@ -4,7 +4,7 @@ Values in, values out. Distances are between visits of cells, in state units. Th
 times that chance picks are picked once for a case, so that all codecs and methods meet the same.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -57,14 +57,6 @@ def disjoint_groups(
         )
     both = group(trajectories, 2 * size, generator)
     return both[:size], both[size:]
-
-
-def number_of_trajectories(parts: Iterable[np.ndarray]) -> int:
-    """That of arrays (seed, time), which must have the same: they are codes of one truth."""
-    found = {len(part) for part in parts}
-    if len(found) != 1:
-        raise ValueError(f"all codecs encode the same trajectories, got {sorted(found)} of them")
-    return found.pop()
 
 
 def places(points: int, generator: np.random.Generator) -> np.ndarray:
@@ -145,11 +137,3 @@ def parting(
         f"{prefix}parting_time": ((), divergence.time_to(apart, high, interval)),
         f"{prefix}growth_rate": ((), divergence.growth_rate(apart, low, high, interval)),
     }
-
-
-def stacked(parts: Sequence[xr.Dataset], along: xr.DataArray) -> xr.Dataset:
-    """One dataset; NaN where a part lacks a variable that others have, repeated where a dimension.
-
-    A lead or seed that a part lacks is NaN too.
-    """
-    return xr.concat(parts, along, data_vars="all", join="outer", coords="minimal")

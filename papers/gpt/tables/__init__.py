@@ -10,8 +10,8 @@ from papers.gpt.tables import columns, quantities
 
 def tables(given: Any, config: Mapping) -> dict[str, list[str]]:
     """Table 1 with the paper's numbers beside ours, a table on the dynamics, and notes on both."""
-    names = config["table"]
-    table = columns.columns(config["columns"], names, io.read_scores(given.scores))
+    names = config["plot"]["table"]
+    table = columns.columns(config["plot"]["columns"], names, io.read_scores(given.scores))
     told = columns.values(table, names, quantities.ALL)
     return {
         "table1": [

@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 
 from dalib.tables import Row, markdown
+from papers.gpt.runs import CELLS, select
 
 Values = xr.DataArray | None
 
@@ -33,18 +34,19 @@ class Cell(NamedTuple):
         return f"{number:.0f}" if abs(number) >= 1000 else f"{number:.{self.digits}g}"
 
 
+METHODS = {"generated": "gpt", "chain": "markov"}
+
+
 @dataclass(frozen=True)
 class Column:
-    """Scores of a case, and which of them are this column's.
+    """Scores of a study, and which of them are this column's.
 
-    settings: `label`, `case`, `cells` (its codec), and where there are such `generated` and `chain`
-    (its methods) and `published` (numbers by name). truth: scores of true trajectories through
-    codecs; generated: of methods.
+    settings: `label`, `study`, `cells` in each dimension, and where there are such `published`
+    (numbers by name). scores: along `run`.
     """
 
     settings: Mapping
-    truth: xr.Dataset
-    generated: xr.Dataset | None
+    scores: xr.Dataset
 
     def said(self, name: str) -> Cell | None:
         """What the paper prints."""
@@ -52,23 +54,20 @@ class Column:
         return None if number is None else Cell(number, digits=6)
 
     def true(self, variable: str, **where: float) -> Values:
-        """A score of the truth, of this column's codec if it has one."""
-        if variable not in self.truth:
+        """A score of the truth through this column's codec: the same of every run with it."""
+        if variable not in self.scores:
             return None
-        codec = {"codec": self.settings["cells"]} if "codec" in self.truth[variable].dims else {}
-        return self.truth[variable].sel(codec | where)
+        own = (self.scores[CELLS] == self.settings["cells"]).values
+        values = self.scores[variable].isel(run=own.nonzero()[0])
+        values = values.dropna("run", how="all")  # what is asked of some methods only
+        return values.isel(run=0).sel(where) if values.sizes["run"] else None
 
-    def shadow(self, variable: str) -> Values:
-        """A score of the draws that were accepted, if this was in the column's codec."""
-        own = self.truth.get("shadow_codec", "") == self.settings["cells"]
-        return self.true(variable) if own else None
-
-    def made(self, variable: str, *, by: str = "generated", **where: float) -> Values:
-        """A score of the method that stands under `by` in the settings."""
-        method, scores = self.settings.get(by), self.generated
-        if scores is None or variable not in scores or method not in scores.method:
-            return None
-        return scores[variable].sel({"method": method} | where)
+    def made(
+        self, variable: str, *, by: str = "generated", temperature: float = 1.0, **where: float
+    ) -> Values:
+        """A score of generated states, or of those of the Markov chain."""
+        own = select(self.scores, METHODS[by], self.settings["cells"], temperature)
+        return None if own is None or variable not in own else own[variable].sel(where)
 
 
 class Quantity(NamedTuple):
@@ -82,16 +81,13 @@ class Quantity(NamedTuple):
 def columns(
     settings: Mapping[str, Mapping], names: Sequence[str], scores: Mapping[str, xr.Dataset]
 ) -> dict[str, Column]:
-    """Those of `names`, in their order, that are there.
-
-    scores: by `case/codecs` and `case/forecasts`.
-    """
+    """Those of `names`, in their order, that are there; `scores` by study."""
     found = {}
     for name in names:
-        case, codec = settings[name]["case"], settings[name]["cells"]
-        truth = scores.get(f"{case}/codecs")
-        if truth is not None and codec in truth.codec:
-            found[name] = Column(settings[name], truth, scores.get(f"{case}/forecasts"))
+        column = settings[name]
+        own = scores.get(column["study"])
+        if own is not None and column["cells"] in own[CELLS]:
+            found[name] = Column(column, own)
     return found
 
 

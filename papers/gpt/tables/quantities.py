@@ -26,9 +26,11 @@ DISTANCES = (
         lambda c: quotient(c.said("generated"), c.said("reference")),
     ),
     Quantity("w1", "GPT-2 (T = 1) v. true", lambda c: c.made("w1", temperature=1.0)),
-    Quantity("true", "true v. true", lambda c: c.true("w1")),
+    Quantity("true", "true v. true", lambda c: c.true("true_w1")),
     Quantity(
-        "ratio", "ratio of medians", lambda c: quotient(c.made("w1", temperature=1.0), c.true("w1"))
+        "ratio",
+        "ratio of medians",
+        lambda c: quotient(c.made("w1", temperature=1.0), c.true("true_w1")),
     ),
     Quantity(
         "over_95",
@@ -58,13 +60,13 @@ DISTANCES = (
         "GPT-2 (T = 1) v. all training states",
         lambda c: c.made("w1_training", temperature=1.0),
     ),
-    Quantity("true_all", "true v. all training states", lambda c: c.true("w1_training")),
-    Quantity("true_largest", "true v. true, largest", lambda c: largest(c.true("w1"))),
-    Quantity("true_pairs", "true v. true, pairs", lambda c: count(c.true("w1"))),
+    Quantity("true_all", "true v. all training states", lambda c: c.true("true_w1_training")),
+    Quantity("true_largest", "true v. true, largest", lambda c: largest(c.true("true_w1"))),
+    Quantity("true_pairs", "true v. true, pairs", lambda c: count(c.true("true_w1"))),
     Quantity(
         "reached",
         "pairs as far apart as published, or farther (%)",
-        lambda c: share_from(c.true("w1"), c.said("reference")),
+        lambda c: share_from(c.true("true_w1"), c.said("reference")),
     ),
     Quantity(
         "unseen",
@@ -151,7 +153,9 @@ DYNAMICS = (
         lambda c: c.made("lyapunov_fit", temperature=0.0, first=1),
     ),
     Quantity(
-        "fit_true", "fit from n = 1, true cell centres", lambda c: c.true("lyapunov_fit", first=1)
+        "fit_true",
+        "fit from n = 1, true cell centres",
+        lambda c: c.true("true_lyapunov_fit", first=1),
     ),
     Quantity(
         "fit_exact",
@@ -169,7 +173,9 @@ DYNAMICS = (
         lambda c: c.made("lyapunov_fit", temperature=1.0, first=3),
     ),
     Quantity(
-        "fit3_true", "fit from n = 3, true cell centres", lambda c: c.true("lyapunov_fit", first=3)
+        "fit3_true",
+        "fit from n = 3, true cell centres",
+        lambda c: c.true("true_lyapunov_fit", first=3),
     ),
     Quantity("exponent", "largest exponent, tangent map", lambda c: c.true("lyapunov")),
     Quantity("time", "1/λ, tangent map", lambda c: c.true("lyapunov_time")),
@@ -190,7 +196,7 @@ DYNAMICS = (
     Quantity(
         "longest_true",
         "longest match of accepted draws, truth",
-        lambda c: c.shadow("match_longest"),
+        lambda c: c.true("true_match_longest"),
     ),
     Quantity(
         "match",
@@ -203,14 +209,14 @@ DYNAMICS = (
         lambda c: c.made("match_median", temperature=0.0),
     ),
     Quantity(
-        "match_true", "median match of accepted draws, truth", lambda c: c.shadow("match_median")
+        "match_true", "median match of accepted draws, truth", lambda c: c.true("true_match_median")
     ),
     Quantity(
         "match_chain",
         "median match of accepted draws, Markov chain",
         lambda c: c.made("match_median", by="chain", temperature=1.0),
     ),
-    Quantity("accepted", "accepted draws", lambda c: c.shadow("accepted")),
+    Quantity("accepted", "accepted draws", lambda c: c.true("accepted")),
     *(
         Quantity(
             f"{name}{lag}",
@@ -234,7 +240,7 @@ DYNAMICS = (
                 "Markov chain",
                 lambda c, lag: c.made("w1_pairs", by="chain", temperature=1.0, lag=lag),
             ),
-            ("pairs_true", "true v. true", lambda c, lag: c.true("w1_pairs", lag=lag)),
+            ("pairs_true", "true v. true", lambda c, lag: c.true("true_w1_pairs", lag=lag)),
         )
     ),
 )

@@ -2,10 +2,7 @@
 
 import numpy as np
 import pytest
-import xarray as xr
 
-from dalib.metrics.base import Evaluation
-from papers.gpt.metrics import symbolic
 from papers.gpt.metrics.symbolic import (
     conditional_entropies,
     period,
@@ -155,17 +152,3 @@ def test_periods_beyond_the_longest_or_the_series_are_not_looked_for():
 
 def test_period_as_long_as_the_tail_is_found():
     assert period(np.tile(np.arange(1000), 2), 1000) == 1000
-
-
-def test_tokens_of_the_truth_are_at_no_distance_and_a_cycle_is_found():
-    centres = xr.DataArray(np.arange(6.0)[:, None], dims=("token", "state"))
-    cycle = xr.DataArray(np.tile([0, 1, 2, 3], (2, 50)), dims=("case", "time"))
-    lost = cycle * np.nan
-    of = Evaluation(
-        tokens=xr.concat([cycle, cycle + 1, lost], "run"), true_tokens=cycle, centres=centres
-    )
-    assert symbolic.TokenDistance()(of).values.tolist() == [0.0, 1.0, np.inf]
-    assert symbolic.UnseenShare()(of).values.tolist() == [0.0, pytest.approx(99 / 199), 1.0]
-    assert symbolic.CycleShare()(of).values.tolist() == [1.0, 1.0, 1.0]
-    entropies = symbolic.ConditionalEntropies(longest=2)(of)
-    assert entropies.dims == ("run", "order") and abs(entropies[:2] < 1e-12).all()
