@@ -46,7 +46,8 @@ def smooth(
             "RTS for Kalman, ExtendedRTS for EKF, UnscentedRTS for UKF, EnKS for ETKF"
         )
     options = {"progress": progress, "bound": bound}
-    if "schedule" in inspect.signature(smoother.smooth).parameters:
+    takes = inspect.signature(smoother.smooth).parameters.values()
+    if any(one.name == "schedule" or one.kind is one.VAR_KEYWORD for one in takes):
         options |= {"diagnostics": diagnostics, "schedule": schedule}
     elif wanted(smoother) or any(len(moves) != 1 for moves in schedule or ()):
         raise ValueError(
