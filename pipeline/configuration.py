@@ -231,8 +231,9 @@ def _class(classes: Classes, dotted: str) -> dict[str, Any]:
     made = _object(classes.settings(dotted) or {}, classes.summary(dotted), "")
     parts = {role: {"$ref": f"#/$defs/role {role}"} for role in REGISTRIES}
     named = {name: {"type": ["string", "object"]} for name in kinds.REFERENCES}
-    others = {"kind": {}, "name": {}, **parts, **named}
-    return {**made, "properties": {**others, **made["properties"]}}
+    own = {**{"kind": {}, "name": {}, **parts, **named}, **made["properties"]}
+    own["codec"] = {"anyOf": [own["codec"], {"type": "string"}]}  # or the name of an entry
+    return {**made, "properties": own}
 
 
 def _object(settings: Mapping[str, Setting], about: str, shared: str) -> dict[str, Any]:

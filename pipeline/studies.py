@@ -137,10 +137,10 @@ class Studies:
     def data_of(self, key: str) -> str:
         """A regular expression of the data whose case has this key, in whatever paper."""
         cases = {
-            study.case
+            case
             for paper, studies in self.studies.items()
-            for study in studies.values()
-            if key in self._case(paper, study.case)
+            for case in (self.specs.config[paper]["cases"] if studies else ())
+            if key in self._case(paper, case)
         }
         found = (rf"{re.escape(case)}(\.\w+\.\d+)?" for case in sorted(cases))
         return "|".join(found) or "(?!)"

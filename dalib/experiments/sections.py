@@ -406,7 +406,7 @@ class Study:
     metrics: list
     vary: Mapping[str, Any] = None
     vary_each: Mapping[str, Any] = None
-    of: Mapping[str, list[str]] = None
+    of: Mapping[str, list[str] | None] = None
     base: Mapping[str, Any] = None
     split: Literal["test", "valid"] = None
     replicates: int | Mapping[str, int] = 1
