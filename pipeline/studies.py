@@ -192,9 +192,9 @@ class Studies:
         return {name: v for name, v in both.items() if isinstance(v, int | float | str)}
 
     def codec_of(self, wildcards: Any, study: Study, run: Run) -> str | None:
-        """The file of a run's codec; None of a method without one."""
+        """The file of a run's codec; None of a method without one, or with one of its own."""
         codec = self.section_of(wildcards.paper, study, run).get("codec")
-        if codec is None:
+        if codec is None or "name" not in codec:
             return None
         data = self.name_of(wildcards.paper, self.data_name(wildcards.paper, study, run), SIMULATED)
         name = f"{codec['name']}_{codec['stride']}_{codec['obs_std_relative']:g}"
