@@ -22,16 +22,20 @@ def observed(case: Mapping, truth: Mapping[str, xr.Dataset], experiment: str) ->
 
 
 def observations(case: Mapping, truth: xr.Dataset, split: str, experiment: str) -> xr.Dataset:
-    """y (seed, time, obs) from the second time of the truth on; of `test`, NaN after `until`."""
+    """y (seed, time, obs) from the second time of the truth on; of `test`, NaN after `until`.
+
+    With a list for `error_std`, y (error, seed, time, obs): the same errors, scaled.
+    """
     settings = case["observations"]
     truth = truth.isel(seed=slice(settings.get("trajectories", {}).get(split)))
     x = truth.x.isel(time=slice(1, None))
     seeds = truth.seed.values.tolist()
     operator = build.operator(case, truth.sizes["state"])
     exact = operator(arrays.to_tensor(x, dtype(case)))
-    std = torch.full(exact.shape[-1:], settings["error_std"], dtype=exact.dtype)
-    generator = streams(experiment, seeds, f"observations {split}")
-    y = exact + std * normal_like(exact, generator)
+    std = torch.as_tensor(settings["error_std"], dtype=torch.float64)[..., None].to(exact)
+    std = std.expand(*std.shape[:-1], exact.shape[-1])
+    unit = normal_like(exact, streams(experiment, seeds, f"observations {split}"))
+    y = exact + (std[:, None, None] if std.ndim > 1 else std) * unit
     if split == "test" and settings.get("until") is not None:
         y[..., x.time.values > settings["until"] + 1e-9, :] = torch.nan
     names = getattr(operator, "seen", lambda names: None)(x.state.values.tolist())
