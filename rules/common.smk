@@ -41,6 +41,7 @@ wildcard_constraints:
     of="(_valid)?",
     stride=r"\d+",
     std=r"\d+(\.\d+)?",
+    codec=r"\w+",
     model=r"\w+",
     filter=r"\w+",
     sampler=r"\w+",

@@ -54,7 +54,7 @@ ARROWS = {
     "smoothers": {"filters", "streams", "localise"},
     "inversion": {"filters", "localise", "streams"},
     "climatology": {"filters", "streams"},
-    "forecasters": {"resumable", "nets", "codecs", "replicates", "train", "streams"},
+    "forecasters": {"integrate", "resumable", "nets", "codecs", "replicates", "train", "streams"},
     "estimators": {"filters", "forecasters", "nets", "replicates", *LOOPS},
     "generators": {"diffusion", "forecasters", "nets", "replicates", *LOOPS},
     "learn": {"filters", "localise", "resumable", "smoothers", "train", "streams"},
@@ -117,7 +117,7 @@ WITH_TORCH = {"checkpoint.py", "speed.py"}  # in jobs that have it, and in a pro
 NOT_IN_PAPERS = {"netCDF4", "snakemake"}
 NOT_IN_FIGURES = {"torch"}  # nor in tables: what is drawn was computed by a stage
 IMPORTED_LATE = {("checkpoint.py", "torch")}  # by functions that only jobs with torch call
-MOST_LINES = 33_000  # of dalib, with the library of methods; a paper adds none
+MOST_LINES = 34_500  # of dalib, the library of methods in it; a paper adds none
 NAMED = (
     "cases",
     "filters",

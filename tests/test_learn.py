@@ -642,7 +642,7 @@ def test_rates_names_and_settings_are_checked():
     refused(ValueError, "inflation is of group 'filter', which has no", settings=settings)
     settings = Learning(1, RATES | {"map": torch.ones(3)})
     refused(ValueError, "each of the 2 runs", settings=settings)
-    refused(ValueError, "unknown loss 'mse'; known: likelihood, misfit", loss="mse")
+    refused(ValueError, "unknown loss 'mse'; known: crps, energy, likelihood, misfit", loss="mse")
     refused(ValueError, "keep names rate; learnables are forcing", keep=["rate"])
     refused(ValueError, "nothing to learn", learnables={})
     refused(TypeError, "give Streams", generator=3)

@@ -33,7 +33,7 @@ PARTS = (
 )
 PROGRESS = r"\d+ of \d+ steps"  # of Snakemake, after every job
 TELL_EVERY = 60.0  # seconds
-MOST_JOBS = {"smoke": 25, "quick": 60, "desk": 150, "paper": 150}
+MOST_JOBS = {"smoke": 40, "quick": 60, "desk": 150, "paper": 150}
 
 
 class Project:

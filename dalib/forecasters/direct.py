@@ -181,7 +181,7 @@ class Direct(TrainedForecaster):
         limits.at_least(1, blocks=self.blocks, layers=self.layers)
         if self.window not in (0, self.context + self.length):
             raise ValueError(
-                f"the window of a direct forecaster is its context and what it says, "
+                f"the window is the context and what is said of it, "
                 f"{self.context + self.length}, got {self.window}; leave it out"
             )
         object.__setattr__(self, "window", self.context + self.length)

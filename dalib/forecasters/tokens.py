@@ -33,7 +33,7 @@ class TokenModel(Protocol):
         """(case, time) -> ([temperature,] case, steps).
 
         Several temperatures share their random numbers: each gives what it gives alone. A long
-        generation continues from what it saved, see `dalib.resumable`.
+        generation takes up what it saved, see `dalib.resumable`.
         """
         ...
 

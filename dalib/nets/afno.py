@@ -57,8 +57,8 @@ class AFNO(nn.Module):
         generator: Generator | None = None,
     ) -> None:
         super().__init__()
-        limits.at_least(1, patch=patch, width=width, depth=depth, blocks=blocks, ratio=ratio)
-        limits.at_least(0, threshold=threshold)
+        limits.at_least(1, patch=patch, width=width, blocks=blocks, ratio=ratio)
+        limits.at_least(0, depth=depth, threshold=threshold)
         rows, columns = grid
         if rows % patch or columns % patch:
             raise ValueError(f"a grid of {rows} x {columns} has no whole patches of {patch}")
