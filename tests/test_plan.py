@@ -1,6 +1,7 @@
 """What a scale will cost: estimates from few measured jobs, and the table of them."""
 
 import json
+import re
 from functools import cache
 from pathlib import Path
 
@@ -98,26 +99,6 @@ def test_jobs_of_all_papers_have_a_size_at_every_scale_and_name_no_paper_alone()
                     found = size(wiring, made, job)
                     assert found.counts["samples"] >= 1
                     assert found.alike[0].startswith(f"{scale}: simulate paper={paper}")
-
-
-def test_a_batch_has_the_seeds_that_it_may_carry_and_the_last_one_those_left():
-    config = json.loads(json.dumps(graph("smoke").config))
-    paper, case = next(
-        (paper, name)
-        for paper in graph("smoke").papers
-        for name, section in config[paper]["cases"].items()
-        if "analyses" in section
-    )
-    name = next(
-        n
-        for n in config[paper]["cases"][case]["analyses"]["methods"]
-        if "model" not in config[paper]["filters"][n]
-    )
-    config[paper]["cases"][case]["truth"]["test"]["seeds"] = 10
-    config["batches"]["seeds"] = 4
-    job = {"paper": paper, "case": case, "filter": name}
-    sizes = [size(Graph(config, ROOT), "assimilate", {**job, "batch": b}) for b in "012"]
-    assert [one.counts["seeds"] for one in sizes] == [4, 4, 2]
 
 
 def test_names_of_kin_are_from_the_job_itself_to_all_of_its_kinds():
@@ -251,20 +232,19 @@ def test_jobs_are_read_from_a_dry_run():
 
 def test_records_are_sized_by_what_they_ran_with(tmp_path):
     """A record of fewer steps than the configuration has now is worth that much less."""
-    wildcards = {"scale": "paper", "paper": "gpt", "case": "henon", "model": "henon"}
-    wildcards["batch"] = "0"
-    job, config = size(graph("paper"), "train", wildcards), graph("paper").config
-    model = json.loads(json.dumps(config["gpt"]["models"]["henon"]))
-    model["training"]["steps"] = model["training"]["steps"] // 200
-    record = {"stage": "train", "wildcards": wildcards, "spec": {"config": {"model": model}}}
+    wildcards = {"scale": "paper", "paper": "adda", "case": "cw", "model": "cw", "batch": "0"}
+    job = size(graph("paper"), "train", wildcards)
+    sections = json.dumps(graph("paper").sections_of("train", wildcards))
+    sections = json.loads(re.sub(r'("epochs": \d+)0', r"\1", sections))
+    record = {"stage": "train", "wildcards": wildcards, "spec": {"config": sections}}
     record |= {"seconds": START + 60.0, "outputs": {"a": {"size": 7}, "b": {"size": 3}}}
     io.write_json(tmp_path / "keys/aa/aa.json", record)
     io.write_json(tmp_path / "keys/bb/bb.json", record | {"wildcards": {"scale": "paper"}})
     io.write_text(tmp_path / "keys/cc/cc.json", "damaged")
     known = list(measurements.stored(tmp_path, ROOT))
     found = estimate(job, known)
-    assert found.factor == pytest.approx(200) and found.scale == "paper"
-    assert found.seconds == pytest.approx(START + 12_000) and found.bytes == 10
+    assert found.factor == pytest.approx(10) and found.scale == "paper"
+    assert found.seconds == pytest.approx(START + 600) and found.bytes == 10
 
 
 def test_the_table_adds_up_and_says_what_is_extrapolated():
@@ -296,7 +276,8 @@ def test_what_is_shipped_says_about_quick_what_was_measured_and_about_paper_hour
     assert len(known) > 200
     for one in known:
         assert estimate(one.size, known).seconds == pytest.approx(one.seconds, abs=1e-9)
-    job = {"paper": "gpt", "case": "henon", "model": "henon", "batch": "0"}
+    job = {"paper": "adda", "case": "l96", "model": "l96", "batch": "0"}
     sizes = {scale: size(graph(scale), "train", job) for scale in ("quick", "desk", "paper")}
     hours = {scale: estimate(one, known).seconds / 3600 for scale, one in sizes.items()}
-    assert hours["quick"] < 0.1 < hours["desk"] < 12
+    assert hours["quick"] < 0.1 and hours["quick"] < hours["desk"] < 12
+    assert 1 < hours["paper"] < 1000

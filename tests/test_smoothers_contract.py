@@ -7,7 +7,6 @@ import torch
 
 from dalib import build
 from dalib.filters import Ensemble, Gaussian, assimilate
-from dalib.filters.steps import Move
 from dalib.integrate import RK4
 from dalib.observations import Changing
 from dalib.observe import Linear, MovingSubset, Subset
@@ -253,10 +252,3 @@ def test_correlated_errors_are_those_of_whitened_observations(kind):
         expected = smooth(whitened, prior, white, generators())
         assert torch.allclose(found.mean, expected.mean, rtol=1e-7, atol=1e-7)
         assert torch.allclose(found.std, expected.std, rtol=1e-7, atol=1e-7)
-
-
-def test_a_window_as_a_whole_takes_one_step_after_the_other():
-    prior, y = data("full")
-    schedule = ((Move(0.0, 1.0), Move(1.0, 1.0)),) * TIMES
-    with pytest.raises(ValueError, match="takes one step of the model from each time to the next"):
-        smooth(made("strong_var4d", "full"), prior, y, generators(), schedule=schedule)
