@@ -6,7 +6,7 @@ from typing import Any
 
 from dalib.experiments import runs, spec
 from dalib.registry import REGISTRIES
-from pipeline import kinds, layout
+from pipeline import changes, kinds, layout
 from pipeline.fields import Classes, NoSuchClassError, Setting
 from pipeline.problems import (
     Problem,
@@ -56,7 +56,7 @@ def kind_problems(tree: Any, classes: Classes, path: kinds.Path = ()) -> Iterato
     """Unknown kinds in a tree that stands at `path`, and settings that their classes refuse."""
     for choice in kinds.choices(tree, path):
         if choice.path[1:2] == ("studies",):
-            if "methods" in choice.path:  # their task says more
+            if choice.path[3:4] != ("metrics",):  # what they change is looked at in its place
                 continue
             own = {key: value for key, value in choice.section.items() if key != "name"}
             choice = replace(choice, section=own)  # of a metric's scores
@@ -68,6 +68,9 @@ def _choice_problems(choice: kinds.Choice, classes: Classes) -> Iterator[Problem
     if choice.role is None:
         roles = ", ".join(sorted(REGISTRIES))
         yield Problem((*choice.path, "kind"), f"no code is chosen here, but for: {roles}")
+        return
+    if "kind" not in choice.section:
+        yield Problem(choice.path, '"kind" is missing', missing=True)
         return
     if not isinstance(choice.kind, str):
         yield Problem((*choice.path, "kind"), f"{said(choice.kind)}, a text is needed")
@@ -112,92 +115,27 @@ def _plain_problems(
 
 
 def _study_problems(paper: Mapping, classes: Classes, path: kinds.Path) -> Iterator[Problem]:
-    """Studies that cannot be read; methods and metrics whose classes refuse their settings."""
-    for choice in kinds.study_methods(paper, path):
-        yield from _choice_problems(choice, classes)
-    dotted = classes.settings(classes.paper(path[0]), nested=True)["cases"].kind.below.sections[0]
-    for where, case, axis, value in _varied(paper, path):
-        section = runs.case_at(case, {axis: value})
+    """Studies that cannot be read; settings that the classes of methods and cases refuse."""
+    for change in changes.of_methods(paper, path):
+        for choice, _ in changes.parts(change.settings, change.section, change.role, change.path):
+            told = _choice_problems(choice, classes)
+            yield from (replace(p, path=change.path) if change.name else p for p in told)
+    dotted = classes.case(path[0])
+    for change in changes.of_cases(paper, path):
+        section = runs.case_at(change.section, {change.name: change.value})
         found = section_problems(section, dotted, classes, ("cases", ""))
         found = [*found, *kind_problems(section, classes, ("cases", ""))]
-        keys = axis.split(".")
+        keys = change.name.split(".")
         of_axis = (p for p in found if list(p.path[2:])[: len(keys)] == keys)
-        yield from (Problem(where, problem.message) for problem in of_axis)
+        yield from (Problem(change.path, problem.message) for problem in of_axis)
     found = [Problem((*path, *p.path), p.message, p.missing) for p in spec.problems(paper)]
     yield from found
     for name, study in {} if found else spec.studies(paper).items():
         where = (*path, "studies", name)
-        for there, method, changes, whole in _changes(study):
-            section = spec.method(paper, study, method)
-            _, role = spec.TASKS[study.task]
-            told = _change_problems(section, role, changes, (*where, *there), classes)
-            yield from (p if whole else Problem((*where, *there), p.message) for p in told)
         for section in study.metrics.values():
             if kinds.Choice(where, "metric", section).dotted is None:
                 message = unknown("metric", section["kind"], REGISTRIES["metric"])
                 yield Problem((*where, "metrics"), message)
-
-
-def _changes(study: spec.Study) -> Iterator[tuple[kinds.Path, str, Mapping, bool]]:
-    """(path in the study, method, settings laid over it, whether they stand there as they are)."""
-    for axis in study.axes:
-        there = ("vary_each" if axis.alone else "vary", axis.name)
-        for method in study.methods if axis.of_methods else ():
-            for label, value in axis.values.items() if axis.varies(method) else ():
-                if axis.name == spec.SETTINGS:
-                    yield (*there, label), method, value or {}, True
-                else:
-                    yield there, method, runs.method_at({}, {axis.name: value}), False
-    for method, tune in study.tune.items():
-        for name, (first, *_) in tune.grid.items():
-            there = ("methods", method, "tune", "grid", name)
-            yield there, method, runs.with_values({}, {name: first}), False
-    for method, own in (study.timing.settings if study.timing else {}).items():
-        if method in study.methods:
-            yield ("timing", "settings", method), method, own, True
-
-
-def _change_problems(
-    section: Mapping, role: str | None, changes: Mapping, where: kinds.Path, classes: Classes
-) -> Iterator[Problem]:
-    """Settings laid over those of a method, and of its parts, that their classes refuse."""
-    parts = {
-        name
-        for name, own in changes.items()
-        if isinstance(own, Mapping) and isinstance(section.get(name), Mapping)
-    }
-    given = {name: own for name, own in changes.items() if name not in parts}
-    choice = kinds.Choice(where, role, {"kind": section["kind"], **given})
-    yield from _choice_problems(choice, classes)
-    for name in parts:
-        if "kind" in section[name] and name in REGISTRIES:
-            there = (*where, name)
-            yield from _change_problems(section[name], name, changes[name], there, classes)
-
-
-def _varied(paper: Mapping, path: kinds.Path) -> Iterator[tuple[kinds.Path, Mapping, str, Any]]:
-    """(path, case, axis, value) of everything that studies put in the place of a key of a case."""
-    for where, study, axis, value in _values(paper, path):
-        case = kinds.get(paper, "cases", str(kinds.get(study, "case")))
-        if isinstance(kinds.get(case, *axis.split(".")[:-1]), Mapping):
-            yield where, case, axis, value
-
-
-def _values(paper: Mapping, path: kinds.Path) -> Iterator[tuple[kinds.Path, Any, str, Any]]:
-    """(path, study, axis, value) of all that studies vary; of a base that is a value, no label."""
-    studies = paper.get("studies")
-    for name, study in studies.items() if isinstance(studies, Mapping) else ():
-        labelled = set()
-        for given in (*spec.VARIED, "base"):
-            axes = kinds.get(study, given)
-            for axis, values in axes.items() if isinstance(axes, Mapping) else ():
-                if axis in labelled:
-                    continue  # the base is a label
-                if isinstance(values, Mapping) and given != "base":
-                    labelled.add(axis)
-                    values = list(values.values())
-                for value in values if isinstance(values, list) else [values]:
-                    yield (*path, "studies", name, given, axis), study, axis, value
 
 
 # -- names ---------------------------------------------------------------------------------------

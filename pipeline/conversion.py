@@ -7,8 +7,11 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pipeline import kinds, layout
+from dalib.experiments import runs
+from pipeline import changes, kinds, layout
 from pipeline.fields import Classes, Kind
+
+TUNE = "dalib.experiments.spec:Tune"
 
 
 def converted(config: Mapping, classes: Classes) -> dict[str, Any]:
@@ -73,15 +76,32 @@ def _whole(number: float) -> int | float:
 
 
 def _convert_kinds(paper: dict[str, Any], classes: Classes, path: kinds.Path) -> dict[str, Any]:
-    """The same for the settings of classes, by their annotations."""
-    given = [
-        (kinds.settings(choice, classes), choice.section) for choice in kinds.choices(paper, path)
-    ]
-    for choice in kinds.study_methods(paper, path):
-        own = kinds.get(paper, *choice.path[len(path) :])
-        given.append((kinds.settings(choice, classes), own))
-    for settings, section in given:
-        for name in section.keys() & (settings or {}).keys():
-            if not isinstance(section[name], Mapping):  # a part has a class of its own
-                section[name] = _meant(section[name], settings[name].kind, classes)
+    """The same for the settings of classes, by their annotations, and for what studies change."""
+    _convert_choices(paper, classes, path)
+    for own in changes.tuned(paper):
+        own["tune"] = _section(own["tune"], TUNE, classes)
+    for change in changes.of_cases(paper, path):
+        section = runs.case_at(change.section, {change.name: change.value})
+        section = _section(section, classes.case(path[0]), classes)
+        _convert_choices(section, classes, ("cases", ""))
+        change.holder[change.key] = kinds.get(section, *change.name.split("."))
+    for change in changes.of_methods(paper, path):
+        given = change.settings
+        for choice, own in changes.parts(given, change.section, change.role, change.path):
+            _convert_settings(own, kinds.settings(choice, classes), classes)
+        if change.name:
+            change.holder[change.key] = kinds.get(given, *change.name.split("."))
+        elif given:
+            change.holder[change.key].update(given)
     return paper
+
+
+def _convert_choices(tree: dict[str, Any], classes: Classes, path: kinds.Path) -> None:
+    for choice in kinds.choices(tree, path):
+        _convert_settings(choice.section, kinds.settings(choice, classes), classes)
+
+
+def _convert_settings(section: dict[str, Any], settings: dict | None, classes: Classes) -> None:
+    for name in section.keys() & (settings or {}).keys():
+        if not isinstance(section[name], Mapping):  # a part has a class of its own
+            section[name] = _meant(section[name], settings[name].kind, classes)

@@ -144,6 +144,10 @@ class Classes:
         own = self.root / layout.sections_of(name)
         return f"papers.{name}.sections:Paper" if own.exists() else PAPER
 
+    def case(self, paper: str) -> str:
+        """The dataclass of the cases of a paper."""
+        return self.settings(self.paper(paper), nested=True)["cases"].kind.below.sections[0]
+
     def is_open(self, dotted: str) -> bool:
         """Whether a section may have other keys too."""
         return bool(_constant(*self.find(dotted), "open"))

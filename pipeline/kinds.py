@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dalib.experiments.spec import TASKS
 from dalib.registry import REGISTRIES
 from pipeline.fields import Classes, NoSuchClassError, Setting
 
@@ -30,7 +29,7 @@ class Choice:
 
     @property
     def kind(self) -> Any:
-        return self.section["kind"]
+        return self.section.get("kind")
 
     @property
     def dotted(self) -> str | None:
@@ -84,40 +83,13 @@ def get(tree: Any, *path: str) -> Any:
     return tree
 
 
-def settings(choice: Choice, classes: Classes) -> dict[str, Setting] | None:
-    try:
-        return classes.settings(choice.dotted) if choice.dotted else None
-    except NoSuchClassError:
-        return None
-
-
-def study_methods(paper: Mapping, path: Path) -> Iterator[Choice]:
-    """The methods of the studies of a paper at `path`; the task of a study is their role."""
-    studies = get(paper, "studies")
-    for name, study in studies.items() if isinstance(studies, Mapping) else ():
-        task, methods = get(study, "task"), get(study, "methods")
-        if not isinstance(task, str) or task not in TASKS or not isinstance(methods, Mapping):
-            continue
-        collections, role = TASKS[task]
-        for method, own in methods.items():
-            shared = (get(paper, collection, method, "kind") for collection in collections)
-            kind = get(own, "kind") or next(filter(None, shared), None)
-            if isinstance(own, Mapping) and isinstance(kind, str):
-                where = (*path, "studies", name, "methods", method)
-                settings = {key: value for key, value in own.items() if key != "tune"}
-                yield Choice(where, role, {"kind": kind, **settings})
-                for key, value in settings.items():  # of a part whose kind the shared method says
-                    part = get(_shared(paper, collections, method), key, "kind")
-                    if completes(key, value) and isinstance(part, str):
-                        yield Choice((*where, key), key, {"kind": part, **value})
-
-
 def completes(name: str, value: Any) -> bool:
     """Whether settings are laid over those of a part whose kind another section says."""
     return name in REGISTRIES and isinstance(value, Mapping) and "kind" not in value
 
 
-def _shared(paper: Mapping, collections: tuple[str, ...], method: str) -> Mapping:
-    """The section of a method that studies share."""
-    found = (get(paper, collection, method) for collection in collections)
-    return next((one for one in found if isinstance(one, Mapping)), {})
+def settings(choice: Choice, classes: Classes) -> dict[str, Setting] | None:
+    try:
+        return classes.settings(choice.dotted) if choice.dotted else None
+    except NoSuchClassError:
+        return None

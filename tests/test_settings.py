@@ -316,8 +316,8 @@ def dkf(**sections):
         ),
         (dkf(filters={"new": {}}), '--config: dkf.filters.new: "kind" is missing'),
         (
-            {"gpt": {"forecasters": {"new": {"kind": "gpt", "model": "henn"}}}},
-            '--config: gpt.forecasters.new.model: unknown model "henn" (did you mean "henon"?)',
+            {"lensf": {"filters": {"new": {"kind": "latent", "codec": "vaee"}}}},
+            '--config: lensf.filters.new.codec: unknown codec "vaee" (did you mean "vae"?)',
         ),
         (
             dkf(filters={"new": {"kind": "no_such_lab.filters:Mine"}}),

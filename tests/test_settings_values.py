@@ -197,6 +197,16 @@ def test_a_seed_is_the_same_number_however_it_is_written():
             "base: {method.codec.cells: many}}}}",
             'gpt.studies.lorenz_tokens.vary.method.codec.cells: "many" is a text, a whole number',
         ),
+        (
+            "lensf: {studies: {other_start: {methods: {letkf: {tune: {grid: "
+            "{inflation: [1, 2, many]}}}}}}}",
+            'methods.letkf.tune.grid.inflation: "many" is a text, a number is needed',
+        ),
+        (
+            "lensf: {studies: {other_start: {methods: {letkf: {localisation: {radius: 1.0}}}}}}",
+            'lensf.studies.other_start.methods.letkf.localisation: "kind" is missing',
+        ),
+        ("gpt: {plot: {table: [henn]}}", 'gpt.plot: table: unknown column "henn"; there are: '),
         ("gpt: {plot: 3}", "gpt.plot: 3 is given, a mapping is needed"),
         ("gpt: null", "gpt: null is given, a mapping is needed"),
         ("gpt: [1]", "gpt: [1] is given, a mapping is needed"),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -168,17 +169,15 @@ class Direct(TrainedForecaster):
     context: int = 100
     length: int = 25
     hidden: int = 128
-    blocks: int = 1
-    layers: int = 1
     joint: bool = True
     window: int = 0
     batch: int = 128
     rate: float = 1e-3
     kind = ""
+    depth: ClassVar[tuple[int, int]] = (1, 1)  # blocks, and layers in each
 
     def __post_init__(self) -> None:
         limits.at_least(1, context=self.context, length=self.length, hidden=self.hidden)
-        limits.at_least(1, blocks=self.blocks, layers=self.layers)
         if self.window not in (0, self.context + self.length):
             raise ValueError(
                 f"the window is the context and what is said of it, "
@@ -198,7 +197,7 @@ class Direct(TrainedForecaster):
 
     def ready(self, weights: Mapping[str, Tensor], scaling: Standard) -> DirectForecast:
         """The network, rolled."""
-        sizes = (self.context, self.length, self.hidden, self.blocks, self.layers)
+        sizes = (self.context, self.length, self.hidden, *self.depth)
         return DirectForecast(weights, scaling, self.kind, *sizes, self.joint)
 
 
@@ -221,3 +220,12 @@ class NBEATS(Direct):
     blocks: int = 9
     layers: int = 4
     kind = "nbeats"
+
+    def __post_init__(self) -> None:
+        limits.at_least(1, blocks=self.blocks, layers=self.layers)
+        super().__post_init__()
+
+    @property
+    def depth(self) -> tuple[int, int]:
+        """Blocks, and layers in each."""
+        return self.blocks, self.layers

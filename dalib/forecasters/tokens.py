@@ -87,12 +87,14 @@ class TokenForecaster:
 
     Args:
         codec: settings with `fit(states)`, such as `dalib.codecs.bins.Bins`.
-        forecaster: settings of a model of tokens, such as `Markov` or `GPT2`, with
-
-            fit_each(train, valid, vocabulary, generator) -> a TokenModel for each stream
-
-            of tokens (case, time); valid is None where there are none.
+        forecaster: settings of a model of tokens, such as `Markov` or `GPT2`.
         temperature: 1 draws from the model's law, 0 takes the most likely token.
+
+    The model of tokens has
+
+        fit_each(train, valid, vocabulary, generator) -> a TokenModel for each stream
+
+    of tokens (case, time); valid is None where there are none.
     """
 
     codec: Any

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from dalib import limits
 from dalib.experiments import sections
@@ -272,6 +272,42 @@ class Ring:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Shown:
+    """Runs whose states a figure shows.
+
+    Attributes:
+        times: analyses, counted from 1.
+        runs: names of runs, in their order; those that a scale has not are left out.
+        film: the run of a film.
+        score: the run whose score is shown.
+    """
+
+    times: list[int]
+    runs: list[str]
+    film: str = None
+    score: str = None
+
+    def __post_init__(self) -> None:
+        limits.at_least(1, times=self.times)
+        limits.some(times=self.times, runs=self.runs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plot(sections.Plot):
+    """What figures and tables show.
+
+    Attributes:
+        shown: on the basin.
+        weather: in the reanalysis.
+    """
+
+    open: ClassVar[bool] = False
+
+    shown: Shown
+    weather: Shown
+
+
+@dataclass(frozen=True, kw_only=True)
 class Paper(sections.Paper):
     """The section of this paper.
 
@@ -280,4 +316,5 @@ class Paper(sections.Paper):
     """
 
     cases: Mapping[str, Case]
+    plot: Plot
     rings: Mapping[str, Ring] = None
