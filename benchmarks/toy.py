@@ -153,7 +153,7 @@ def settings(cases: dict, cache: str) -> dict:
         "devices": {},
         "seed": 1,
         "seeds": None,
-        "batches": {"seeds": 1, "repeats": 1, "points": 1, "runs": 1},
+        "batches": {"seeds": 1, "repeats": 1, "runs": 1},
         "cache": {"dir": cache, "keep_gb": 1},
         "code": {"strict_versions": False},
         "resources": {"default": {"mem_mb": 500, "runtime": 5}},

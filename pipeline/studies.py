@@ -797,7 +797,19 @@ class Studies:
             "sections": {name: list(section) for name, section in sections.items()},
             "experiment": f"{seed}/{wildcards.paper}/{case}",
         }
+        classes = {*more.get("classes", ()), *self._codec_classes(wildcards)}
+        more |= {"classes": sorted(classes)} if classes else {}
         return self.specs.made({**request, **more})[0]
+
+    def _codec_classes(self, wildcards: Any) -> set[str]:
+        """Classes of the codecs that a job uses, which files of fitted codecs name."""
+        paper, found = wildcards.paper, self.specs.config[wildcards.paper].get("codecs", {})
+        names = {getattr(wildcards, "codec", None)}
+        if getattr(wildcards, "study", None):
+            study = self.studies[paper][wildcards.study]
+            sections = (spec.method(self.specs.config[paper], study, m) for m in study.methods)
+            names |= {s["codec"] for s in sections if isinstance(s.get("codec"), str)}
+        return {dotted("codec", found[name]["kind"]) for name in names if name in found}
 
 
 def _roles(study: Study, sections: Mapping[str, tuple]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 FRAME = "pipeline."  # runs the stages, makes no numbers
+AT_IMPORT = {"dalib.filters.errors:_through", "dalib.filters.errors:Observing"}  # of all filters
 TRACING = Path(__file__).parent / "tracing"  # for PYTHONPATH, with DALIB_TRACE for the folder
 
 
@@ -21,10 +22,11 @@ def unforeseen(traces: Path, project: Path) -> Iterator[str]:
         record = json.loads((project / f"{trace['output']}.prov.json").read_text())
         for file, name, line in trace["entered"]:
             unit = _unit(Path(file), name, line)
-            if _module(Path(file), project).startswith(FRAME):
-                continue
-            if unit and f"{_module(Path(file), project)}:{unit}" not in record["units"]:
-                yield f"{record['stage']} {trace['output']}: {_module(Path(file), project)}:{name}"
+            module = _module(Path(file), project)
+            if module.startswith(FRAME) or module == "dalib" or f"{module}:{unit}" in AT_IMPORT:
+                continue  # of the package itself: names that are looked up
+            if unit and f"{module}:{unit}" not in record["units"]:
+                yield f"{record['stage']} {trace['output']}: {module}:{name}"
 
 
 def _module(file: Path, project: Path) -> str:

@@ -89,7 +89,8 @@ class Project:
         return {
             str(path.relative_to(self.folder)): path.read_bytes()
             for path in sorted((self.folder / "results").rglob("*"))
-            if path.suffix in (".nc", ".csv", ".png") and not path.name.startswith("timing")
+            if path.suffix in (".nc", ".csv", ".png")
+            and not path.name.startswith(("timing", "times"))
         }
 
     def edit(self, file: str, old: str, new: str) -> None:
@@ -208,6 +209,7 @@ def test_an_edit_of_the_particle_filter_computes_only_what_uses_it(project):
     run = project.snakemake()
     computed = project.computed(run.stdout)
     uses_it = {"assimilate_runs dkf/filters_clean/1", "time_runs dkf/samples"}
+    uses_it |= {"evaluate_runs dkf/filters_clean"}  # knows the class of each method
     shows_the_time = {"dkf_tables", "judge dkf"}
     assert uses_it <= set(computed) <= uses_it | shows_the_time, run.stdout
     assert "dalib.filters.particle:effective_size changed" in run.stdout

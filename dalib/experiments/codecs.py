@@ -20,13 +20,14 @@ from dalib.cases.checkpoint import FORGOTTEN, Checkpoint
 from dalib.codecs.pca import PCA, LinearCodec
 from dalib.filters.latent import latent_noise
 from dalib.nets.scaling import Scaling, per_channel, per_variable
+from dalib.nets.vae import CoupledVAE
 from dalib.observe import EveryKth
 from dalib.streams import Streams, normal_like
 
 WATCHED = 64  # states held fixed, on which a training reports
 NOISE_STATES = 50  # training states whose latents say how large the errors of latents are
 REPORTS = ("state_error", "observation_error", "mismatch")  # of validation states
-NETWORK = "coupled_vae"
+NETWORKS = {CoupledVAE: "coupled_vae"}  # classes by which what a job uses is found, and names
 
 Named = Callable[..., torch.Generator]  # the random stream of some names
 
@@ -146,7 +147,7 @@ class CoupledVAECodec:
         """Settings of the network."""
         names = ("latent", "latent_map", "width", "periodic", "matching")
         own = {name: getattr(self, name) for name in names}
-        return {"kind": NETWORK, "every": self.stride, **own}
+        return {"kind": NETWORKS[CoupledVAE], "every": self.stride, **own}
 
     @property
     def training(self) -> train.Training:
