@@ -802,14 +802,19 @@ class Studies:
         return self.specs.made({**request, **more})[0]
 
     def _codec_classes(self, wildcards: Any) -> set[str]:
-        """Classes of the codecs that a job uses, which files of fitted codecs name."""
+        """Classes of codecs and learned dynamics that a job uses, which their files name."""
         paper, found = wildcards.paper, self.specs.config[wildcards.paper].get("codecs", {})
-        names = {getattr(wildcards, "codec", None)}
-        if getattr(wildcards, "study", None):
-            study = self.studies[paper][wildcards.study]
+        names, own = {getattr(wildcards, "codec", None)}, getattr(wildcards, "study", None)
+        studies = [self.studies[paper][own]] if own else []
+        for study in studies:
             sections = (spec.method(self.specs.config[paper], study, m) for m in study.methods)
             names |= {s["codec"] for s in sections if isinstance(s.get("codec"), str)}
-        return {dotted("codec", found[name]["kind"]) for name in names if name in found}
+        classes = {dotted("codec", found[name]["kind"]) for name in names if name in found}
+        return classes | {
+            dotted("dynamics", self._case(paper, one.case)["dynamics"]["kind"])
+            for one in studies
+            if "dynamics" in self._case(paper, one.case)
+        }
 
 
 def _roles(study: Study, sections: Mapping[str, tuple]) -> dict[str, Any]:

@@ -10,9 +10,12 @@ from torch import Tensor
 
 from dalib import build
 from dalib.cases.checkpoint import FORGOTTEN, Checkpoint, Parts
+from dalib.nets.afno import AFNO
 from dalib.nets.scaling import Scaling, per_channel
 from dalib.streams import Streams
 from dalib.train import History, Training, Windows, fit
+
+NETWORKS = {AFNO: "afno"}  # classes by which what a job uses is found, and names
 
 WATCHED = 64  # windows held fixed, on which a training reports
 
@@ -91,7 +94,7 @@ class AFNOForecast:
     def network(self) -> dict[str, Any]:
         """Settings of the network."""
         names = ("patch", "width", "depth", "blocks", "ratio")
-        return {"kind": "afno", **{name: getattr(self, name) for name in names}}
+        return {"kind": NETWORKS[AFNO], **{name: getattr(self, name) for name in names}}
 
     def training(self, **other: Any) -> Training:
         """Settings of the training, some of them others."""
