@@ -333,8 +333,15 @@ def test_no_paper_reruns_for_the_code_of_another(project):
         assert {outputs.split("/")[2] for outputs in found} == {paper}
 
 
-ON_A_GPU = {"tune", "train", "assimilate", "forecast", "fit", "assimilate_runs", "sample_runs"}
-ON_A_GPU |= {"forecast_runs"}
+TRAINED = {"train", "fit_codec", "fit_dynamics"}
+ON_A_GPU = TRAINED | {
+    "tune",
+    "assimilate",
+    "fit",
+    "assimilate_runs",
+    "forecast_runs",
+    "sample_runs",
+}
 
 
 @pytest.mark.parametrize(
@@ -342,7 +349,7 @@ ON_A_GPU |= {"forecast_runs"}
     [
         ("device=cpu", set()),
         ("device=cuda", ON_A_GPU),
-        ("devices={train: cuda}", {"train"}),
+        ("devices={train: cuda}", TRAINED),
     ],
 )
 def test_a_stage_on_cuda_asks_for_one_gpu(tmp_path, setting, on_a_gpu):
