@@ -9,7 +9,12 @@ from torch import Tensor, nn
 from dalib import limits
 from dalib.forecasters.base import free_run, past
 from dalib.forecasters.scaling import Standard
-from dalib.forecasters.trained import TrainedForecaster
+from dalib.forecasters.trained import (
+    IncrementError,
+    TrainedForecaster,
+    check_washout,
+    increment_std,
+)
 from dalib.streams import Generator
 
 
@@ -92,18 +97,6 @@ class LEMForecast:
         return torch.cat(lem_cell(y, z, x, double), -1)
 
 
-@dataclass(frozen=True)
-class TeacherForcedError:
-    """Mean square error of the standardised increments after the first `washout`."""
-
-    washout: int
-
-    def __call__(self, network: nn.Module, x: Tensor) -> Tensor:
-        """(window, time, state), standardised, -> a scalar."""
-        error = network(x[:, :-1]) - (x.diff(dim=1) / network.step_std).float()
-        return error[:, self.washout :].square().mean()
-
-
 @dataclass(frozen=True, kw_only=True)
 class LEM(TrainedForecaster):
     """Long expressive memory (Rusch et al. 2022), see `lem_cell`.
@@ -126,11 +119,7 @@ class LEM(TrainedForecaster):
     def __post_init__(self) -> None:
         super().__post_init__()
         limits.at_least(1, units=self.units)
-        if not 0 <= self.washout < self.window - 1:
-            raise ValueError(
-                f"a washout of {self.washout} leaves nothing of a window of {self.window} samples; "
-                "give a longer window"
-            )
+        check_washout(self.washout, self.window)
 
     def network(self, size: int) -> LEMNetwork:
         """With weights uniform in ±1/√units."""
@@ -139,12 +128,12 @@ class LEM(TrainedForecaster):
     @torch.no_grad()
     def start(self, network: LEMNetwork, x: Tensor, generator: Generator) -> None:
         """The scale of the increments."""
-        network.step_std.copy_(x.diff(dim=1).square().mean((0, 1)).sqrt())
+        network.step_std.copy_(increment_std(x))
 
     @property
-    def loss(self) -> TeacherForcedError:
+    def loss(self) -> IncrementError:
         """With true states as input."""
-        return TeacherForcedError(self.washout)
+        return IncrementError(self.washout)
 
     def ready(self, weights: Mapping[str, Tensor], scaling: Standard) -> LEMForecast:
         """The network."""

@@ -1,20 +1,21 @@
 """Long short-term memory: a recurrent network trained on true states, run on its own output."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from dalib import limits, replicates
-from dalib.forecasters.base import TrainingData, complete, free_run, past
+from dalib import limits
+from dalib.forecasters.base import free_run, past
 from dalib.forecasters.scaling import Standard
-from dalib.resumable import Save
-from dalib.streams import Generator, Streams, each
-from dalib.train import Training, Windows
-
-WATCHED = 256  # validation windows at most
+from dalib.forecasters.trained import (
+    IncrementError,
+    TrainedForecaster,
+    check_washout,
+    increment_std,
+)
+from dalib.streams import Generator
 
 
 class LSTMNetwork(nn.Module):
@@ -32,18 +33,6 @@ class LSTMNetwork(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(case, time, size) -> (case, time, size), each output from all states up to its time."""
         return self.readout(self.recurrent(x.float())[0])
-
-
-@dataclass(frozen=True)
-class IncrementError:
-    """Mean square error of the standardised increments after the first `washout`."""
-
-    washout: int
-
-    def __call__(self, network: LSTMNetwork, x: Tensor) -> Tensor:
-        """(window, time, state), standardised, -> a scalar."""
-        error = network(x[:, :-1]) - (x.diff(dim=1) / network.step_std).float()
-        return error[:, self.washout :].square().mean()
 
 
 @dataclass(frozen=True)
@@ -103,116 +92,47 @@ class LSTMForecast:
         return torch.cat(kept, -1), y
 
 
-@dataclass(frozen=True)
-class LSTM:
+@dataclass(frozen=True, kw_only=True)
+class LSTM(TrainedForecaster):
     """An LSTM (Hochreiter and Schmidhuber 1997; with the forget gates of Gers et al. 2000).
 
         y_t = net(x_1 ... x_t) ≈ (x_{t+1} - x_t) / std(x_{t+1} - x_t)      standardised x
 
     Teacher forcing: in training every x_t is that of the data, and the mean square error of
-    y_t, t > washout, is the loss. A forecast is fed with its own x_{t+1} = x_t + std · y_t. The
-    weights kept are those of the least loss on the validation data, where there are any.
+    y_t, t > washout, is the loss. A forecast is fed with its own x_{t+1} = x_t + std · y_t.
 
-    Args:
+    Attributes:
         units, layers: sizes of the network.
-        window: samples in a training window; a gradient reaches no further back.
-        batch: windows in an update.
-        steps, rate, clip: of the training, see `dalib.train.Training`.
         washout: outputs at the start of a window that do not count, while the memory fills;
             contexts are longer.
-        check_every, patience: updates between two looks at the validation loss, and looks without
-            a new least one before the training stops; None for never.
     """
 
     units: int = 64
     layers: int = 1
     window: int = 60
-    batch: int = 32
     steps: int = 6000
     rate: float = 1e-2
-    clip: float = 1.0
     washout: int = 10
-    check_every: int = 100
-    patience: int | None = None
-    needs: ClassVar[frozenset[str]] = frozenset({"states"})
 
     def __post_init__(self) -> None:
-        limits.at_least(1, units=self.units, layers=self.layers, batch=self.batch, steps=self.steps)
-        limits.at_least(1, check_every=self.check_every, patience=self.patience)
-        limits.more_than(0, rate=self.rate, clip=self.clip)
-        if not 0 <= self.washout < self.window - 1:
-            raise ValueError(
-                f"a washout of {self.washout} leaves nothing of a window of {self.window} samples; "
-                "give a longer window"
-            )
+        super().__post_init__()
+        limits.at_least(1, units=self.units, layers=self.layers)
+        check_washout(self.washout, self.window)
 
-    def fit(
-        self,
-        data: TrainingData,
-        generator: Generator,
-        *,
-        save: Save | None = None,
-        resume: dict | None = None,
-    ) -> LSTMForecast:
-        (ready,) = self.fit_each([data], Streams(each(generator)), save=save, resume=resume)
-        return ready
+    def network(self, size: int) -> LSTMNetwork:
+        """With random weights."""
+        return LSTMNetwork(size, self.units, self.layers)
 
-    def fit_each(
-        self,
-        data: Sequence[TrainingData],
-        generator: Generator,
-        *,
-        save: Save | None = None,
-        resume: dict | None = None,
-    ) -> list[LSTMForecast]:
-        """One for each data set and stream; `dalib.train.fit` says what `save` and `resume` are."""
-        train = [complete(one.train, "the training data") for one in data]
-        scalings = [Standard.of(x) for x in train]
-        scaled = [scaling(x) for scaling, x in zip(scalings, train, strict=True)]
-        size = train[0].shape[-1]
-        networks = replicates.made(lambda: LSTMNetwork(size, self.units, self.layers), generator)
-        for network, x in zip(networks, scaled, strict=True):
-            network.step_std.copy_(x.diff(dim=1).square().mean((0, 1)).sqrt())
-        watched = [
-            self._watched(scaling(complete(one.valid, "the validation data")))
-            for scaling, one in zip(scalings, data, strict=True)
-            if one.valid is not None
-        ]
-        replicates.train(
-            networks,
-            IncrementError(self.washout),
-            [Windows(x, self.window, self.batch, 1) for x in scaled],
-            self._training(validated=len(watched) == len(data)),
-            watched={"valid": watched} if len(watched) == len(data) else {},
-            save=save,
-            resume=resume,
-            generator=generator,
-        )
-        sizes = (self.units, self.layers, self.washout)
-        return [
-            LSTMForecast({k: v.clone() for k, v in network.state_dict().items()}, scaling, *sizes)
-            for network, scaling in zip(networks, scalings, strict=True)
-        ]
+    @torch.no_grad()
+    def start(self, network: LSTMNetwork, x: Tensor, generator: Generator) -> None:
+        """The scale of the increments."""
+        network.step_std.copy_(increment_std(x))
 
-    def _training(self, *, validated: bool) -> Training:
-        return Training(
-            self.steps,
-            self.rate,
-            warmup=min(100, self.steps // 10),
-            flat=0.0,
-            clip=self.clip,
-            check_every=self.check_every,
-            best_by="valid_loss" if validated else None,
-            patience=self.patience if validated else None,
-        )
+    @property
+    def loss(self) -> IncrementError:
+        """With true states as input."""
+        return IncrementError(self.washout)
 
-    def _watched(self, x: Tensor) -> Tensor:
-        """(case, time, state) -> (window, time, state), windows spread evenly, none overlapping."""
-        if x.shape[1] < self.window:
-            raise ValueError(
-                f"the validation series of {x.shape[1]} samples hold no window of {self.window}; "
-                "give longer ones or a shorter window"
-            )
-        windows = x.unfold(1, self.window, self.window).transpose(-1, -2).flatten(0, 1)
-        every = -(-len(windows) // WATCHED)
-        return windows[::every].contiguous()
+    def ready(self, weights: Mapping[str, Tensor], scaling: Standard) -> LSTMForecast:
+        """The network, fed with its own output."""
+        return LSTMForecast(weights, scaling, self.units, self.layers, self.washout)

@@ -140,3 +140,32 @@ class TrainedForecaster:
         windows = x.unfold(1, self.window, self.window).transpose(-1, -2).flatten(0, 1)
         every = -(-len(windows) // WATCHED)
         return windows[::every].contiguous()
+
+
+# -- networks that say increments ----------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class IncrementError:
+    """Mean square error of the standardised increments after the first `washout`."""
+
+    washout: int
+
+    def __call__(self, network: nn.Module, x: Tensor) -> Tensor:
+        """(window, time, state), standardised, -> a scalar."""
+        error = network(x[:, :-1]) - (x.diff(dim=1) / network.step_std).float()
+        return error[:, self.washout :].square().mean()
+
+
+def increment_std(x: Tensor) -> Tensor:
+    """(case, time, state) -> (state,), root mean square of the increments."""
+    return x.diff(dim=1).square().mean((0, 1)).sqrt()
+
+
+def check_washout(washout: int, window: int) -> None:
+    """Refuse a washout that leaves no output of a window."""
+    if not 0 <= washout < window - 1:
+        raise ValueError(
+            f"a washout of {washout} leaves nothing of a window of {window} samples; "
+            "give a longer window"
+        )
