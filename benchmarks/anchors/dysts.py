@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 import xarray as xr
 
 from benchmarks.anchors.checks import Check, Measured, UnavailableError
+from dalib.forecasters.parrot import ContextParrot
 from dalib.metrics.pointwise import smape
 
 SOURCE = "Gilpin 2021, arXiv 2110.05266; repository williamgilpin/dysts"
@@ -167,17 +169,9 @@ def _autoregressed(past: np.ndarray, horizon: int, lags: int) -> np.ndarray:
 
 
 def parrot(past: np.ndarray, horizon: int, delays: int) -> np.ndarray:
-    """What followed the nearest delay vector of the context, again and again where it ends.
-
-    i = argmin_j |(x_{j-D+1} ... x_j) - (x_{T-D+1} ... x_T)|,    x̂_{T+h} = x_{i+h}
-    """
-    values = list(past)
-    windows = np.lib.stride_tricks.sliding_window_view(past, delays)[:-1]
-    while len(values) < len(past) + horizon:
-        distance = ((windows - np.array(values[-delays:])) ** 2).sum(1)
-        nearest = int(distance.argmin()) + delays
-        values.extend(past[nearest:])
-    return np.array(values[len(past) : len(past) + horizon])
+    """What `ContextParrot` says."""
+    context = torch.from_numpy(np.ascontiguousarray(past))[None, :, None]
+    return ContextParrot(delays).fit().forecast(context, horizon).flatten().numpy()
 
 
 def chosen_parrot(past: np.ndarray, horizon: int, period: int) -> np.ndarray:
